@@ -1,0 +1,114 @@
+package identity
+
+// GlobalSTSHost is the STS host of partition "aws" that belongs to no region.
+// Requests to it are signed for [GlobalSTSRegion].
+//
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html
+const GlobalSTSHost = "sts.amazonaws.com"
+
+// GlobalSTSRegion is the region that signs for [GlobalSTSHost].
+const GlobalSTSRegion = "us-east-1"
+
+// STSVariant selects among the host names of one region's STS. The zero value
+// is the plain host.
+type STSVariant struct {
+	// FIPS asks for the host with FIPS 140 validated cryptography.
+	FIPS bool
+	// DualStack asks for the host that also answers over IPv6.
+	DualStack bool
+}
+
+// STSEndpoint is one host name under which STS answers.
+type STSEndpoint struct {
+	// Host is the bare host name, lower case, without a port.
+	Host string
+	// Region is the region that requests to this host are signed for.
+	Region string
+	// Partition is the ID of the partition that the host belongs to.
+	Partition string
+}
+
+type stsRow struct {
+	host, region, partition string
+	variant                 STSVariant
+}
+
+// STSEndpoints returns every row of the table, the global host included, each
+// host once. The slice is the caller's own.
+func STSEndpoints() []STSEndpoint {
+	out := []STSEndpoint{{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}}
+	seen := map[string]bool{GlobalSTSHost: true}
+	for i := range stsRows {
+		if r := &stsRows[i]; !seen[r.host] {
+			seen[r.host] = true
+			out = append(out, STSEndpoint{Host: r.host, Region: r.region, Partition: r.partition})
+		}
+	}
+	return out
+}
+
+// STSEndpointOf gives the host that the SDKs' endpoint rules name for a region:
+// from the table, or, for a region newer than the table, by the rule of its
+// partition. An empty region, and "aws-global", mean the global host, which has
+// no variants. It fails with *UnknownRegionError.
+func STSEndpointOf(region string, v STSVariant) (STSEndpoint, error) {
+	if region == "" || region == "aws-global" {
+		return STSEndpoint{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}, nil
+	}
+	for i := range stsRows {
+		if r := &stsRows[i]; r.region == region && r.variant == v {
+			return STSEndpoint{Host: r.host, Region: r.region, Partition: r.partition}, nil
+		}
+	}
+	p, err := PartitionOfRegion(region)
+	if err != nil {
+		return STSEndpoint{}, err
+	}
+	return STSEndpoint{Host: p.stsHost(region, v), Region: region, Partition: p.ID}, nil
+}
+
+// STSEndpointsOfRegion gives every host of one region, by the table or by the
+// partition's rule, each host once. It fails with *UnknownRegionError.
+func STSEndpointsOfRegion(region string) ([]STSEndpoint, error) {
+	if _, err := PartitionOfRegion(region); err != nil {
+		return nil, err
+	}
+	var out []STSEndpoint
+	for _, v := range []STSVariant{{}, {FIPS: true}, {DualStack: true}, {FIPS: true, DualStack: true}} {
+		e, err := STSEndpointOf(region, v)
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == 0 || out[0].Host != e.Host {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// LookupSTSHost finds a host in the table. The host must be byte-equal to an
+// entry: no port, no trailing dot, no upper case, no pattern.
+func LookupSTSHost(host string) (STSEndpoint, bool) {
+	if host == GlobalSTSHost {
+		return STSEndpoint{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}, true
+	}
+	for i := range stsRows {
+		if r := &stsRows[i]; r.host == host {
+			return STSEndpoint{Host: r.host, Region: r.region, Partition: r.partition}, true
+		}
+	}
+	return STSEndpoint{}, false
+}
+
+// stsHost is the SDKs' endpoint rule written out. In GovCloud the plain host
+// is the FIPS one.
+func (p Partition) stsHost(region string, v STSVariant) string {
+	label, suffix := "sts.", p.DNSSuffix
+	if v.FIPS && (v.DualStack || p.ID != "aws-us-gov") {
+		label = "sts-fips."
+	}
+	if v.DualStack {
+		suffix = p.DualStackDNSSuffix
+	}
+	return label + region + "." + suffix
+}

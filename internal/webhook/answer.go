@@ -1,0 +1,86 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+
+	authv1 "k8s.io/api/authentication/v1"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/token"
+	"github.com/ekskey/ekskey/verify"
+)
+
+// notAuthorized is all that a client learns of why.
+const notAuthorized = "not authorized"
+
+// soon are the rules that a token may break now and keep later: the clock goes
+// on, a deny list is changed, STS is asked anew.
+var soon = []token.Code{"V16", "V22", "V31", "V32", "V33", "V34"}
+
+// refuse turns an error into the answer that the package comment promises.
+func refuse(v verdict, err error) verdict {
+	v.err = err
+	v.status = authv1.TokenReviewStatus{}
+	var broken *token.RuleError
+	var unavailable *verify.UnavailableError
+	switch {
+	case errors.As(err, &unavailable) && unavailable.Throttled:
+		v.outcome = outcomeThrottled
+	case errors.As(err, &unavailable):
+		v.outcome = outcomeUnavailable
+	case errors.As(err, &broken) && !slices.Contains(soon, broken.Code):
+		v.outcome = outcomeRejected
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		v.outcome = outcomeUnavailable
+	default:
+		v.outcome = outcomeDenied
+		v.status.Error = notAuthorized
+	}
+	return v
+}
+
+// userInfo has the UID and the extras of aws-iam-authenticator and of EKS,
+// because audit policies and admission rules rely on them.
+func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserInfo {
+	extra := map[string]authv1.ExtraValue{
+		"arn":          {id.ARN},
+		"canonicalArn": {id.CanonicalARN},
+		"sessionName":  {id.SessionName},
+		"principalId":  {id.PrincipalID},
+		"sigs.k8s.io/aws-iam-authenticator/principalId": {id.PrincipalID},
+	}
+	if !slices.Contains(h.scrubbed, id.AccountID) {
+		extra["accessKeyId"] = authv1.ExtraValue{id.AccessKeyID}
+	}
+	return authv1.UserInfo{
+		Username: m.Username,
+		UID:      "aws-iam-authenticator:" + id.AccountID + ":" + id.PrincipalID,
+		Groups:   m.Groups,
+		Extra:    extra,
+	}
+}
+
+func (h *Handler) logVerdict(ctx context.Context, v verdict) {
+	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
+	if v.identity.ARN != "" {
+		attrs = append(attrs, slog.String("arn", v.identity.ARN))
+	}
+	if v.parsed != nil {
+		attrs = append(attrs, slog.String("stsHost", v.parsed.Host))
+		if !slices.Contains(h.scrubbed, v.identity.AccountID) {
+			attrs = append(attrs, slog.String("accessKeyId", v.parsed.AccessKeyID))
+		}
+	}
+	level, message := slog.LevelInfo, "access granted"
+	if v.outcome == outcomeAuthenticated {
+		attrs = append(attrs, slog.String("username", v.mapping.Username), slog.Any("groups", v.mapping.Groups))
+	} else {
+		level, message = slog.LevelWarn, "access denied"
+		attrs = append(attrs, slog.String("reason", v.err.Error()))
+	}
+	h.log.LogAttrs(ctx, level, message, attrs...)
+}

@@ -1,0 +1,224 @@
+// Package webhook answers kube-apiserver's question whose token it is: it is the
+// http.Handler of a TokenReview webhook. It owns no listener.
+//
+// How it says no matters, because kube-apiserver remembers a clean denial for as
+// long as a success (two minutes) and an error not at all:
+//
+//	a token that can never become good     200, authenticated false, no error
+//	one that may be good soon              200, authenticated false, "not authorized"
+//	overload here, throttling at STS       429 without Retry-After
+//	STS unreachable, slow or odd           503 with Retry-After 5
+//
+// Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	authv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/token"
+)
+
+// Path is where the Handler expects to be mounted.
+const Path = "/authenticate"
+
+// maxRequest is the longest TokenReview that is read, in bytes: a token as long
+// as kube-apiserver lets headers be, and room around it.
+const maxRequest = 2 << 20
+
+// DefaultMaxInFlight is how many TokenReviews are worked on at once. One more
+// is told to come back.
+const DefaultMaxInFlight = 512
+
+// Verifier finds out whose token it is; *verify.Verifier is one.
+type Verifier interface {
+	Check(raw string) (*token.Parsed, error)
+	Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error)
+	Allow(id identity.Identity) error
+}
+
+// Config is what a Handler is made of. Verifier and Mapper are needed.
+type Config struct {
+	Verifier Verifier
+	// Mapper turns an identity into a Kubernetes user. It is asked every time.
+	Mapper mapping.Mapper
+	// Audiences are those that the tokens are good for. Empty means the API
+	// server's own, whatever they are.
+	Audiences []string
+	// ScrubbedAccounts are accounts whose access key ids are left out of logs and
+	// of the user's extras.
+	ScrubbedAccounts []string
+	// MaxInFlight bounds the TokenReviews worked on at once. Zero means
+	// DefaultMaxInFlight.
+	MaxInFlight int
+	// CacheSize bounds the verified identities remembered. Zero means
+	// DefaultCacheSize, a negative number none.
+	CacheSize int
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log gets one line for each decision. Nil means none.
+	Log *slog.Logger
+	// Metrics counts; nil means nobody does.
+	Metrics *Metrics
+}
+
+// Handler answers TokenReviews. It is safe for concurrent use.
+type Handler struct {
+	verifier  Verifier
+	mapper    mapping.Mapper
+	audiences []string
+	scrubbed  []string
+	slots     chan struct{}
+	verified  *verifiedCache
+	now       func() time.Time
+	log       *slog.Logger
+	metrics   *Metrics
+}
+
+// New makes a Handler.
+func New(c Config) *Handler {
+	if c.MaxInFlight <= 0 {
+		c.MaxInFlight = DefaultMaxInFlight
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{
+		verifier: c.Verifier, mapper: c.Mapper, audiences: c.Audiences, scrubbed: c.ScrubbedAccounts,
+		slots:    make(chan struct{}, c.MaxInFlight),
+		verified: newVerifiedCache(c.CacheSize, c.Now, c.Metrics),
+		now:      c.Now, log: c.Log, metrics: c.Metrics,
+	}
+}
+
+// ServeHTTP answers one TokenReview.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begin := h.now()
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		h.metrics.count(outcomeOverload, h.now().Sub(begin))
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+		return
+	}
+	review, status, problem := decode(r)
+	if problem != "" {
+		h.metrics.count(outcomeMalformed, h.now().Sub(begin))
+		http.Error(w, problem, status)
+		return
+	}
+	v := h.review(r.Context(), review)
+	h.metrics.count(v.outcome, h.now().Sub(begin))
+	h.logVerdict(r.Context(), v)
+	switch v.outcome {
+	case outcomeThrottled:
+		http.Error(w, "sts asks for fewer requests", http.StatusTooManyRequests)
+	case outcomeUnavailable:
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "sts is not available", http.StatusServiceUnavailable)
+	default:
+		writeReview(w, review.APIVersion, v.status)
+	}
+}
+
+// decode reads the request. TokenReview v1 and v1beta1 have the same fields.
+func decode(r *http.Request) (review authv1.TokenReview, status int, problem string) {
+	if r.Method != http.MethodPost {
+		return review, http.StatusMethodNotAllowed, "only POST is answered here"
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return review, http.StatusUnsupportedMediaType, "the body must be application/json"
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
+	if err != nil {
+		return review, http.StatusBadRequest, "the body could not be read"
+	}
+	if len(body) > maxRequest {
+		return review, http.StatusRequestEntityTooLarge, "the body is too long"
+	}
+	if err := json.Unmarshal(body, &review); err != nil {
+		return review, http.StatusBadRequest, "the body is not a TokenReview"
+	}
+	if review.Kind != "TokenReview" || !slices.Contains(apiVersions, review.APIVersion) {
+		return review, http.StatusBadRequest, "the body is not a TokenReview of authentication.k8s.io/v1 or v1beta1"
+	}
+	return review, 0, ""
+}
+
+var apiVersions = []string{"authentication.k8s.io/v1", "authentication.k8s.io/v1beta1"}
+
+func writeReview(w http.ResponseWriter, apiVersion string, status authv1.TokenReviewStatus) {
+	w.Header().Set("Content-Type", "application/json")
+	// The request's spec is not echoed: it holds the token.
+	_ = json.NewEncoder(w).Encode(struct {
+		metav1.TypeMeta `json:",inline"`
+		Status          authv1.TokenReviewStatus `json:"status"`
+	}{metav1.TypeMeta{APIVersion: apiVersion, Kind: "TokenReview"}, status})
+}
+
+// verdict is what came of one TokenReview.
+type verdict struct {
+	outcome  outcome
+	status   authv1.TokenReviewStatus
+	parsed   *token.Parsed
+	identity identity.Identity
+	mapping  mapping.Mapping
+	err      error
+}
+
+// review goes through the rules, STS, the account rules and the mapping.
+func (h *Handler) review(ctx context.Context, review authv1.TokenReview) (v verdict) {
+	if len(h.audiences) > 0 {
+		v.status.Audiences = h.audiences
+		if asked := review.Spec.Audiences; len(asked) > 0 {
+			v.status.Audiences = intersect(asked, h.audiences)
+			if len(v.status.Audiences) == 0 {
+				return refuse(v, errAudience)
+			}
+		}
+	}
+	if v.parsed, v.err = h.verifier.Check(review.Spec.Token); v.err != nil {
+		return refuse(v, v.err)
+	}
+	if v.identity, v.err = h.verified.identify(ctx, h.verifier, review.Spec.Token, v.parsed); v.err != nil {
+		return refuse(v, v.err)
+	}
+	if v.err = h.verifier.Allow(v.identity); v.err != nil {
+		return refuse(v, v.err)
+	}
+	if v.mapping, v.err = h.mapper.Map(ctx, v.identity); v.err != nil {
+		return refuse(v, v.err)
+	}
+	v.outcome = outcomeAuthenticated
+	v.status.Authenticated = true
+	v.status.User = h.userInfo(v.identity, v.mapping)
+	return v
+}
+
+var errAudience = errors.New("none of the audiences asked for is ours")
+
+func intersect(asked, ours []string) []string {
+	var out []string
+	for _, a := range asked {
+		if slices.Contains(ours, a) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,147 @@
+package token
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const sessionTokenKey = "X-Amz-Security-Token"
+
+// known are the query keys a token may have, each once. Which of them it must
+// have is for the rule of each to say.
+var known = [...]string{
+	"Action", "Version", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date",
+	"X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", sessionTokenKey,
+}
+
+func checkQuery(c *candidate) string {
+	c.values = make(map[string]string, len(known))
+	for _, pair := range strings.Split(c.query, "&") {
+		key, raw, _ := strings.Cut(pair, "=")
+		if !isKnown(key) {
+			return "the query has a key that does not belong there"
+		}
+		if _, twice := c.values[key]; twice {
+			return key + " stands there twice"
+		}
+		if strings.ContainsAny(raw, ";=") {
+			return key + " has a separator in its value"
+		}
+		value, err := url.QueryUnescape(raw)
+		if err != nil {
+			return key + " has a broken percent escape"
+		}
+		if value == "" {
+			return key + " is empty"
+		}
+		c.values[key] = value
+	}
+	return ""
+}
+
+func isKnown(key string) bool {
+	for _, k := range known {
+		if k == key {
+			return true
+		}
+	}
+	return false
+}
+
+func checkCredential(c *candidate) string {
+	value, ok := c.values["X-Amz-Credential"]
+	if !ok {
+		return "X-Amz-Credential is missing"
+	}
+	parts := strings.Split(value, "/")
+	if len(parts) != 5 {
+		return "the credential has not five parts"
+	}
+	if id := parts[0]; len(id) < 16 || len(id) > 128 || !only(id, isWord) {
+		return "the access key id is not 16 to 128 letters and digits"
+	}
+	if parts[3] != service || parts[4] != "aws4_request" {
+		return "the credential scope does not end in sts/aws4_request"
+	}
+	c.out.AccessKeyID, c.out.scopeDate, c.out.Region = parts[0], parts[1], parts[2]
+	return ""
+}
+
+func checkDate(c *candidate) string {
+	value, ok := c.values["X-Amz-Date"]
+	if !ok {
+		return "X-Amz-Date is missing"
+	}
+	// The length keeps out what time.Parse would let through, such as fractions.
+	at, err := time.Parse(dateLayout, value)
+	if err != nil || len(value) != len(dateLayout) {
+		return "X-Amz-Date is not of the form " + dateLayout
+	}
+	c.out.SignedAt, c.dated = at, true
+	if c.out.scopeDate != "" && c.out.scopeDate != value[:8] {
+		return "the credential scope is of another day than X-Amz-Date"
+	}
+	return ""
+}
+
+func checkExpires(c *candidate) string {
+	value, ok := c.values["X-Amz-Expires"]
+	if !ok {
+		return "X-Amz-Expires is missing"
+	}
+	seconds, err := strconv.ParseUint(value, 10, 16)
+	if err != nil || strconv.FormatUint(seconds, 10) != value || seconds > uint64(MaxExpires/time.Second) {
+		return "X-Amz-Expires is not a plain number from 0 to 900"
+	}
+	c.out.Expires = time.Duration(seconds) * time.Second
+	return ""
+}
+
+func checkSignedHeaders(c *candidate) string {
+	for _, h := range strings.Split(c.values["X-Amz-SignedHeaders"], ";") {
+		c.out.ClusterSigned = c.out.ClusterSigned || h == ClusterHeader
+	}
+	return c.exactly("X-Amz-SignedHeaders", signedHeaders)
+}
+
+func checkSignature(c *candidate) string {
+	value, ok := c.values["X-Amz-Signature"]
+	if !ok {
+		return "X-Amz-Signature is missing"
+	}
+	if len(value) != 64 || !only(value, isLowerHex) {
+		return "X-Amz-Signature is not 64 lower-case hexadecimal digits"
+	}
+	c.out.signature = value
+	return ""
+}
+
+func checkSessionToken(c *candidate) string {
+	value, ok := c.values[sessionTokenKey]
+	if !ok {
+		return ""
+	}
+	c.out.Temporary = true
+	if !only(value, func(b byte) bool { return b > ' ' && b < 0x7f }) {
+		return sessionTokenKey + " has a character that is not printable ASCII"
+	}
+	c.out.sessionToken = value
+	return ""
+}
+
+func only(s string, ok func(byte) bool) bool {
+	for i := 0; i < len(s); i++ {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isWord(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '_'
+}
+
+func isLowerHex(b byte) bool { return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' }

@@ -1,0 +1,325 @@
+package token
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ekskey/ekskey/identity"
+)
+
+// MaxLength is the longest token that is looked at, in bytes. Session tokens of
+// STS reach 4,096 bytes, which makes tokens of some 6.4 KB.
+const MaxLength = 16 << 10
+
+// MaxSkew is how far in the future a signing time may lie; STS has the same
+// limit.
+const MaxSkew = 15 * time.Minute
+
+// MaxExpires is the most that X-Amz-Expires may say.
+const MaxExpires = 900 * time.Second
+
+const (
+	algorithm     = "AWS4-HMAC-SHA256"
+	dateLayout    = "20060102T150405Z"
+	signedHeaders = "host;" + ClusterHeader
+)
+
+// Code names a rule of verification: V01 to V34. docs/token-format.md lists them.
+type Code string
+
+// RuleError says which rule a token breaks, and how. It never quotes a
+// signature or a session token.
+type RuleError struct {
+	Code   Code
+	Reason string
+}
+
+func (e *RuleError) Error() string { return string(e.Code) + ": " + e.Reason }
+
+// Policy is what the rules need to know beyond the token. The zero value
+// accepts the hosts of every partition and the full Lifetime, by the real clock.
+type Policy struct {
+	// Partition limits hosts to one partition's. Empty allows all.
+	Partition string
+	// Regions are regions newer than the table, whose hosts are made by the
+	// partition's rule. Names that fit no partition add no host.
+	Regions []string
+	// ExtraHosts are further hosts, with a port where they have one, and the
+	// region that signs for each. For sandboxes and tests.
+	ExtraHosts []identity.STSEndpoint
+	// MaxAge is the greatest age of a token. Zero, and anything above Lifetime,
+	// means Lifetime.
+	MaxAge time.Duration
+	// DeniedKeys are access key ids that are refused.
+	DeniedKeys []string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	timeless bool
+}
+
+// candidate is a token while the rules are held against it.
+type candidate struct {
+	policy *Policy
+	now    time.Time
+	raw    string
+	url    string
+	// rest is what follows https://, cut at the first / or ?.
+	authority, path, query string
+	values                 map[string]string
+	endpoint               identity.STSEndpoint
+	// dated says that SignedAt could be read; the zero time is a date like others.
+	dated bool
+	out   Parsed
+}
+
+// rule is one row of the verification rules. check returns a reason, or "".
+type rule struct {
+	code Code
+	// gate says that later rules cannot be asked once this one is broken.
+	gate bool
+	// context says that the rule needs a clock or a configuration.
+	context bool
+	check   func(*candidate) string
+}
+
+// rules stand in the order in which they are checked.
+var rules = [...]rule{
+	{code: "V01", gate: true, check: checkLength},
+	{code: "V02", gate: true, check: checkPrefix},
+	{code: "V03", gate: true, check: checkEncoding},
+	{code: "V04", gate: true, check: checkText},
+	{code: "V05", gate: true, check: checkScheme},
+	{code: "V06", check: checkAuthority},
+	{code: "V07", check: checkHost},
+	{code: "V08", check: checkPath},
+	{code: "V09", gate: true, check: checkQuery},
+	{code: "V10", check: func(c *candidate) string { return c.exactly("Action", action) }},
+	{code: "V11", check: func(c *candidate) string { return c.exactly("Version", version) }},
+	{code: "V12", check: func(c *candidate) string { return c.exactly("X-Amz-Algorithm", algorithm) }},
+	{code: "V13", check: checkCredential},
+	{code: "V14", check: checkRegion},
+	{code: "V15", check: checkDate},
+	{code: "V16", context: true, check: checkFuture},
+	{code: "V17", context: true, check: checkAge},
+	{code: "V18", check: checkExpires},
+	{code: "V19", check: checkSignedHeaders},
+	{code: "V20", check: checkSignature},
+	{code: "V21", check: checkSessionToken},
+	{code: "V22", context: true, check: checkDenied},
+}
+
+// Check holds a token against V01 to V22, in their order. It does no I/O. It
+// fails with *RuleError, the first rule broken, and then returns nil.
+func (p Policy) Check(raw string) (*Parsed, error) {
+	parsed, broken := p.run(raw, true)
+	if len(broken) > 0 {
+		return nil, broken[0]
+	}
+	return parsed, nil
+}
+
+// Inspect is Check that goes on after a broken rule where it can: it returns
+// every rule broken, and what could be read, which is nil only if nothing could.
+// What it returns beside broken rules is for a person to look at, not to act on.
+func (p Policy) Inspect(raw string) (*Parsed, []*RuleError) {
+	return p.run(raw, false)
+}
+
+func (p Policy) run(raw string, first bool) (*Parsed, []*RuleError) {
+	c := candidate{policy: &p, raw: raw}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	c.now = p.Now()
+	var broken []*RuleError
+	for i := range rules {
+		r := &rules[i]
+		if r.context && p.timeless {
+			continue
+		}
+		if reason := r.check(&c); reason != "" {
+			broken = append(broken, &RuleError{Code: r.code, Reason: reason})
+			if first {
+				return nil, broken
+			}
+			if r.gate {
+				break
+			}
+		}
+	}
+	if c.url == "" {
+		return nil, broken
+	}
+	c.out.Length = len(raw)
+	return &c.out, broken
+}
+
+func checkLength(c *candidate) string {
+	if len(c.raw) > MaxLength {
+		return fmt.Sprintf("the token is longer than %d bytes", MaxLength)
+	}
+	return ""
+}
+
+func checkPrefix(c *candidate) string {
+	if !strings.HasPrefix(c.raw, Prefix) {
+		return "the token does not begin with " + Prefix
+	}
+	return ""
+}
+
+func checkEncoding(c *candidate) string {
+	body := c.raw[len(Prefix):]
+	// Go's decoder skips line breaks; a strict one does not.
+	if strings.ContainsAny(body, "\r\n") {
+		return "the token has a line break"
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil {
+		return "the token is not unpadded base64url"
+	}
+	c.url = string(decoded)
+	return ""
+}
+
+func checkText(c *candidate) string {
+	if !utf8.ValidString(c.url) {
+		return "the URL is not UTF-8"
+	}
+	for i := 0; i < len(c.url); i++ {
+		if b := c.url[i]; b <= ' ' || b >= 0x7f || b == '\\' {
+			return fmt.Sprintf("the URL has the byte 0x%02x", b)
+		}
+	}
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return "the URL does not parse"
+	}
+	// url.Parse leaves the query alone: a broken escape there is found here.
+	if _, err := url.PathUnescape(u.RawQuery); err != nil {
+		return "the URL has a broken percent escape"
+	}
+	return ""
+}
+
+func checkScheme(c *candidate) string {
+	rest, ok := strings.CutPrefix(c.url, "https://")
+	if !ok {
+		return "the URL does not begin with https://"
+	}
+	c.authority = rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		c.authority, rest = rest[:i], rest[i:]
+		rest, _, _ = strings.Cut(rest, "#")
+		c.path, c.query, _ = strings.Cut(rest, "?")
+	}
+	c.out.Host = c.authority
+	return ""
+}
+
+func checkAuthority(c *candidate) string {
+	switch {
+	case strings.Contains(c.url, "#"):
+		return "the URL has a fragment"
+	case strings.Contains(c.authority, "@"):
+		c.out.Host = "" // what stands there may be a password
+		return "the URL has user information"
+	case strings.HasSuffix(c.authority, ":"):
+		return "the URL has an empty port"
+	}
+	return ""
+}
+
+func checkHost(c *candidate) string {
+	for _, e := range c.policy.ExtraHosts {
+		if e.Host == c.authority && e.Host != "" {
+			c.endpoint = e
+			return ""
+		}
+	}
+	e, ok := identity.LookupSTSHost(c.authority)
+	if !ok {
+		e, ok = c.policy.newHost(c.authority)
+	}
+	if !ok {
+		return "the host is not one of AWS STS"
+	}
+	c.endpoint = e
+	if p := c.policy.Partition; p != "" && e.Partition != p {
+		return fmt.Sprintf("the host is of partition %s, not %s", e.Partition, p)
+	}
+	return ""
+}
+
+// newHost looks among the hosts of regions that configuration names.
+func (p *Policy) newHost(host string) (identity.STSEndpoint, bool) {
+	for _, region := range p.Regions {
+		endpoints, err := identity.STSEndpointsOfRegion(region)
+		if err != nil {
+			continue
+		}
+		for _, e := range endpoints {
+			if e.Host == host {
+				return e, true
+			}
+		}
+	}
+	return identity.STSEndpoint{}, false
+}
+
+func checkPath(c *candidate) string {
+	if c.path != "/" {
+		return "the path is not /"
+	}
+	return ""
+}
+
+func (c *candidate) exactly(key, want string) string {
+	switch got, ok := c.values[key]; {
+	case !ok:
+		return key + " is missing"
+	case got != want:
+		return key + " is not " + want
+	}
+	return ""
+}
+
+func checkRegion(c *candidate) string {
+	if c.endpoint.Region != "" && c.out.Region != c.endpoint.Region {
+		return "the credential scope is of another region than the host"
+	}
+	return ""
+}
+
+func checkFuture(c *candidate) string {
+	if d := c.out.SignedAt.Sub(c.now); c.dated && d > MaxSkew {
+		return "the token was signed more than " + strconv.Itoa(int(MaxSkew/time.Minute)) + " minutes in the future"
+	}
+	return ""
+}
+
+func checkAge(c *candidate) string {
+	limit := c.policy.MaxAge
+	if limit <= 0 || limit > Lifetime {
+		limit = Lifetime
+	}
+	if c.dated && c.now.Sub(c.out.SignedAt) > limit {
+		return fmt.Sprintf("the token was signed more than %s ago", limit)
+	}
+	return ""
+}
+
+func checkDenied(c *candidate) string {
+	for _, k := range c.policy.DeniedKeys {
+		if k == c.out.AccessKeyID {
+			return "the access key is on the deny list"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,141 @@
+package verify
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/token"
+)
+
+// maxReply is the most that is read of an answer, in bytes.
+const maxReply = 64 << 10
+
+// denials are the codes by which STS says no to a GetCallerIdentity.
+//
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+// and what STS was seen to answer.
+var denials = map[string]bool{
+	"AccessDenied": true, "AccessDeniedException": true, "AuthFailure": true,
+	"ExpiredToken": true, "ExpiredTokenException": true,
+	"IncompleteSignature": true, "IncompleteSignatureException": true,
+	"InvalidAction": true, "InvalidClientTokenId": true, "InvalidParameterValue": true,
+	"InvalidSignatureException": true, "MalformedQueryString": true,
+	"MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
+	"NotAuthorized": true, "OptInRequired": true, "RegionDisabledException": true,
+	"RequestExpired": true, "SignatureDoesNotMatch": true,
+	"UnrecognizedClientException": true, "ValidationError": true,
+}
+
+// throttles are the codes by which STS asks for fewer requests, with HTTP 400.
+var throttles = map[string]bool{
+	"Throttling": true, "ThrottlingException": true, "ThrottledException": true,
+	"RequestLimitExceeded": true, "RequestThrottled": true, "TooManyRequestsException": true, "SlowDown": true,
+}
+
+// askOnce is one request. It goes around http.Client, whose errors quote the
+// URL, and the signature with it.
+func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.RequestURL(), nil)
+	if err != nil {
+		return identity.Identity{}, &UnavailableError{Reason: "the rebuilt URL does not parse"}
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "ekskey")
+	req.Header.Set(token.ClusterHeader, v.cluster)
+	resp, err := v.roundTripper.RoundTrip(req)
+	if err != nil {
+		return identity.Identity{}, &UnavailableError{Reason: "asking " + p.Host, Err: err}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	if err != nil {
+		return identity.Identity{}, &UnavailableError{Reason: "reading the answer of " + p.Host, Err: err}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return identity.Identity{}, refusal(resp.StatusCode, mediaType(resp), body)
+	}
+	partition, err := identity.PartitionOfRegion(p.Region)
+	if err != nil {
+		return identity.Identity{}, &token.RuleError{Code: "V31", Reason: err.Error()}
+	}
+	return accept(partition.ID, mediaType(resp), body)
+}
+
+func mediaType(resp *http.Response) string {
+	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// accept reads a 200.
+func accept(partition, contentType string, body []byte) (identity.Identity, error) {
+	odd := func(reason string) (identity.Identity, error) {
+		return identity.Identity{}, &UnavailableError{Status: http.StatusOK, Reason: "V30: the answer " + reason}
+	}
+	if contentType != "application/json" {
+		return odd("is not application/json")
+	}
+	if len(body) > maxReply {
+		return odd(fmt.Sprintf("is longer than %d bytes", maxReply))
+	}
+	doc, err := strictJSON(body)
+	if err != nil {
+		return odd(err.Error())
+	}
+	result := doc.object("GetCallerIdentityResponse").object("GetCallerIdentityResult")
+	arn, okARN := result.text("Arn")
+	account, okAccount := result.text("Account")
+	userID, okUser := result.text("UserId")
+	if !okARN || !okAccount || !okUser {
+		return odd("lacks Arn, Account or UserId")
+	}
+	return newIdentity(partition, arn, account, userID)
+}
+
+// refusal reads any other status: a denial only where STS's own error document
+// with a known code says so.
+func refusal(status int, contentType string, body []byte) error {
+	code := errorCode(contentType, body)
+	switch {
+	case throttles[code] || status == http.StatusTooManyRequests:
+		return &UnavailableError{Throttled: true, Status: status, Reason: "throttled"}
+	case denials[code] && status >= 400 && status < 500:
+		return &DeniedError{Code: code, Status: status}
+	}
+	return &UnavailableError{Status: status, Reason: fmt.Sprintf("HTTP status %d without an error document of STS that means no", status)}
+}
+
+// errorCode finds the code in an error document of STS: JSON, as asked for, or
+// the XML that AWS's front ends use. Anything else has no code.
+func errorCode(contentType string, body []byte) string {
+	if len(body) > maxReply || !utf8.Valid(body) {
+		return ""
+	}
+	switch contentType {
+	case "application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1":
+		doc, err := strictJSON(body)
+		if err != nil {
+			return ""
+		}
+		code, _ := doc.object("Error").text("Code")
+		return code
+	case "text/xml", "application/xml":
+		var doc struct {
+			XMLName xml.Name `xml:"ErrorResponse"`
+			Error   struct{ Code string }
+		}
+		if xml.Unmarshal(body, &doc) != nil {
+			return ""
+		}
+		return doc.Error.Code
+	}
+	return ""
+}

@@ -1,0 +1,181 @@
+package verify
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/token"
+)
+
+// DefaultTimeout bounds all attempts at STS for one token together. It leaves
+// kube-apiserver's webhook authenticator time to ask again.
+const DefaultTimeout = 4 * time.Second
+
+// Config tells a Verifier what to accept and how to reach STS. Cluster alone
+// is needed.
+type Config struct {
+	// Cluster is the name that tokens must be signed for.
+	Cluster string
+	// Policy is the offline rules' configuration. The zero value accepts the
+	// hosts of every partition; a server sets its Partition.
+	Policy token.Policy
+	// DialAddress, host:port, is dialled in place of the STS host. The Host
+	// header and the TLS name stay the URL's.
+	DialAddress string
+	// RootCAs are trusted for STS; nil means the system's.
+	RootCAs *x509.CertPool
+	// Proxy chooses a proxy for a request; nil means none, whatever the
+	// environment says.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Timeout bounds all attempts for one token together. Zero means
+	// DefaultTimeout.
+	Timeout time.Duration
+	// AllowRoot lets account roots pass rule V33. For callers whose mapping takes
+	// a root only where it is named.
+	AllowRoot bool
+	// AllowAccounts, if not empty, are the only accounts let through (V34).
+	AllowAccounts []string
+	// DenyAccounts are accounts never let through (V34).
+	DenyAccounts []string
+}
+
+// Verifier verifies tokens of one cluster. It remembers nothing but idle
+// connections, and is safe for concurrent use.
+type Verifier struct {
+	cluster      string
+	policy       token.Policy
+	timeout      time.Duration
+	allowRoot    bool
+	allow, deny  map[string]bool
+	roundTripper http.RoundTripper
+}
+
+// New makes a Verifier. It fails with *token.ConfigError,
+// *identity.UnknownPartitionError or *identity.UnknownRegionError.
+func New(c Config) (*Verifier, error) {
+	if err := token.ValidCluster(c.Cluster); err != nil {
+		return nil, err
+	}
+	if p := c.Policy.Partition; p != "" {
+		partition, err := identity.LookupPartition(p)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range c.Policy.Regions {
+			if !partition.HasRegion(r) {
+				return nil, &identity.UnknownRegionError{Region: r, Partition: p}
+			}
+		}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return &Verifier{
+		cluster: c.Cluster, policy: c.Policy, timeout: c.Timeout, allowRoot: c.AllowRoot,
+		allow: set(c.AllowAccounts), deny: set(c.DenyAccounts), roundTripper: newTransport(c),
+	}, nil
+}
+
+// newTransport is an http.Transport without what a verifier must not do: no
+// proxy from the environment, no compression, no HTTP/2 upgrade, no cookies
+// and, since it is used without an http.Client, no redirects.
+func newTransport(c Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: c.Timeout, KeepAlive: 30 * time.Second}
+	dial := dialer.DialContext
+	if c.DialAddress != "" {
+		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, c.DialAddress)
+		}
+	}
+	return &http.Transport{
+		Proxy:                  c.Proxy,
+		DialContext:            dial,
+		TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    c.Timeout,
+		DisableCompression:     true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        50 * time.Second,
+		MaxResponseHeaderBytes: maxReply,
+	}
+}
+
+// Verify does all there is: Check, Ask, Allow. It returns the identity that
+// signed the token, or fails with *token.RuleError, *DeniedError or
+// *UnavailableError, and then the identity is the zero value.
+func (v *Verifier) Verify(ctx context.Context, raw string) (identity.Identity, error) {
+	parsed, err := v.Check(raw)
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	id, err := v.Ask(ctx, parsed)
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	if err := v.Allow(id); err != nil {
+		return identity.Identity{}, err
+	}
+	return id, nil
+}
+
+// Check holds a token against the offline rules, V01 to V22. It fails with
+// *token.RuleError.
+func (v *Verifier) Check(raw string) (*token.Parsed, error) { return v.policy.Check(raw) }
+
+// Ask sends a checked token to STS and reads the answer, V23 and V30 to V32. A
+// failure to reach STS is tried once more within the timeout. The answer holds
+// for as long as the token does; what a configuration says about the identity
+// (Allow) must be asked anew each time.
+func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	id, err := v.askOnce(ctx, p)
+	var unavailable *UnavailableError
+	if errors.As(err, &unavailable) && !unavailable.Throttled && worthRetrying(unavailable.Status) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+			id, err = v.askOnce(ctx, p)
+		}
+	}
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	id.AccessKeyID = p.AccessKeyID
+	return id, nil
+}
+
+const retryPause = 100 * time.Millisecond
+
+// worthRetrying: no answer at all, or a server error. Anything else would say
+// the same again.
+func worthRetrying(status int) bool { return status == 0 || status >= 500 }
+
+// Allow holds an identity against the rules about accounts, V33 and V34. It
+// fails with *token.RuleError.
+func (v *Verifier) Allow(id identity.Identity) error {
+	switch {
+	case id.Principal.Kind == identity.KindRoot && !v.allowRoot:
+		return &token.RuleError{Code: "V33", Reason: "the account root is refused"}
+	case v.deny[id.AccountID]:
+		return &token.RuleError{Code: "V34", Reason: "account " + id.AccountID + " is on the deny list"}
+	case len(v.allow) > 0 && !v.allow[id.AccountID]:
+		return &token.RuleError{Code: "V34", Reason: "account " + id.AccountID + " is not on the allow list"}
+	}
+	return nil
+}
+
+func set(list []string) map[string]bool {
+	m := make(map[string]bool, len(list))
+	for _, s := range list {
+		m[s] = true
+	}
+	return m
+}
