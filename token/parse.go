@@ -30,49 +30,53 @@ type Parsed struct {
 	// Length is the length of the whole token in bytes.
 	Length int
 
-	scopeDate    string
-	sessionToken string
-	signature    string
+	scopeDate string
+	// secret is behind a function for the reason Token.value is.
+	secret func() secret
 }
+
+type secret struct{ sessionToken, signature string }
 
 // End is when STS stops honouring the token: Lifetime after SignedAt.
 func (p *Parsed) End() time.Time { return p.SignedAt.Add(Lifetime) }
 
 // RequestURL is the pre-signed URL, rebuilt from the checked values alone; what
-// came in is never part of it. It is as secret as the token.
+// came in is never part of it. It is as secret as the token. It is empty unless
+// Parse or Check returned p.
 func (p *Parsed) RequestURL() string {
+	if p.secret == nil {
+		return ""
+	}
+	secret := p.secret()
 	var b strings.Builder
-	b.Grow(512 + len(p.sessionToken)*3/2)
+	b.Grow(512 + len(secret.sessionToken)*3/2)
 	b.WriteString("https://" + p.Host + "/?Action=" + action + "&Version=" + version)
 	b.WriteString("&X-Amz-Algorithm=" + algorithm)
 	b.WriteString("&X-Amz-Credential=" + url.QueryEscape(p.AccessKeyID+"/"+p.scopeDate+"/"+p.Region+"/"+service+"/aws4_request"))
 	b.WriteString("&X-Amz-Date=" + p.SignedAt.Format(dateLayout))
 	fmt.Fprintf(&b, "&X-Amz-Expires=%d", int(p.Expires/time.Second))
-	if p.sessionToken != "" {
-		b.WriteString("&X-Amz-Security-Token=" + url.QueryEscape(p.sessionToken))
+	if secret.sessionToken != "" {
+		b.WriteString("&X-Amz-Security-Token=" + url.QueryEscape(secret.sessionToken))
 	}
 	b.WriteString("&X-Amz-SignedHeaders=" + url.QueryEscape(signedHeaders))
-	b.WriteString("&X-Amz-Signature=" + p.signature)
+	b.WriteString("&X-Amz-Signature=" + secret.signature)
 	return b.String()
 }
 
 // String tells what the token says, without its secrets.
-func (p *Parsed) String() string {
-	if p == nil {
-		return "<nil>"
-	}
+func (p Parsed) String() string {
 	return fmt.Sprintf("token{host: %s, region: %s, key: %s, signed: %s}",
 		p.Host, p.Region, p.AccessKeyID, p.SignedAt.Format(time.RFC3339))
 }
 
 // GoString hides the secrets from %#v.
-func (p *Parsed) GoString() string { return p.String() }
+func (p Parsed) GoString() string { return p.String() }
 
 // Format hides the secrets from every verb of package fmt.
-func (p *Parsed) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String()) }
+func (p Parsed) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String()) }
 
 // LogValue hides the secrets from log/slog.
-func (p *Parsed) LogValue() slog.Value { return slog.StringValue(p.String()) }
+func (p Parsed) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // Parse takes a token apart and holds it against every rule that needs neither
 // a clock nor a configuration: V01 to V15 and V18 to V21 of the verification

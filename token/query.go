@@ -114,7 +114,7 @@ func checkSignature(c *candidate) string {
 	if len(value) != 64 || !only(value, isLowerHex) {
 		return "X-Amz-Signature is not 64 lower-case hexadecimal digits"
 	}
-	c.out.signature = value
+	c.secret.signature = value
 	return ""
 }
 
@@ -127,7 +127,7 @@ func checkSessionToken(c *candidate) string {
 	if !only(value, func(b byte) bool { return b > ' ' && b < 0x7f }) {
 		return sessionTokenKey + " has a character that is not printable ASCII"
 	}
-	c.out.sessionToken = value
+	c.secret.sessionToken = value
 	return ""
 }
 

@@ -74,8 +74,9 @@ type candidate struct {
 	values                 map[string]string
 	endpoint               identity.STSEndpoint
 	// dated says that SignedAt could be read; the zero time is a date like others.
-	dated bool
-	out   Parsed
+	dated  bool
+	out    Parsed
+	secret secret
 }
 
 // rule is one row of the verification rules. check returns a reason, or "".
@@ -157,6 +158,9 @@ func (p Policy) run(raw string, first bool) (*Parsed, []*RuleError) {
 		return nil, broken
 	}
 	c.out.Length = len(raw)
+	if len(broken) == 0 {
+		c.out.secret = func() secret { return c.secret }
+	}
 	return &c.out, broken
 }
 

@@ -161,9 +161,9 @@ func (s *Source) Token(ctx context.Context) (Token, error) {
 			expiry = now
 		}
 	}
+	value := Prefix + base64.RawURLEncoding.EncodeToString([]byte(signed))
 	return Token{
-		value:  Prefix + base64.RawURLEncoding.EncodeToString([]byte(signed)),
-		Expiry: expiry, SignedAt: now, AccessKeyID: creds.AccessKeyID,
+		value: func() string { return value }, Expiry: expiry, SignedAt: now, AccessKeyID: creds.AccessKeyID,
 	}, nil
 }
 

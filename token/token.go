@@ -29,7 +29,10 @@ const redacted = Prefix + "REDACTED"
 // Token is a minted token. Its value is a secret, and every way of printing the
 // struct hides it; Value alone gives it. The zero value is no token.
 type Token struct {
-	value string
+	// value is behind a function, because package fmt calls no methods on what
+	// stands in somebody's unexported field: it prints a function as an address,
+	// where a string, and with the wrong verb a pointer, would be printed whole.
+	value func() string
 	// Expiry is when the token should no longer be handed out: Margin before the
 	// end of Lifetime, or before the end of the credentials that signed it.
 	Expiry time.Time
@@ -40,7 +43,12 @@ type Token struct {
 }
 
 // Value is the token itself, to be sent as a bearer token. Never log it.
-func (t Token) Value() string { return t.value }
+func (t Token) Value() string {
+	if t.value == nil {
+		return ""
+	}
+	return t.value()
+}
 
 // String hides the value.
 func (t Token) String() string { return redacted }
