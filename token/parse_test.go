@@ -101,6 +101,7 @@ func TestParseRefuses(t *testing.T) {
 		{"V14", "another region", replace("%2Fus-east-1", "%2Fus-east-2")},
 		{"V15", "fraction", replace("030405Z", "030405.0Z")},
 		{"V15", "another day", replace("%2F20260102", "%2F20260103")},
+		{"V15", "no day in the scope", replace("%2F20260102", "%2F")},
 		{"V18", "too large", replace("Expires=60", "Expires=901")},
 		{"V18", "leading zero", replace("Expires=60", "Expires=060")},
 		{"V18", "plus", replace("Expires=60", "Expires=%2B60")},

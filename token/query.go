@@ -66,6 +66,7 @@ func checkCredential(c *candidate) string {
 		return "the credential scope does not end in sts/aws4_request"
 	}
 	c.out.AccessKeyID, c.out.scopeDate, c.out.Region = parts[0], parts[1], parts[2]
+	c.scoped = true
 	return ""
 }
 
@@ -80,7 +81,7 @@ func checkDate(c *candidate) string {
 		return "X-Amz-Date is not of the form " + dateLayout
 	}
 	c.out.SignedAt, c.dated = at, true
-	if c.out.scopeDate != "" && c.out.scopeDate != value[:8] {
+	if c.scoped && c.out.scopeDate != value[:8] {
 		return "the credential scope is of another day than X-Amz-Date"
 	}
 	return ""

@@ -73,7 +73,9 @@ type candidate struct {
 	authority, path, query string
 	values                 map[string]string
 	endpoint               identity.STSEndpoint
-	// dated says that SignedAt could be read; the zero time is a date like others.
+	// scoped and dated say that the credential scope and SignedAt could be read:
+	// an empty scope and the zero time are values like others.
+	scoped bool
 	dated  bool
 	out    Parsed
 	secret secret
@@ -295,7 +297,7 @@ func (c *candidate) exactly(key, want string) string {
 }
 
 func checkRegion(c *candidate) string {
-	if c.endpoint.Region != "" && c.out.Region != c.endpoint.Region {
+	if c.scoped && c.endpoint.Host != "" && c.out.Region != c.endpoint.Region {
 		return "the credential scope is of another region than the host"
 	}
 	return ""

@@ -1,0 +1,177 @@
+package servercli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
+// Env is what a process gives its commands.
+type Env struct {
+	Args           []string // without the program's name
+	Stdout, Stderr io.Writer
+}
+
+// usageError is a mistake on the command line: exit code 2.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// hintError carries what to do about an error.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// Main runs a command until it ends or the process gets SIGINT or SIGTERM, and
+// returns the exit code: 0 done, 1 failed, 2 wrong usage.
+func Main(env Env) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(env)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(env.Stderr, "error:", err)
+	var hint *hintError
+	if errors.As(err, &hint) {
+		_, _ = fmt.Fprintln(env.Stderr, "hint:", hint.hint)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+func newRoot(env Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ekskey-server",
+		Short:         "Tell a kube-apiserver whose AWS IAM token it was given",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return &usageError{&hintError{errors.New("no command given"), "ekskey-server serve --config FILE; see ekskey-server --help"}}
+		},
+	}
+	root.SetArgs(env.Args)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{&hintError{err, "see " + cmd.CommandPath() + " --help"}}
+	})
+	root.AddCommand(newServe(env), newInit(env), newVersion())
+	return root
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{&hintError{fmt.Errorf("unknown argument %q", args[0]), "see " + cmd.CommandPath() + " --help"}}
+	}
+	return nil
+}
+
+// options are what serve and init take from the command line.
+type options struct{ config, logLevel string }
+
+func (o *options) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.config, "config", "c", "", "configuration file (YAML)")
+	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return nil, nil, &usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", o.logLevel)}
+	}
+	if o.config == "" {
+		return nil, nil, &usageError{&hintError{errors.New("--config is missing"), "docs/server.md shows a configuration of five lines"}}
+	}
+	text, err := safefile.Read(o.config, maxConfig)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, err := parseConfig(o.config, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+func newServe(env Env) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer TokenReviews until SIGTERM",
+		Long: `Answer TokenReviews on https://ADDRESS:PORT/authenticate until SIGTERM.
+
+Makes its certificate in server.stateDir and writes server.generateKubeconfig,
+unless they are there. Also answers /healthz, /readyz and /metrics.`,
+		Example: "  ekskey-server serve --config /etc/ekskey/server.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, log, err := o.load(env.Stderr)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, log)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func newInit(env Env) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the serving certificate and the kubeconfig for kube-apiserver, and end",
+		Example: `  ekskey-server init --config /etc/ekskey/server.yaml
+  kube-apiserver --authentication-token-webhook-config-file=/etc/kubernetes/ekskey.kubeconfig …`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, _, err := o.load(env.Stderr)
+			if err != nil {
+				return err
+			}
+			return initialize(c, env.Stdout)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "ekskey-server", buildVersion())
+			return err
+		},
+	}
+}
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,203 @@
+package servercli
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/token"
+)
+
+// Defaults of the configuration: those of aws-iam-authenticator where it has
+// them.
+const (
+	defaultAddress       = "127.0.0.1"
+	defaultPort          = 21362
+	defaultStateDir      = "/var/aws-iam-authenticator"
+	defaultPartition     = "aws"
+	defaultShutdownDelay = time.Second
+	defaultHostname      = "localhost"
+)
+
+// maxConfig is the longest configuration that is read, in bytes.
+const maxConfig = 4 << 20
+
+// config is the server's configuration file. Keys match without case.
+type config struct {
+	path      string
+	clusterID string
+	server    serverConfig
+}
+
+type serverConfig struct {
+	node *yaml.Node // for the mapping sections
+
+	address, hostname     string
+	port                  int
+	stateDir              string
+	generateKubeconfig    string
+	kubeconfigPregenerate bool
+	partition             string
+	scrubbedAccounts      []string
+
+	awsAuthFile      string
+	creator          string
+	audiences        []string
+	clientCAFile     string
+	maxTokenAge      time.Duration
+	deniedAccessKeys []string
+	allowedAccounts  []string
+	deniedAccounts   []string
+	reservedPrefixes map[string][]string
+	shutdownDelay    time.Duration
+	sts              stsConfig
+}
+
+type stsConfig struct {
+	dialAddress, caFile, proxy string
+	regions                    []string
+	extraHosts                 []identity.STSEndpoint
+	timeout                    time.Duration
+}
+
+// parseConfig reads the text of a configuration. It fails with *configError,
+// which names the file and the line, or with *mapping.LoadError.
+func parseConfig(path string, text []byte) (*config, error) {
+	c := &config{path: path, server: serverConfig{
+		address: defaultAddress, port: defaultPort, hostname: defaultHostname, stateDir: defaultStateDir,
+		partition: defaultPartition, shutdownDelay: defaultShutdownDelay,
+	}}
+	r := &reader{path: path}
+	root := r.document(text)
+	if root == nil {
+		return nil, r.err
+	}
+	r.object(root, "", map[string]func(*yaml.Node){
+		"clusterid": r.text(&c.clusterID),
+		"server":    func(n *yaml.Node) { c.server.node = n; c.server.read(r, n) },
+	})
+	if r.err == nil {
+		r.err = c.check(r, root)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
+}
+
+func (s *serverConfig) read(r *reader, n *yaml.Node) {
+	fields := map[string]func(*yaml.Node){
+		"address":                r.text(&s.address),
+		"hostname":               r.text(&s.hostname),
+		"port":                   r.port(&s.port),
+		"statedir":               r.text(&s.stateDir),
+		"generatekubeconfig":     r.text(&s.generateKubeconfig),
+		"kubeconfigpregenerated": r.boolean(&s.kubeconfigPregenerate),
+		"partition":              r.text(&s.partition),
+		"scrubbedaccounts":       r.accounts(&s.scrubbedAccounts),
+		"backendmode":            r.backendMode,
+		"awsauthfile":            r.text(&s.awsAuthFile),
+		"creator":                r.text(&s.creator),
+		"audiences":              r.list(&s.audiences),
+		"clientcafile":           r.text(&s.clientCAFile),
+		"maxtokenage":            r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
+		"deniedaccesskeyids":     r.list(&s.deniedAccessKeys),
+		"allowedaccounts":        r.accounts(&s.allowedAccounts),
+		"deniedaccounts":         r.accounts(&s.deniedAccounts),
+		"reservedprefixes":       r.lists(&s.reservedPrefixes, backendFile, backendAWSAuth),
+		"shutdowndelay":          r.duration(&s.shutdownDelay, 0, time.Minute),
+		"sts":                    func(n *yaml.Node) { s.sts.read(r, n) },
+	}
+	for _, section := range mapping.SectionNames() {
+		fields[fold(section)] = func(*yaml.Node) {} // package mapping reads them
+	}
+	for key, why := range unsupported {
+		fields[key] = func(n *yaml.Node) { r.fail(n, why) }
+	}
+	r.object(n, "server.", fields)
+}
+
+// unsupported are keys of aws-iam-authenticator that would change who is let in,
+// or how, if they were passed over in silence.
+var unsupported = map[string]string{
+	"ec2describeinstancesrolearn": "server.ec2DescribeInstancesRoleARN is not supported: this server does not ask EC2, so {{EC2PrivateDNSName}} cannot be used",
+	"ec2describeinstancesqps":     "server.ec2DescribeInstancesQps is not supported: this server does not ask EC2",
+	"ec2describeinstancesburst":   "server.ec2DescribeInstancesBurst is not supported: this server does not ask EC2",
+	"sourcearn":                   "server.sourceARN is not supported: this server does not ask EC2",
+	"kubeconfig":                  "server.kubeconfig is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
+	"master":                      "server.master is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
+	"dynamicfilepath":             "server.dynamicFilePath is not supported; use server.awsAuthFile",
+	"dynamicfileuseridstrict":     "server.dynamicFileUserIDStrict is not supported",
+	"dynamicbackendmodepath":      "server.dynamicBackendModePath is not supported",
+	"reservedprefixconfig":        "server.reservedPrefixConfig is not supported; use server.reservedPrefixes",
+}
+
+func (s *stsConfig) read(r *reader, n *yaml.Node) {
+	r.object(n, "server.sts.", map[string]func(*yaml.Node){
+		"dialaddress": r.hostPort(&s.dialAddress),
+		"cafile":      r.text(&s.caFile),
+		"proxy":       r.text(&s.proxy),
+		"regions":     r.list(&s.regions),
+		"timeout":     r.duration(&s.timeout, 100*time.Millisecond, 25*time.Second),
+		"extrahosts": func(n *yaml.Node) {
+			r.each(n, func(item *yaml.Node) {
+				var e identity.STSEndpoint
+				r.object(item, "server.sts.extraHosts.", map[string]func(*yaml.Node){
+					"host": r.text(&e.Host), "region": r.text(&e.Region),
+				})
+				p, err := identity.PartitionOfRegion(e.Region)
+				if err != nil {
+					r.fail(item, "server.sts.extraHosts: region: "+err.Error())
+				}
+				if e.Host == "" {
+					r.fail(item, "server.sts.extraHosts: host is missing")
+				}
+				e.Partition = p.ID
+				s.extraHosts = append(s.extraHosts, e)
+			})
+		},
+	})
+}
+
+const (
+	backendFile    = "file"
+	backendAWSAuth = "aws-auth"
+)
+
+// check holds the values against each other.
+func (c *config) check(r *reader, root *yaml.Node) error {
+	if c.clusterID == "" {
+		r.fail(root, "clusterID is missing: the name that tokens must be signed for")
+	} else if err := token.ValidCluster(c.clusterID); err != nil {
+		r.fail(root, "clusterID: "+err.Error())
+	}
+	node := c.server.node
+	if node == nil {
+		node = root
+	}
+	if _, err := identity.LookupPartition(c.server.partition); err != nil {
+		r.fail(node, "server.partition: "+err.Error())
+	}
+	if c.needsClientCA() && c.server.clientCAFile == "" {
+		r.fail(node, fmt.Sprintf("server.address %s is not a loopback address, so server.clientCAFile is needed: whoever can reach the webhook can spend the STS quota of this account", c.server.address))
+	}
+	if net.ParseIP(c.server.address) == nil {
+		r.fail(node, fmt.Sprintf("server.address %q is not an IP address", c.server.address))
+	}
+	return r.err
+}
+
+// needsClientCA says that others than this machine can reach the listener.
+func (c *config) needsClientCA() bool {
+	ip := net.ParseIP(c.server.address)
+	return ip != nil && !ip.IsLoopback()
+}
+
+func (c *config) listenAddress() string {
+	return net.JoinHostPort(c.server.address, strconv.Itoa(c.server.port))
+}
