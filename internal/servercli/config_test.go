@@ -1,0 +1,135 @@
+package servercli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/identity"
+)
+
+const full = `# as aws-iam-authenticator's users have it
+ClusterID: demo
+server:
+  address: 127.0.0.1
+  hostname: api.internal
+  PORT: 0
+  stateDir: /var/lib/ekskey
+  generateKubeconfig: /etc/kubernetes/ekskey.kubeconfig
+  partition: aws
+  scrubbedAccounts: [012345678901]
+  backendMode: MountedFile
+  mapRoles:
+  - rolearn: arn:aws:iam::111122223333:role/admin
+    username: admin
+    groups: [system:masters]
+  mapUsers: []
+  mapAccounts: ["111122223333"]
+  awsAuthFile: aws-auth.yaml
+  creator: arn:aws:iam::111122223333:user/creator
+  audiences: [a, b]
+  maxTokenAge: 20s
+  deniedAccessKeyIDs: [AKIAIOSFODNN7EXAMPLE]
+  allowedAccounts: ["111122223333"]
+  deniedAccounts: ["444455556666"]
+  reservedPrefixes:
+    aws-auth: ["system:"]
+  shutdownDelay: 0s
+  sts:
+    dialAddress: 127.0.0.1:8443
+    caFile: ca.pem
+    regions: [eu-west-9]
+    timeout: 2s
+    extraHosts:
+    - host: 127.0.0.1:8443
+      region: us-east-1
+`
+
+func TestParseConfig(t *testing.T) {
+	c, err := parseConfig("server.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config{path: "server.yaml", clusterID: "demo", server: serverConfig{
+		address: "127.0.0.1", hostname: "api.internal", port: 0, stateDir: "/var/lib/ekskey",
+		generateKubeconfig: "/etc/kubernetes/ekskey.kubeconfig", partition: "aws",
+		scrubbedAccounts: []string{"012345678901"}, awsAuthFile: "aws-auth.yaml",
+		creator: "arn:aws:iam::111122223333:user/creator", audiences: []string{"a", "b"}, maxTokenAge: 20 * time.Second,
+		deniedAccessKeys: []string{"AKIAIOSFODNN7EXAMPLE"}, allowedAccounts: []string{"111122223333"},
+		deniedAccounts: []string{"444455556666"}, reservedPrefixes: map[string][]string{"aws-auth": {"system:"}},
+		sts: stsConfig{
+			dialAddress: "127.0.0.1:8443", caFile: "ca.pem", regions: []string{"eu-west-9"}, timeout: 2 * time.Second,
+			extraHosts: []identity.STSEndpoint{{Host: "127.0.0.1:8443", Region: "us-east-1", Partition: "aws"}},
+		},
+	}}
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(config{}, serverConfig{}, stsConfig{}), cmpopts.IgnoreTypes(&yaml.Node{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := parseConfig("server.yaml", []byte("clusterID: demo\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.listenAddress() != "127.0.0.1:21362" || c.server.partition != "aws" || c.server.stateDir == "" || c.needsClientCA() {
+		t.Errorf("%+v", c)
+	}
+}
+
+// One mistake a row; each message names the file, the line and the key.
+func TestParseConfigRefuses(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"empty", "", "server.yaml: is empty"},
+		{"no YAML", "clusterID: [", "server.yaml: is not YAML"},
+		{"a list", "- a\n", "server.yaml:1: a mapping with clusterID and server was expected"},
+		{"two documents", "clusterID: a\n---\nclusterID: b\n", "more than one YAML document"},
+		{"no cluster", "server: {}\n", "server.yaml:1: clusterID is missing"},
+		{"a cluster with a space", "clusterID: a b\n", "clusterID: "},
+		{"an unknown key", "clusterID: a\nsrever: {}\n", "server.yaml:2: unknown key srever"},
+		{"an unknown key below", "clusterID: a\nserver:\n  prot: 1\n", "server.yaml:3: unknown key server.prot"},
+		{"an unknown key further below", "clusterID: a\nserver:\n  sts:\n    dial: x:1\n", "server.yaml:4: unknown key server.sts.dial"},
+		{"a key twice", "clusterID: a\nserver:\n  port: 1\n  Port: 2\n", "server.yaml:4: server.Port stands twice, here and on line 3"},
+		{"no port", "clusterID: a\nserver:\n  port: 70000\n", `server.yaml:3: "70000" is not a port`},
+		{"no IP address", "clusterID: a\nserver:\n  address: localhost\n", `server.address "localhost" is not an IP address`},
+		{"open to all", "clusterID: a\nserver:\n  address: 0.0.0.0\n", "server.clientCAFile is needed"},
+		{"open to the network", "clusterID: a\nserver:\n  address: 10.0.0.1\n", "server.clientCAFile is needed"},
+		{"no partition", "clusterID: a\nserver:\n  partition: aws-moon\n", `"aws-moon" is not an AWS partition`},
+		{"too old", "clusterID: a\nserver:\n  maxTokenAge: 16m\n", "server.yaml:3: 16m is not between 1s and 15m0s"},
+		{"no duration", "clusterID: a\nserver:\n  maxTokenAge: 20\n", `"20" is not a duration`},
+		{"no account", "clusterID: a\nserver:\n  deniedAccounts: [12]\n", `"12" is not an AWS account`},
+		{"no region", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{host: h, region: evil.com}]\n", `"evil.com" is not an AWS region`},
+		{"no host", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{region: us-east-1}]\n", "host is missing"},
+		{"no host:port", "clusterID: a\nserver:\n  sts:\n    dialAddress: host\n", "not of the form host:port"},
+		{"another backend", "clusterID: a\nserver:\n  backendMode: [MountedFile, EKSConfigMap]\n", "EKSConfigMap is not supported"},
+		{"a key not supported", "clusterID: a\nserver:\n  dynamicFilePath: x\n", "server.yaml:3: server.dynamicFilePath is not supported"},
+		{"a list where a value belongs", "clusterID: a\nserver:\n  port: [1]\n", "server.yaml:3: a single value was expected"},
+		{"a value where a list belongs", "clusterID: a\nserver:\n  audiences: x\n", "server.yaml:3: a list was expected"},
+		{"an alias", "clusterID: a\nserver:\n  hostname: &h x\n  stateDir: *h\n", "aliases are not followed"},
+		{"a value where a mapping belongs", "clusterID: a\nserver: 5\n", "server.yaml:2: a mapping was expected at server"},
+	} {
+		_, err := parseConfig("server.yaml", []byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v; want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(full))
+	f.Add([]byte("clusterID: a\nserver: null\n"))
+	f.Add([]byte("? [a]: b\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := parseConfig("server.yaml", text)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v and %v", c, err)
+		}
+		if c != nil && (c.clusterID == "" || c.needsClientCA() && c.server.clientCAFile == "") {
+			t.Fatalf("let through: %+v", c)
+		}
+	})
+}
