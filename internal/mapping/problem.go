@@ -1,0 +1,118 @@
+package mapping
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Code names a kind of Problem. Codes are stable: logs and metrics may use them.
+type Code string
+
+// The codes. The first group costs the entry or section, the second is advice
+// about an entry that is in force; unknown-key and duplicate are either.
+const (
+	BadYAML     Code = "bad-yaml"     // the section is no YAML
+	BadShape    Code = "bad-shape"    // a list, mapping or text was expected
+	YAMLAlias   Code = "yaml-alias"   // aliases and merge keys are not followed
+	BadARN      Code = "bad-arn"      // no ARN of a user, role, root or federated user
+	BadSSO      Code = "bad-sso"      // no permission set, account or partition
+	BadAccount  Code = "bad-account"  // not twelve digits
+	BadTemplate Code = "bad-template" // an unknown placeholder, or text no name may have
+
+	UnknownKey     Code = "unknown-key"     // a key that means nothing here
+	Duplicate      Code = "duplicate"       // two entries for one principal
+	WrongSection   Code = "wrong-section"   // a user in mapRoles, or a role in mapUsers
+	NoUsername     Code = "no-username"     // a default one is used
+	SessionPrefix  Code = "session-prefix"  // the session chooses the name freely
+	NoEC2          Code = "no-ec2"          // needs EC2, which is not configured
+	NeverRenders   Code = "never-renders"   // needs a session that the principal has not
+	OtherPartition Code = "other-partition" // of a partition this server does not serve
+	TooMany        Code = "too-many"        // more problems than are listed
+)
+
+// maxProblems bounds how many problems of a text are kept and alarmed, of those
+// that dropped something and of the rest, so that a text that is nothing else
+// cannot fill the memory or the log.
+const maxProblems = 1000
+
+// Problem is something wrong or doubtful in entries. It is an error value.
+type Problem struct {
+	Backend string
+	// Section is mapRoles, mapUsers or mapAccounts, or empty for the whole text.
+	Section string
+	// Index counts the section's entries from 0; -1 means the section itself.
+	Index int
+	// Line counts from 1 in the whole text. Inside a section whose text is quoted,
+	// and so has no lines of its own in the file, it is the section's line.
+	Line int
+	Code Code
+	// Dropped says that the entry or the section is not in force.
+	Dropped bool
+	// Message is for people. Text it cites from the input is quoted and short.
+	Message string
+}
+
+func (p Problem) Error() string {
+	s := p.source() + ": " + p.Message
+	if p.Dropped {
+		s += " (dropped)"
+	}
+	return s
+}
+
+func (p Problem) source() string { return sourceText(p.Backend, p.Section, p.Index, p.Line) }
+
+func sourceText(backend, section string, index, line int) string {
+	s := backend
+	if section != "" {
+		s += " " + section
+	}
+	if index >= 0 {
+		s += fmt.Sprintf("[%d]", index)
+	}
+	return s + fmt.Sprintf(" line %d", line)
+}
+
+// LoadError says why the server's own entries are refused: all reasons at once.
+type LoadError struct{ Problems []Problem }
+
+func (e *LoadError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.source() + ": " + p.Message
+	}
+	return strings.Join(lines, "; ")
+}
+
+// TextError says why a text is not an aws-auth at all. Nothing of it is in force.
+type TextError struct {
+	// Line counts from 1; 0 means no line in particular.
+	Line   int
+	Reason string
+	// Err is the YAML parser's, or nil.
+	Err error
+}
+
+func (e *TextError) Error() string {
+	s := "reading aws-auth: "
+	if e.Line > 0 {
+		s += fmt.Sprintf("line %d: ", e.Line)
+	}
+	s += e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *TextError) Unwrap() error { return e.Err }
+
+// quote cites input in a message: quoted, so that it cannot forge a log line,
+// and short.
+func quote(s string) string {
+	const most = 120
+	if len(s) > most {
+		return fmt.Sprintf("%q…", s[:most])
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,241 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ekskey/ekskey/identity"
+)
+
+// Set is a backend made of entries, as they were when it was read. It never
+// changes, so it is safe for concurrent use.
+type Set struct {
+	opts       Options
+	principals map[key]*entry
+	sso        map[key]*entry
+	accounts   map[string]*entry
+	problems   []Problem
+}
+
+// entry is one entry of mapRoles, mapUsers or mapAccounts.
+type entry struct {
+	section     string
+	index, line int
+	// arn is how the entry names its principal, for messages.
+	arn      string
+	key      key
+	sso      bool     // key.name is a permission set
+	username template // the zero template means the default username
+	groups   []template
+	uniqueID string
+}
+
+func (s *Set) source(e *entry) string {
+	return sourceText(s.opts.Backend, e.section, e.index, e.line)
+}
+
+// key is what is compared of a principal. For an SSO entry, name is the
+// permission set.
+type key struct {
+	partition string
+	kind      identity.Kind
+	account   string
+	path      string
+	name      string
+}
+
+// keyOf folds a principal into its key. IAM keeps names of users and of roles
+// unique without regard to case, so folding joins no two principals. A federated
+// user is called what its caller pleases, and policies that restrict this are
+// case-sensitive; so its name is compared as it is (others' servers fold it).
+func keyOf(p identity.Principal) key {
+	p = p.Canonical()
+	k := key{partition: p.Partition, kind: p.Kind, account: p.Account, name: p.Name}
+	switch p.Kind {
+	case identity.KindUser:
+		k.name, k.path = lowerASCII(p.Name), lowerASCII(p.Path)
+	case identity.KindRole:
+		k.name = lowerASCII(p.Name)
+	}
+	return k
+}
+
+const ssoRolePrefix = "awsreservedsso_"
+
+// ssoKey gives the key of the permission set whose role this is: the role that
+// IAM Identity Center makes of set S is AWSReservedSSO_S_ and 16 hexadecimal
+// digits. The digits are counted, because with a mere wildcard the set Admin would
+// stand for the set Admin_ReadOnly too.
+//
+// Source: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
+func ssoKey(k key) (key, bool) {
+	rest, ok := strings.CutPrefix(k.name, ssoRolePrefix)
+	cut := len(rest) - 17
+	if k.kind != identity.KindRole || !ok || cut < 1 || rest[cut] != '_' || !isLowerHex(rest[cut+1:]) {
+		return key{}, false
+	}
+	k.name = rest[:cut]
+	return k, true
+}
+
+// lowerASCII folds A to Z and nothing else: U+212A KELVIN SIGN is no k.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// find returns the entry that decides about a key. An entry with an ARN counts
+// before one with a permission set.
+func (s *Set) find(k key) *entry {
+	if e := s.principals[k]; e != nil {
+		return e
+	}
+	if k, ok := ssoKey(k); ok {
+		return s.sso[k]
+	}
+	return nil
+}
+
+// Problems returns what was found when the entries were read, in the order of
+// the text. The slice is the caller's own.
+func (s *Set) Problems() []Problem { return append([]Problem(nil), s.problems...) }
+
+// Len is the number of entries and accounts in force.
+func (s *Set) Len() int { return len(s.principals) + len(s.sso) + len(s.accounts) }
+
+// Map finds the identity's entry and renders its names. An entry counts before
+// mapAccounts, which gives the canonical ARN as username and no groups. It fails
+// with *NotMappedError, *PinError, *RenderError, *LookupError or *ReservedError,
+// and with the context's error if that has ended.
+//
+// Unlike aws-iam-authenticator's, mapAccounts maps users and roles only: not the
+// account's root, and not federated users, whom root can be too.
+func (s *Set) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
+	if err := ctx.Err(); err != nil {
+		return Mapping{}, err
+	}
+	k := keyOf(id.Principal)
+	if e := s.find(k); e != nil {
+		return s.apply(ctx, e, id)
+	}
+	if !s.mapsAccountOf(k) {
+		return Mapping{}, notMapped(id)
+	}
+	m := Mapping{Username: id.Principal.Canonical().String(), Source: s.source(s.accounts[k.account])}
+	if reason := checkName(m.Username); reason != "" {
+		return Mapping{}, &RenderError{Source: m.Source, Template: m.Username, Reason: "the arn " + reason}
+	}
+	return s.allowed(m)
+}
+
+func (s *Set) apply(ctx context.Context, e *entry, id identity.Identity) (Mapping, error) {
+	m := Mapping{Source: s.source(e)}
+	if e.uniqueID != "" && e.uniqueID != id.PrincipalID {
+		return Mapping{}, &PinError{Source: m.Source, ARN: id.Principal.Canonical().String(), Want: e.uniqueID, Got: id.PrincipalID}
+	}
+	username := e.username
+	if username.text == "" {
+		username = defaultUsername(id.Principal)
+	}
+	r := &renderer{id: id, lookup: s.opts.EC2PrivateDNSName, source: m.Source}
+	var err error
+	if m.Username, err = r.render(ctx, username); err != nil {
+		return Mapping{}, err
+	}
+	for _, t := range e.groups {
+		group, err := r.render(ctx, t)
+		if err != nil {
+			return Mapping{}, err
+		}
+		m.Groups = append(m.Groups, group)
+	}
+	return s.allowed(m)
+}
+
+func (s *Set) allowed(m Mapping) (Mapping, error) {
+	for _, prefix := range s.opts.ReservedPrefixes {
+		if strings.HasPrefix(m.Username, prefix) {
+			return Mapping{}, &ReservedError{Source: m.Source, Username: m.Username, Prefix: prefix}
+		}
+	}
+	return m, nil
+}
+
+// defaultUsername is the username where the entry has none: the one that EKS
+// gives an access entry. aws-iam-authenticator lets such a principal in with its
+// groups and an empty username, which no audit log could tell apart.
+//
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html
+func defaultUsername(p identity.Principal) template {
+	if p.Kind != identity.KindRole && p.Kind != identity.KindAssumedRole {
+		arn := p.String()
+		return template{text: arn, parts: []part{{literal: arn}}}
+	}
+	literal := "arn:" + p.Partition + ":sts::" + p.Account + ":assumed-role/" + p.Name + "/"
+	return template{text: literal + "{{" + sessionName + "}}", parts: []part{{literal: literal}, {name: sessionName}}}
+}
+
+// Why says in one line why the Set does not know an identity, or which entry
+// decides about it. It goes through all entries: it is for people who ask, not
+// for each request.
+func (s *Set) Why(id identity.Identity) string {
+	k := keyOf(id.Principal)
+	if k.kind == identity.KindNone {
+		return "there is no identity"
+	}
+	if e := s.find(k); e != nil {
+		return s.source(e) + " decides"
+	}
+	why := "no entry names " + id.Principal.Canonical().String()
+	if e := s.accounts[k.account]; e != nil {
+		if s.mapsAccountOf(k) {
+			return s.source(e) + " decides"
+		}
+		why += fmt.Sprintf("; %s maps users and roles of partition %s only", s.source(e), s.opts.Partition)
+	}
+	if near := s.nearest(k); near != nil {
+		why += fmt.Sprintf("; %s names %s, which differs in %s", s.source(near), near.arn, difference(k, near.key))
+	}
+	return why
+}
+
+// mapsAccountOf reports whether mapAccounts maps the principal.
+func (s *Set) mapsAccountOf(k key) bool {
+	return s.accounts[k.account] != nil && k.partition == s.opts.Partition &&
+		(k.kind == identity.KindUser || k.kind == identity.KindRole)
+}
+
+// nearest finds the first entry with the same name.
+func (s *Set) nearest(k key) *entry {
+	var near *entry
+	for _, e := range s.principals {
+		if lowerASCII(e.key.name) == lowerASCII(k.name) && (near == nil || e.line < near.line || e.line == near.line && e.index < near.index) {
+			near = e
+		}
+	}
+	return near
+}
+
+func difference(a, b key) string {
+	var d []string
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"partition", a.partition == b.partition},
+		{"kind", a.kind == b.kind},
+		{"account", a.account == b.account},
+		{"path", a.path == b.path || a.kind != b.kind},
+		{"letter case", a.name == b.name},
+	} {
+		if !f.same {
+			d = append(d, f.name)
+		}
+	}
+	return strings.Join(d, " and ")
+}
