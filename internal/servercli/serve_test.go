@@ -109,7 +109,7 @@ func (f *fixture) start(t *testing.T) *process {
 	t.Helper()
 	kubeconfig := filepath.Join(f.dir, "webhook.kubeconfig")
 	_ = os.Remove(kubeconfig)
-	p := &process{cmd: command("serve", "--config", f.config)}
+	p := &process{cmd: command("serve", "--config", f.config, "--log-level", "debug")}
 	p.cmd.Stderr = &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

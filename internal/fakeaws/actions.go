@@ -1,0 +1,100 @@
+package fakeaws
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Action is an API action as IAM policies name it.
+type Action string
+
+// The actions that a Server knows, and AnyAction, which stands for all of them
+// and for requests that name none.
+const (
+	GetCallerIdentity Action = "sts:GetCallerIdentity"
+	AssumeRole        Action = "sts:AssumeRole"
+	GetRole           Action = "iam:GetRole"
+	ListClusters      Action = "eks:ListClusters"
+	DescribeCluster   Action = "eks:DescribeCluster"
+	AnyAction         Action = "*"
+)
+
+// The API versions of the query protocol, from AWS's API references.
+const (
+	versionSTS = "2011-06-15"
+	versionIAM = "2010-05-08"
+)
+
+// actionOf names the action that a request asks for, and is empty for one that
+// is not known here.
+func actionOf(c *call) Action {
+	if c.service == serviceEKS {
+		if c.r.Method != http.MethodGet {
+			return ""
+		}
+		if c.path == "/clusters" {
+			return ListClusters
+		}
+		if _, ok := c.clusterName(); ok {
+			return DescribeCluster
+		}
+		return ""
+	}
+	version := versionSTS
+	if c.service == serviceIAM {
+		version = versionIAM
+	}
+	if c.params["Version"] != version {
+		return ""
+	}
+	switch a := Action(c.service + ":" + c.params["Action"]); a {
+	case GetCallerIdentity, AssumeRole, GetRole:
+		return a
+	}
+	return ""
+}
+
+// clusterName is the name in /clusters/{name}.
+func (c *call) clusterName() (string, bool) {
+	escaped, ok := strings.CutPrefix(c.path, "/clusters/")
+	if !ok || escaped == "" || strings.Contains(escaped, "/") {
+		return "", false
+	}
+	name, err := url.PathUnescape(escaped)
+	return name, err == nil
+}
+
+// name is the action without its service.
+func (a Action) name() string {
+	_, name, _ := strings.Cut(string(a), ":")
+	return name
+}
+
+// matchAction reports whether an action is meant by a pattern of IAM's: without
+// regard to case, `*` standing for anything.
+func matchAction(pattern string, a Action) bool {
+	return matchWildcard(strings.ToLower(pattern), strings.ToLower(string(a)))
+}
+
+// matchWildcard matches IAM's `*` (any text) and `?` (any one byte).
+func matchWildcard(pattern, s string) bool {
+	star, mark := -1, 0
+	p, i := 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
