@@ -1,0 +1,114 @@
+package awsconf
+
+import (
+	"errors"
+	"io/fs"
+)
+
+// ConfigError says that a setting, wherever it came from, cannot be.
+type ConfigError struct {
+	// Setting is the setting in words, such as "region".
+	Setting string
+	Reason  string
+}
+
+func (e *ConfigError) Error() string { return e.Setting + ": " + e.Reason }
+
+// NoRegionError says that nothing names a region, and that one is needed.
+type NoRegionError struct{}
+
+func (e *NoRegionError) Error() string { return "no AWS region is set" }
+
+// CABundleError says that a CA bundle cannot be used.
+type CABundleError struct {
+	Path   string
+	Reason string
+}
+
+func (e *CABundleError) Error() string { return "reading CA bundle " + e.Path + ": " + e.Reason }
+
+// CredentialsError says why there are no usable AWS credentials.
+type CredentialsError struct {
+	// Cause is one line for the user, without what the SDK wraps around it and
+	// without anything a credentials source printed.
+	Cause string
+	// Hint is what to do about it; empty where nothing is known.
+	Hint string
+	// Err is the SDK's error, for errors.As. Its text may hold secrets: do not
+	// print it.
+	Err error
+}
+
+func (e *CredentialsError) Error() string { return e.Cause }
+
+// Unwrap gives the SDK's error.
+func (e *CredentialsError) Unwrap() error { return e.Err }
+
+// APIError is an AWS service's own answer that it will not do what was asked.
+type APIError struct {
+	// Service and Operation are the SDK's names, such as EKS and DescribeCluster.
+	Service, Operation string
+	// Code is AWS's, such as ResourceNotFoundException.
+	Code string
+	// Message is AWS's own text.
+	Message string
+}
+
+func (e *APIError) Error() string {
+	text := "calling " + e.Service + " " + e.Operation + ": " + e.Code
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// NotFound reports whether what was asked for does not exist.
+func (e *APIError) NotFound() bool { return e.Code == "ResourceNotFoundException" }
+
+// Unauthorized reports whether the caller is known and may not do this.
+func (e *APIError) Unauthorized() bool {
+	switch e.Code {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+		return true
+	}
+	return false
+}
+
+// BadCredentials reports whether AWS does not accept the caller's credentials.
+//
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+// and https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
+func (e *APIError) BadCredentials() bool {
+	switch e.Code {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+		"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId",
+		"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired":
+		return true
+	}
+	return false
+}
+
+// UnreachableError says that an AWS service gave no answer.
+type UnreachableError struct {
+	Service, Operation string
+	// Reason is the innermost cause, such as "connection refused".
+	Reason string
+	Err    error
+}
+
+func (e *UnreachableError) Error() string {
+	return "calling " + e.Service + " " + e.Operation + ": " + e.Reason
+}
+
+// Unwrap gives the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// reasonOf leaves out the path that the caller names already.
+func reasonOf(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,119 @@
+package awsconf
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+)
+
+// provider is a source of credentials whose errors name a cause.
+type provider struct {
+	session *Session
+	role    string // the role it assumes, if one of the chain
+	cache   *aws.CredentialsCache
+}
+
+// Retrieve gets credentials, from memory while they last.
+func (p *provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := p.cache.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, p.session.explainCredentials(ctx, err, p.role)
+	}
+	return creds, nil
+}
+
+// Invalidate makes the next Retrieve get new credentials.
+func (p *provider) Invalidate() { p.cache.Invalidate() }
+
+// ProviderSources says where the credentials come from, for the SDK's user agent.
+func (p *provider) ProviderSources() []aws.CredentialSource { return p.cache.ProviderSources() }
+
+// metadataTimeout bounds one question to the instance metadata service, which
+// answers within milliseconds where there is one.
+const metadataTimeout = time.Second
+
+// maxMetadata is more than any answer about credentials has, in bytes.
+const maxMetadata = 64 << 10
+
+// shortMetadata is the SDK's client of the instance metadata service with one
+// short attempt. It is made when first asked, because only then the
+// configuration it takes its endpoint from is complete. The SDK itself keeps to
+// AWS_EC2_METADATA_DISABLED.
+type shortMetadata struct {
+	cfg    *aws.Config
+	once   sync.Once
+	client *imds.Client
+}
+
+// GetMetadata asks once.
+func (m *shortMetadata) GetMetadata(ctx context.Context, in *imds.GetMetadataInput, opts ...func(*imds.Options)) (*imds.GetMetadataOutput, error) {
+	m.once.Do(func() {
+		m.client = imds.NewFromConfig(*m.cfg, func(o *imds.Options) { o.Retryer = aws.NopRetryer{} })
+	})
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	out, err := m.client.GetMetadata(ctx, in, opts...)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Content.Close()
+	body, err := io.ReadAll(io.LimitReader(out.Content, maxMetadata))
+	if err != nil {
+		return nil, err
+	}
+	out.Content = io.NopCloser(bytes.NewReader(body))
+	return out, nil
+}
+
+// Source says in a few words where the credentials come from.
+func (s *Session) Source() string {
+	words := "unknown source"
+	for _, source := range s.base.ProviderSources() {
+		if w := s.sourceWords(source); w != "" {
+			words = w
+			break
+		}
+	}
+	if s.credentials.role != "" {
+		return "role " + s.credentials.role + ", assumed with: " + words
+	}
+	return words
+}
+
+// sourceWords words what the SDK calls a source. The first one of a chain of
+// them is the one that the user configured.
+func (s *Session) sourceWords(source aws.CredentialSource) string {
+	switch source {
+	case aws.CredentialSourceEnvVars:
+		return "environment variables"
+	case aws.CredentialSourceEnvVarsSTSWebIDToken:
+		return "web identity token of the environment"
+	case aws.CredentialSourceHTTP:
+		return "container credentials endpoint"
+	case aws.CredentialSourceIMDS:
+		return "instance metadata service"
+	}
+	how := map[aws.CredentialSource]string{
+		aws.CredentialSourceProfile:              "access key",
+		aws.CredentialSourceProfileSourceProfile: "role over source_profile",
+		aws.CredentialSourceProfileNamedProvider: "role over credential_source",
+		aws.CredentialSourceProfileSTSWebIDToken: "web identity token",
+		aws.CredentialSourceProfileSSO:           "sso",
+		aws.CredentialSourceSSO:                  "sso",
+		aws.CredentialSourceProfileSSOLegacy:     "sso",
+		aws.CredentialSourceSSOLegacy:            "sso",
+		aws.CredentialSourceProfileProcess:       "credential_process",
+		aws.CredentialSourceProcess:              "credential_process",
+		aws.CredentialSourceProfileLogin:         "aws login",
+		aws.CredentialSourceLogin:                "aws login",
+	}[source]
+	if how == "" {
+		return ""
+	}
+	return "profile " + s.profile + " (" + how + ")"
+}

@@ -1,0 +1,253 @@
+// Package awsconf is the only place that loads AWS configuration: region,
+// credentials, endpoints and certificates, from flags, the environment and
+// AWS's own files, by the rules of aws-sdk-go-v2.
+//
+// What it adds to the SDK are chains of roles, a second factor that is asked
+// for once, one short attempt at the instance metadata service instead of
+// several long ones, and errors that name a cause and a remedy in place of the
+// SDK's nested ones. It never hands on text that a credentials source printed,
+// because that may be the credentials.
+package awsconf
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/ekskey/ekskey/identity"
+)
+
+// globalRegion is the SDKs' name for "no region"; somebody may set it.
+const globalRegion = "aws-global"
+
+const (
+	dialTimeout = 5 * time.Second
+	// callTimeout bounds one attempt at an AWS API, answer included.
+	callTimeout = 30 * time.Second
+)
+
+// Config says what to load. The zero value is what the environment and AWS's
+// files say.
+type Config struct {
+	// Profile is a profile by name. Unlike AWS_PROFILE, it goes before keys in the
+	// environment, as with the AWS CLI.
+	Profile string
+	// Region goes before all other sources of the region.
+	Region string
+	// EndpointURL receives all AWS API calls. Tokens are not minted for it.
+	EndpointURL string
+	// CABundle is a PEM file of the only CAs to trust for AWS API calls.
+	CABundle string
+	// Roles are assumed one after the other, each with the credentials of the one
+	// before.
+	Roles []Role
+	// MFACode asks for the code of the second factor with this serial number. Nil
+	// means that nobody can be asked.
+	MFACode func(ctx context.Context, serial string) (string, error)
+	// Log gets the SDK's few messages, at debug level. Nil means none.
+	Log *slog.Logger
+	// Getenv reads the environment where the SDK does not do so itself; it must be
+	// the process's own.
+	Getenv func(string) string
+}
+
+// Session is loaded configuration. Loading asks no service and runs no program;
+// credentials are looked for at their first use. It is safe for concurrent use.
+type Session struct {
+	cfg         aws.Config
+	files       files
+	profile     string
+	region      string // empty if nothing names one
+	endpointURL string
+	caFile      string
+	base        *provider // what the SDK found
+	credentials *provider // base, or the last role on top of it
+}
+
+// Load reads the configuration. It fails with *ConfigError (a setting that
+// cannot be), *CredentialsError (a profile that does not exist or does not
+// parse) or *CABundleError.
+func Load(ctx context.Context, c Config) (*Session, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	s := &Session{files: newFiles(c.Getenv), endpointURL: c.EndpointURL, caFile: first(c.CABundle, c.Getenv("AWS_CA_BUNDLE"))}
+	s.profile = first(c.Profile, c.Getenv("AWS_PROFILE"), c.Getenv("AWS_DEFAULT_PROFILE"), "default")
+	options, err := s.options(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, s.explainLoading(err)
+	}
+	s.cfg = cfg
+	s.region = regionOf(cfg.ConfigSources)
+	if s.caFile == "" {
+		s.caFile = profileCABundle(cfg.ConfigSources)
+	}
+	if r := s.region; r != "" {
+		if _, err := identity.PartitionOfRegion(r); err != nil {
+			return nil, &ConfigError{Setting: "region", Reason: err.Error()}
+		}
+	}
+	s.assume(ctx, c)
+	return s, nil
+}
+
+func (c *Config) validate() error {
+	if c.EndpointURL != "" {
+		u, err := url.Parse(c.EndpointURL)
+		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+			return &ConfigError{Setting: "endpoint URL", Reason: "is not of the form https://host[:port]"}
+		}
+	}
+	for _, r := range c.Roles {
+		if p, err := identity.ParsePrincipal(r.ARN); err != nil {
+			return &ConfigError{Setting: "role", Reason: err.Error()}
+		} else if p.Kind != identity.KindRole {
+			return &ConfigError{Setting: "role", Reason: "arn \"" + r.ARN + "\": is not one of a role"}
+		}
+	}
+	return nil
+}
+
+func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOptions) error, error) {
+	options := []func(*config.LoadOptions) error{
+		// For STS calls only: tokens are minted for the global host then, and EKS is
+		// not asked.
+		config.WithDefaultRegion(identity.GlobalSTSRegion),
+		config.WithLogger(sdkLogger{c.Log}),
+		config.WithHTTPClient(awshttp.NewBuildableClient().
+			WithTimeout(callTimeout).
+			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })),
+		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = &shortMetadata{cfg: &s.cfg} }),
+		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
+			if o.RoleSessionName == "" {
+				o.RoleSessionName = DefaultSessionName
+			}
+			if o.Duration == 0 {
+				o.Duration = roleDuration
+			}
+			o.TokenProvider = func() (string, error) { return c.mfaCode(ctx, aws.ToString(o.SerialNumber)) }
+		}),
+	}
+	if c.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(c.Profile))
+	}
+	if c.Region != "" {
+		options = append(options, config.WithRegion(c.Region))
+	}
+	if c.EndpointURL != "" {
+		options = append(options, config.WithBaseEndpoint(c.EndpointURL))
+	}
+	if s.caFile != "" {
+		// Read here and not by the SDK, so that an error names the file.
+		pem, err := readCABundle(s.caFile)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, config.WithCustomCABundle(bytes.NewReader(pem)))
+	}
+	return options, nil
+}
+
+// Region is the region that flags, the environment or a profile name; empty if
+// none does.
+func (s *Session) Region() string { return s.region }
+
+// NeedRegion is Region for what cannot do without. It fails with *NoRegionError.
+func (s *Session) NeedRegion() (string, error) {
+	if s.region == "" {
+		return "", &NoRegionError{}
+	}
+	return s.region, nil
+}
+
+// Profile is the name of the profile in use, "default" if nothing names one.
+func (s *Session) Profile() string { return s.profile }
+
+// STSVariant says which of a region's STS hosts the settings ask for.
+func (s *Session) STSVariant() identity.STSVariant {
+	return identity.STSVariant{
+		FIPS:      setting(s.cfg.ConfigSources, fipsSetting) == aws.FIPSEndpointStateEnabled,
+		DualStack: setting(s.cfg.ConfigSources, dualStackSetting) == aws.DualStackEndpointStateEnabled,
+	}
+}
+
+// Credentials gives the credentials of the last role, or those of the profile or
+// the environment where there is none. Retrieve fails with *CredentialsError or,
+// if the context has ended, with its error. The provider caches, and has an
+// Invalidate method.
+func (s *Session) Credentials() aws.CredentialsProvider { return s.credentials }
+
+// STS is a client for STS, signing with Credentials.
+func (s *Session) STS() *sts.Client {
+	return sts.NewFromConfig(s.signing(), func(o *sts.Options) {
+		if s.endpointURL != "" {
+			o.BaseEndpoint = &s.endpointURL
+		}
+	})
+}
+
+// EKS is a client for EKS in a region, signing with Credentials.
+func (s *Session) EKS(region string) *eks.Client {
+	cfg := s.signing()
+	cfg.Region = region
+	return eks.NewFromConfig(cfg, func(o *eks.Options) {
+		if s.endpointURL != "" {
+			o.BaseEndpoint = &s.endpointURL
+		}
+	})
+}
+
+func (s *Session) signing() aws.Config {
+	cfg := s.cfg.Copy()
+	cfg.Credentials = s.credentials
+	return cfg
+}
+
+// STSOverride is the address to which settings send STS calls in place of AWS's
+// own host. It reports false if none does.
+func (s *Session) STSOverride() (*url.URL, bool) {
+	base := s.STS().Options().BaseEndpoint
+	if base == nil {
+		return nil, false
+	}
+	u, err := url.Parse(*base)
+	if err != nil || u.Host == "" {
+		return nil, false
+	}
+	return u, true
+}
+
+// RootCAs are the CAs to trust for AWS API calls; nil means the system's. It
+// fails with *CABundleError.
+func (s *Session) RootCAs() (*x509.CertPool, error) {
+	if s.caFile == "" {
+		return nil, nil
+	}
+	pem, err := readCABundle(s.caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return pool, nil
+}
+
+// Proxy is how AWS API calls choose their proxy: by the environment.
+func (s *Session) Proxy(r *http.Request) (*url.URL, error) { return http.ProxyFromEnvironment(r) }

@@ -1,0 +1,105 @@
+package awsconf
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
+)
+
+// setting asks the sources in the SDK's order (options, environment, files)
+// for a value, and takes the first that has one.
+func setting[T any](sources []any, ask func(any) (T, bool)) T {
+	for _, source := range sources {
+		if v, ok := ask(source); ok {
+			return v
+		}
+	}
+	var none T
+	return none
+}
+
+func fipsSetting(source any) (aws.FIPSEndpointState, bool) {
+	s, ok := source.(interface {
+		GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
+	})
+	if !ok {
+		return aws.FIPSEndpointStateUnset, false
+	}
+	v, found, err := s.GetUseFIPSEndpoint(context.Background())
+	return v, found && err == nil
+}
+
+func dualStackSetting(source any) (aws.DualStackEndpointState, bool) {
+	s, ok := source.(interface {
+		GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error)
+	})
+	if !ok {
+		return aws.DualStackEndpointStateUnset, false
+	}
+	v, found, err := s.GetUseDualStackEndpoint(context.Background())
+	return v, found && err == nil
+}
+
+// regionOf is the region that something names, without the default.
+func regionOf(sources []any) string {
+	region := setting(sources, func(source any) (string, bool) {
+		var r string
+		switch c := source.(type) {
+		case config.LoadOptions:
+			r = c.Region
+		case config.EnvConfig:
+			r = c.Region
+		case config.SharedConfig:
+			r = c.Region
+		}
+		return r, r != ""
+	})
+	if region == globalRegion {
+		return ""
+	}
+	return region
+}
+
+// profileCABundle is the file that ca_bundle in a profile names.
+func profileCABundle(sources []any) string {
+	return setting(sources, func(source any) (string, bool) {
+		c, ok := source.(config.SharedConfig)
+		return c.CustomCABundle, ok && c.CustomCABundle != ""
+	})
+}
+
+func readCABundle(path string) ([]byte, error) {
+	pem, err := os.ReadFile(path) // #nosec G304 -- the user names the file
+	if err != nil {
+		return nil, &CABundleError{Path: path, Reason: reasonOf(err)}
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, &CABundleError{Path: path, Reason: "holds no PEM certificate"}
+	}
+	return pem, nil
+}
+
+// sdkLogger takes the SDK's own messages, which would go to stderr otherwise.
+// Requests and responses are not among them: that mode is never turned on.
+type sdkLogger struct{ log *slog.Logger }
+
+func (l sdkLogger) Logf(_ logging.Classification, format string, _ ...any) {
+	if l.log != nil {
+		// Without the arguments: nobody vouches for what the SDK puts into them.
+		l.log.Debug("aws sdk", "message", format)
+	}
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,235 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ekskey/ekskey/internal/cli"
+	"github.com/ekskey/ekskey/internal/fakeaws"
+)
+
+// canaryRuns are the commands' runs in which secrets are looked for. A command
+// without a row fails the test. TOKEN stands for a token.
+var canaryRuns = map[string][]canaryRun{
+	"token": {
+		{args: "--cluster demo", mayPrintToken: true},
+		{args: "--cluster demo --output token", mayPrintToken: true},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/dev", mayPrintToken: true},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/ext"},
+		{args: "--cluster demo --profile vendor"},
+		{args: "--cluster demo --profile half"},
+		{args: "--cluster demo --profile nope"},
+		{args: "--cluster demo --endpoint-url https://127.0.0.1:1 --role-arn arn:aws:iam::111122223333:role/dev"},
+	},
+	"inspect": {
+		{args: "TOKEN"}, {args: "-", stdin: "TOKEN"}, {args: "-o json", stdin: "TOKEN"}, {args: "TOKENx"},
+		{args: "-", stdin: `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"TOKEN"}}`},
+		{args: "-", stdin: `{"kind":"Other","status":{"token":"TOKEN"}}`},
+		{args: "-", stdin: " TOKEN"},
+	},
+	"verify": {
+		{args: "--cluster demo", stdin: "TOKEN"}, {args: "--cluster demo -o yaml TOKEN"},
+		{args: "--cluster other", stdin: "TOKEN"}, {args: "--cluster demo TOKENx"},
+		{args: "--cluster demo --endpoint-url https://127.0.0.1:1 TOKEN"},
+	},
+	"whoami": {
+		{args: ""}, {args: "--cluster demo"}, {args: "--cluster demo -o json"}, {args: "--cluster echo"},
+		{args: "--cluster unreachable"}, {args: "--profile vendor"},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/dev"},
+	},
+	"clusters list":     {{args: ""}, {args: "--profiles vendor,half,nope"}, {args: "--role-arn arn:aws:iam::111122223333:role/dev"}},
+	"clusters describe": {{args: "demo"}, {args: "demo -o json"}, {args: "nope"}},
+	"kubeconfig update": {
+		{args: "--name demo --kubeconfig kc"}, {args: "--name demo --kubeconfig kc --dry-run"},
+		{args: "--name demo --kubeconfig kc2 --describe-role-arn arn:aws:iam::111122223333:role/dev"},
+		{args: "--name nope"},
+	},
+	"version":    {{args: ""}},
+	"completion": {{args: "bash"}},
+}
+
+type canaryRun struct {
+	args, stdin   string
+	mayPrintToken bool
+}
+
+// canaryWeather are the states of AWS that every run sees.
+var canaryWeather = map[string]func(*world, fakeaws.Key){
+	"fair":    func(*world, fakeaws.Key) {},
+	"expired": func(w *world, _ fakeaws.Key) { w.fault("*", "ExpiredToken") },
+	"cut":     func(w *world, _ fakeaws.Key) { w.fault("*", "cut") },
+	// AWS quotes the canonical request, and in it the session token.
+	"signature": func(w *world, k fakeaws.Key) {
+		w.aws.SetFault(fakeaws.AnyAction, fakeaws.Fault{
+			Code: "SignatureDoesNotMatch",
+			Message: "The request signature we calculated does not match the signature you provided.\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:" +
+				k.SessionToken + "'",
+		})
+	},
+}
+
+func TestCanary(t *testing.T) {
+	paths := cli.CommandPaths()
+	for path := range canaryRuns {
+		if !slices.Contains(paths, path) {
+			t.Errorf("there is no command %q any more", path)
+		}
+	}
+	for _, path := range paths {
+		runs, ok := canaryRuns[path]
+		if !ok {
+			t.Errorf("the command %q has no row here", path)
+		}
+		for weather, set := range canaryWeather {
+			for i, run := range runs {
+				t.Run(fmt.Sprintf("%s/%s/%d", path, weather, i), func(t *testing.T) {
+					t.Parallel()
+					c := newCanary(t)
+					set(c.world, c.keys)
+					c.run(t, path, run, weather == "fair")
+				})
+			}
+		}
+	}
+}
+
+// canary is a world, and the secrets in it.
+type canary struct {
+	world   *world
+	keys    fakeaws.Key
+	token   string
+	dir     string
+	env     []string
+	secrets map[string]string // name of each
+	inputs  []string          // files that hold secrets because the test put them there
+}
+
+func newCanary(t *testing.T) *canary {
+	t.Helper()
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	c := &canary{world: w, keys: w.keys["session"], dir: t.TempDir()}
+	if c.token, err = w.mint("demo", "session", time.Minute, ""); err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(c.token, "k8s-aws-v1."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := url.Parse(string(decoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const processSecret, halfSecret = "ProcessSecretProcessSecret", "HalfSecretHalfSecretHalfSecret"
+	c.secrets = map[string]string{
+		"secret access key":     c.keys.SecretAccessKey,
+		"session token":         c.keys.SessionToken,
+		"escaped session token": url.QueryEscape(c.keys.SessionToken),
+		"signature":             signed.Query().Get("X-Amz-Signature"),
+		"credential_process":    processSecret,
+		"half a key":            halfSecret,
+	}
+	for name, secret := range c.secrets {
+		if len(secret) < 20 {
+			t.Fatalf("the %s is too short to look for: %q", name, secret)
+		}
+	}
+	config := "[profile vendor]\ncredential_process = echo " + processSecret + "\n" +
+		"[profile half]\naws_secret_access_key = " + halfSecret + "\nnonsense " + halfSecret + "\n"
+	c.inputs = []string{filepath.Join(c.dir, "config")}
+	if err := os.WriteFile(c.inputs[0], []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vars, err := w.environ(c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars["AWS_CONFIG_FILE"] = c.inputs[0]
+	vars["AWS_MAX_ATTEMPTS"] = "1"
+	vars["AWS_ACCESS_KEY_ID"], vars["AWS_SECRET_ACCESS_KEY"], vars["AWS_SESSION_TOKEN"] = c.keys.AccessKeyID, c.keys.SecretAccessKey, c.keys.SessionToken
+	c.env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "SYSTEMROOT=" + os.Getenv("SYSTEMROOT")}
+	for name, value := range vars {
+		c.env = append(c.env, name+"="+value)
+	}
+	return c
+}
+
+func (c *canary) run(t *testing.T, path string, run canaryRun, fair bool) {
+	t.Helper()
+	words := strings.Fields(path + " --log-level debug " + strings.ReplaceAll(run.args, "TOKEN", c.token))
+	cmd := exec.CommandContext(t.Context(), "ekskey", words...)
+	cmd.Dir, cmd.Env = c.dir, c.env
+	cmd.Stdin = strings.NewReader(strings.ReplaceAll(run.stdin, "TOKEN", c.token))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatal(err)
+	}
+	if err != nil && stdout.Len() > 0 {
+		t.Errorf("it failed, and stdout is not empty")
+	}
+	for i, secret := range c.world.secretsIssued() {
+		c.secrets[fmt.Sprintf("secret %d of an assumed role", i)] = secret
+	}
+	if run.mayPrintToken {
+		if fair && (err != nil || !strings.Contains(stdout.String(), "k8s-aws-v1.")) {
+			t.Errorf("no token, so this run shows nothing: %v %s", err, &stderr)
+		}
+		stdout.Reset()
+	}
+	c.search(t, "stdout", stdout.Bytes())
+	c.search(t, "stderr", stderr.Bytes())
+	err = filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || slices.Contains(c.inputs, path) {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		c.search(t, path, data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *canary) search(t *testing.T, where string, data []byte) {
+	t.Helper()
+	for name, secret := range c.secrets {
+		if bytes.Contains(data, []byte(secret)) {
+			t.Errorf("the %s is in %s:\n%s", name, where, data)
+		}
+	}
+	// A token, or a part of one that could be told from its encoding.
+	if wholeToken.Match(data) {
+		t.Errorf("a token is in %s:\n%s", where, data)
+	}
+	for shift := range 3 {
+		encoded := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + "X-Amz-Signature="))
+		if bytes.Contains(data, []byte(encoded[4:len(encoded)-4])) {
+			t.Errorf("a part of a token is in %s:\n%s", where, data)
+		}
+	}
+}
+
+var wholeToken = regexp.MustCompile(`k8s-aws-v1\.[A-Za-z0-9_-]{20}`)
+
+func (w *world) secretsIssued() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.issued)
+}

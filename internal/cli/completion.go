@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+func newCompletionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print a shell's completion script",
+		Example: `  source <(ekskey completion bash)
+  ekskey completion zsh >"${fpath[1]}/_ekskey"
+  ekskey completion fish | source
+  ekskey completion powershell | Out-String | Invoke-Expression`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(&a.out, true)
+			case "zsh":
+				return root.GenZshCompletion(&a.out)
+			case "fish":
+				return root.GenFishCompletion(&a.out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(&a.out)
+			}
+			return &usageError{reason: fmt.Sprintf("no completion for shell %q", args[0])}
+		},
+	}
+}
+
+// complete offers values for a flag.
+func complete(cmd *cobra.Command, flag string, values func() []string) {
+	// It fails only for a flag that does not exist, which the tests would show.
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// completeCluster offers the clusters that stand in the user's kubeconfigs, which
+// takes no network.
+func (a *app) completeCluster(cmd *cobra.Command) {
+	for _, flag := range []string{"cluster", "name"} {
+		if cmd.Flags().Lookup(flag) != nil {
+			complete(cmd, flag, a.clustersInKubeconfigs)
+		}
+	}
+}
+
+func (a *app) clustersInKubeconfigs() []string {
+	paths := filepath.SplitList(a.env.Getenv("KUBECONFIG"))
+	if len(paths) == 0 {
+		if home, err := os.UserHomeDir(); err == nil {
+			paths = []string{filepath.Join(home, ".kube", "config")}
+		}
+	}
+	arn := regexp.MustCompile(`arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/([A-Za-z0-9_-]+)`)
+	var names []string
+	for _, path := range paths {
+		data, err := os.ReadFile(path) // #nosec G304 -- the user's own kubeconfig
+		if err != nil {
+			continue
+		}
+		for _, match := range arn.FindAllSubmatch(data, -1) {
+			names = append(names, string(match[1]))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -1,0 +1,108 @@
+// Package cli is the command line of ekskey: one file a command, each turning
+// flags into an option struct and that into a domain package's Config. What
+// the commands do is done elsewhere; here is only what a person types and reads.
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+)
+
+// Env is the world a command runs in. Every field is needed.
+type Env struct {
+	// Program is the program's name as it was called, which kubeconfigs are to
+	// call again.
+	Program string
+	// Args are the arguments behind it.
+	Args []string
+	// Stdin is read only by commands that say so. A terminal is one only if it is
+	// an *os.File.
+	Stdin io.Reader
+	// Stdout gets a command's result, whole, and nothing if the command fails.
+	Stdout io.Writer
+	// Stderr gets errors, hints, warnings, prompts and logs.
+	Stderr io.Writer
+	// Getenv reads the environment. The AWS SDK reads the process's own.
+	Getenv func(string) string
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// app is one run of the program.
+type app struct {
+	env    Env
+	out    bytes.Buffer // becomes stdout if all goes well
+	global globalOptions
+	log    *slog.Logger
+	// started says that the arguments were understood: errors before are wrong
+	// usage.
+	started bool
+	// mayPrompt is false where the caller forbids questions to the user.
+	mayPrompt bool
+}
+
+// Main runs the command that the arguments name and returns its exit code:
+// 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials, 4 refused, 5 not
+// found. It stops on an interrupt.
+func Main(env Env) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := newApp(env)
+	root := newRootCommand(a)
+	root.SetArgs(env.Args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil {
+		return a.report(cmd, err)
+	}
+	if _, err := env.Stdout.Write(a.out.Bytes()); err != nil {
+		return a.report(cmd, fmt.Errorf("writing the output: %w", err))
+	}
+	return exitDone
+}
+
+func newApp(env Env) *app {
+	return &app{env: env, mayPrompt: true, log: slog.New(slog.DiscardHandler)}
+}
+
+func (a *app) warn(format string, args ...any) {
+	_, _ = fmt.Fprintln(a.env.Stderr, "warning: "+printable(fmt.Sprintf(format, args...)))
+}
+
+// printable keeps what a server or a file said from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.TrimSpace(s))
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// startLog begins to log to stderr at the level that the flag names.
+func (a *app) startLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.global.logLevel)); err != nil {
+		return &usageError{reason: fmt.Sprintf("--log-level %q is not one of debug, info, warn, error", a.global.logLevel)}
+	}
+	a.log = slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+	return nil
+}

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// mfaPrompt asks on the terminal for the code of a second factor. It is nil
+// where there is nobody to ask.
+func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
+	stdin, ok := a.env.Stdin.(*os.File)
+	if !ok || !a.mayPrompt || !isTerminal(stdin) {
+		return nil
+	}
+	return func(ctx context.Context, serial string) (string, error) {
+		_, _ = fmt.Fprintf(a.env.Stderr, "code of the second factor %s: ", printable(serial))
+		code, err := readHidden(ctx, stdin)
+		_, _ = fmt.Fprintln(a.env.Stderr)
+		return code, err
+	}
+}
+
+// readHidden reads a line without showing it. When the context ends it puts the
+// terminal back and leaves the read behind, for the process is about to end.
+func readHidden(ctx context.Context, terminal *os.File) (string, error) {
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type answer struct {
+		line []byte
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		line, err := term.ReadPassword(fd)
+		read <- answer{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		_ = term.Restore(fd, before)
+		return "", ctx.Err()
+	case got := <-read:
+		if code := strings.TrimSpace(string(got.line)); code != "" || got.err != nil {
+			return code, got.err
+		}
+		return "", errors.New("no code was given")
+	}
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/awsconf"
+)
+
+// globalOptions are the flags that every command has.
+type globalOptions struct {
+	profile, region       string
+	endpointURL, caBundle string
+	logLevel, output      string
+	roles                 roleFlags
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ekskey",
+		Short: "Take an AWS IAM identity into Kubernetes",
+		Long: `ekskey takes an AWS IAM identity into an Amazon EKS cluster, and takes it apart
+again when it fails: tokens, kubeconfigs, clusters, and who you are.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
+4 refused, 5 not found.`,
+		Example: `  ekskey kubeconfig update --name prod --alias prod
+  ekskey token --cluster prod
+  ekskey whoami --cluster prod`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.started = true
+			return a.startLog()
+		},
+		// No Args: cobra then suggests a command for one that is misspelt.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(&a.out)
+	root.SetErr(a.env.Stderr)
+	root.SetIn(a.env.Stdin)
+	a.global.bind(root.PersistentFlags())
+	complete(root, "profile", func() []string { return awsconf.Profiles(a.env.Getenv) })
+	complete(root, "region", func() []string { return regionsOf("") })
+	complete(root, "log-level", func() []string { return []string{"debug", "info", "warn", "error"} })
+	complete(root, "output", func() []string { return []string{formatTable, formatJSON, formatYAML} })
+
+	clusters := newGroup("clusters", "List and describe EKS clusters")
+	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
+	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
+	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate))
+	root.AddCommand(
+		newTokenCommand(a, a.runToken),
+		newInspectCommand(a, a.runInspect),
+		newVerifyCommand(a, a.runVerify),
+		newWhoamiCommand(a, a.runWhoami),
+		clusters,
+		kubeconfig,
+		newVersionCommand(a, a.runVersion),
+		newCompletionCommand(a),
+	)
+	return root
+}
+
+func (g *globalOptions) bind(f *pflag.FlagSet) {
+	f.StringVar(&g.profile, "profile", "", "AWS `profile` to use; goes before keys in the environment")
+	f.StringVar(&g.region, "region", "", "AWS `region`")
+	f.StringVar(&g.endpointURL, "endpoint-url", "", "`URL` to send AWS API calls to; tokens are still minted for AWS's host")
+	f.StringVar(&g.caBundle, "ca-bundle", "", "PEM `file` of the CAs to trust for AWS API calls")
+	f.StringVar(&g.logLevel, "log-level", "warn", "`level` of the log on stderr: debug, info, warn, error")
+	f.StringVarP(&g.output, "output", "o", "", "output `format`: table, json, yaml, as far as the command has them")
+	f.Var(g.roles.value(roleARN), "role-arn", "`ARN` of a role to assume; again for a chain")
+	f.Var(g.roles.value(roleExternalID), "external-id", "external `id` for the role before it")
+	f.Var(g.roles.value(roleSessionName), "session-name", "session `name` for the role before it")
+	f.Var(g.roles.value(roleMFASerial), "mfa-serial", "`serial` number of the second factor for the role before it")
+}
+
+// newGroup is a command that only holds others.
+func newGroup(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short,
+		SuggestionsMinimumDistance: 2,
+		Example:                    "  ekskey " + name + " --help",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				u := &usageError{reason: fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())}
+				if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
+					u.hint = "did you mean: " + strings.Join(names, ", ")
+				}
+				return u
+			}
+			return &usageError{reason: cmd.CommandPath() + " needs a command"}
+		},
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+}
+
+// awsConfig is the AWS configuration that the flags ask for.
+func (a *app) awsConfig() (awsconf.Config, error) {
+	roles, err := a.global.roles.chain()
+	if err != nil {
+		return awsconf.Config{}, err
+	}
+	return awsconf.Config{
+		Profile: a.global.profile, Region: a.global.region,
+		EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
+		Roles: roles, MFACode: a.mfaPrompt(), Log: a.log, Getenv: a.env.Getenv,
+	}, nil
+}
+
+// regionsOf lists the regions of a partition, or of all if it is empty, sorted as
+// in the table.
+func regionsOf(partition string) []string {
+	var regions []string
+	seen := map[string]bool{}
+	for _, e := range identity.STSEndpoints() {
+		if (partition == "" || e.Partition == partition) && !seen[e.Region] {
+			seen[e.Region] = true
+			regions = append(regions, e.Region)
+		}
+	}
+	return regions
+}

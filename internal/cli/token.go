@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/execcred"
+	"github.com/ekskey/ekskey/token"
+)
+
+// tokenOptions are the flags of `ekskey token`.
+type tokenOptions struct {
+	cluster        string
+	execAPIVersion string
+	tokenOnly      bool
+}
+
+func newTokenCommand(a *app, run func(context.Context, tokenOptions) error) *cobra.Command {
+	var o tokenOptions
+	cmd := &cobra.Command{
+		Use:   "token --cluster NAME",
+		Short: "Mint a token, as kubectl's exec plugins do",
+		Long: `Mint a token for a cluster and print it as an ExecCredential document, which is
+what kubectl and other clients want of an exec plugin. It asks no service unless
+the credentials have to be fetched or a role is to be assumed.
+
+The document's version is the one asked for in KUBERNETES_EXEC_INFO, else the one
+of --exec-api-version, else v1beta1.`,
+		Example: `  ekskey token --cluster prod
+  ekskey token --cluster prod --output token
+  ekskey token --cluster prod --role-arn arn:aws:iam::111122223333:role/admin`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster (for a local cluster on Outposts, its id)")
+	f.StringVarP(&o.cluster, "cluster-id", "i", "", "the same as --cluster")
+	f.StringVar(&o.cluster, "cluster-name", "", "the same as --cluster")
+	f.StringVar(&o.execAPIVersion, "exec-api-version", "", "`version` of the document where the client does not say: v1, v1beta1")
+	f.BoolVar(&o.tokenOnly, "token-only", false, "the same as --output token")
+	// The global ones again, with the letters that aws-iam-authenticator has.
+	f.VarP(a.global.roles.value(roleARN), "role", "r", "the same as --role-arn")
+	f.VarP(a.global.roles.value(roleExternalID), "external-id", "e", "external `id` for the role before it")
+	f.VarP(a.global.roles.value(roleSessionName), "session-name", "s", "session `name` for the role before it")
+	a.completeCluster(cmd)
+	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
+	return cmd
+}
+
+func (a *app) runToken(ctx context.Context, o tokenOptions) error {
+	format, err := a.format(formatJSON, formatToken)
+	if err != nil {
+		return err
+	}
+	if o.tokenOnly {
+		format = formatToken
+	}
+	if err := needCluster(o.cluster); err != nil {
+		return err
+	}
+	version, err := a.execVersion(o.execAPIVersion)
+	if err != nil {
+		return err
+	}
+	session, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	tok, err := a.mint(ctx, session, o.cluster)
+	if err != nil {
+		return err
+	}
+	if format == formatToken {
+		a.out.WriteString(tok.Value() + "\n")
+		return nil
+	}
+	doc, err := execcred.Marshal(version, tok.Value(), tok.Expiry)
+	if err != nil {
+		return err
+	}
+	a.out.Write(doc)
+	return nil
+}
+
+// mint makes one token, always for AWS's own host.
+func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string) (token.Token, error) {
+	source, err := token.New(token.Config{
+		Cluster: cluster, Region: session.Region(), Variant: session.STSVariant(),
+		Credentials: session.Credentials(), Now: a.env.Now,
+	})
+	if err != nil {
+		return token.Token{}, err
+	}
+	tok, err := source.Token(ctx)
+	if err == nil {
+		a.log.Debug("token minted", "cluster", cluster, "host", source.Endpoint().Host, "key", tok.AccessKeyID, "expires", tok.Expiry)
+	}
+	return tok, err
+}
+
+// execVersion decides the version of the document, and whether questions may be
+// asked. A client that asks for nothing intelligible gets what it would have got
+// had it not asked.
+func (a *app) execVersion(flag string) (string, error) {
+	fallback := execcred.V1Beta1
+	if flag != "" {
+		v, err := execcred.ParseVersion(flag)
+		if err != nil {
+			return "", &usageError{reason: "--exec-api-version: " + err.Error()}
+		}
+		fallback = v
+	}
+	value := a.env.Getenv(execcred.EnvVar)
+	if value == "" {
+		return fallback, nil
+	}
+	info, err := execcred.ParseInfo(value)
+	if err != nil {
+		a.warn("%v; answering in %s", err, fallback)
+		return fallback, nil
+	}
+	a.mayPrompt = info.Interactive
+	if info.APIVersion == execcred.V1Alpha1 {
+		a.warn("the kubeconfig asks for %s, which Kubernetes 1.24 removed: change it to v1", execcred.V1Alpha1)
+	}
+	return info.APIVersion, nil
+}
+
+func needCluster(name string) error {
+	if name == "" {
+		return &usageError{reason: "no cluster is named", hint: "name it with --cluster"}
+	}
+	return token.ValidCluster(name)
+}

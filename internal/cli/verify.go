@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/token"
+	"github.com/ekskey/ekskey/verify"
+)
+
+// verifyOptions are the flags and arguments of `ekskey verify`.
+type verifyOptions struct {
+	cluster string
+	args    []string
+}
+
+func newVerifyCommand(a *app, run func(context.Context, verifyOptions) error) *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify --cluster NAME [TOKEN|-]",
+		Short: "Find out whose token it is, as a cluster does",
+		Long: `Hold a token against the rules and send it to AWS STS with the cluster's name, as
+a cluster's API server has it done, and say who signed it. It needs no
+credentials: the token is all there is.
+
+An STS endpoint override (--endpoint-url, AWS_ENDPOINT_URL_STS) is dialled in
+place of the token's host, whose name the certificate must still carry.`,
+		Example: `  ekskey token --cluster prod | ekskey verify --cluster prod
+  ekskey verify --cluster prod --output json - <token.txt`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.args = args
+			return run(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringVar(&o.cluster, "cluster", "", "`name` of the cluster that the token should be for")
+	a.completeCluster(cmd)
+	return cmd
+}
+
+// verifyReport is who signed a token.
+type verifyReport struct {
+	Cluster      string `json:"cluster"`
+	ARN          string `json:"arn"`
+	CanonicalARN string `json:"canonicalARN"`
+	Account      string `json:"account"`
+	PrincipalID  string `json:"principalID"`
+	SessionName  string `json:"sessionName,omitempty"`
+	AccessKeyID  string `json:"accessKeyID"`
+}
+
+func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
+	format, err := a.format(formatTable, formatJSON, formatYAML)
+	if err != nil {
+		return err
+	}
+	if err := needCluster(o.cluster); err != nil {
+		return err
+	}
+	raw, err := a.readToken(o.args)
+	if err != nil {
+		return err
+	}
+	session, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	config, err := a.verifyConfig(session, o.cluster)
+	if err != nil {
+		return err
+	}
+	verifier, err := verify.New(config)
+	if err != nil {
+		return err
+	}
+	id, err := verifier.Verify(ctx, raw)
+	if err != nil {
+		return err
+	}
+	report := verifyReport{
+		Cluster: o.cluster, ARN: id.ARN, CanonicalARN: id.CanonicalARN, Account: id.AccountID,
+		PrincipalID: id.PrincipalID, SessionName: id.SessionName, AccessKeyID: id.AccessKeyID,
+	}
+	return a.write(&a.out, format, report, func(w io.Writer) {
+		a.fields(w, [][2]string{
+			{"cluster", report.Cluster}, {"aws identity", report.ARN}, {"canonical arn", report.CanonicalARN},
+			{"account", report.Account}, {"principal id", report.PrincipalID},
+			{"session name", report.SessionName}, {"access key", report.AccessKeyID},
+		}...)
+	})
+}
+
+// verifyConfig lets a person look at any token of any partition, account roots
+// included: whether it opens a door is the cluster's affair.
+func (a *app) verifyConfig(session *awsconf.Session, cluster string) (verify.Config, error) {
+	c := verify.Config{
+		Cluster: cluster, AllowRoot: true, Proxy: session.Proxy,
+		Policy: token.Policy{Now: a.env.Now},
+	}
+	region := session.Region()
+	if region != "" {
+		c.Policy.Regions = []string{region}
+	}
+	var err error
+	if c.RootCAs, err = session.RootCAs(); err != nil {
+		return verify.Config{}, err
+	}
+	override, ok := session.STSOverride()
+	if !ok {
+		return c, nil
+	}
+	if override.Scheme != "https" {
+		return verify.Config{}, &awsconf.ConfigError{Setting: "endpoint URL", Reason: "a token is sent over https only"}
+	}
+	c.DialAddress = hostPort(override)
+	// The AWS CLI signs its tokens for the override itself.
+	extra := identity.STSEndpoint{Host: override.Host, Region: region}
+	if p, err := identity.PartitionOfRegion(region); err == nil {
+		extra.Partition = p.ID
+	}
+	c.Policy.ExtraHosts = []identity.STSEndpoint{extra}
+	return c, nil
+}
+
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
+}

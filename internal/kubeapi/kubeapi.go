@@ -1,0 +1,216 @@
+// Package kubeapi makes the few Kubernetes API calls that the client needs, with
+// net/http alone: client-go would cost it its size and its start-up time.
+package kubeapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ekskey/ekskey/token"
+)
+
+// DefaultTimeout bounds one call.
+const DefaultTimeout = 15 * time.Second
+
+// maxAnswer is the largest answer that is read, in bytes. The ones asked for
+// have a few KiB.
+const maxAnswer = 1 << 20
+
+// Config says which API server to call, and as whom.
+type Config struct {
+	// Server is the API server's URL, https only. Needed.
+	Server string
+	// CA are PEM certificates, the only ones to trust; empty means the system's.
+	CA []byte
+	// Token is sent as the bearer token. Needed.
+	Token token.Token
+	// Proxy chooses a proxy for a request; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Timeout bounds one call; zero means DefaultTimeout.
+	Timeout time.Duration
+}
+
+// ConfigError says which field of Config is wrong.
+type ConfigError struct{ Field, Reason string }
+
+func (e *ConfigError) Error() string { return "kubernetes api: " + e.Field + " " + e.Reason }
+
+// StatusError is the API server's answer that it will not do what was asked.
+type StatusError struct {
+	// Code is the HTTP status.
+	Code int
+	// Message is the API server's, from its Status document; it may be empty.
+	Message string
+}
+
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("the API server answered %d %s", e.Code, http.StatusText(e.Code))
+	if e.Message != "" && !strings.EqualFold(e.Message, http.StatusText(e.Code)) {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// UnreachableError says that the API server gave no answer, or one that is none
+// of Kubernetes.
+type UnreachableError struct {
+	Host string
+	// Reason is the innermost cause.
+	Reason string
+	Err    error
+}
+
+func (e *UnreachableError) Error() string {
+	return "calling the API server " + e.Host + ": " + e.Reason
+}
+
+// Unwrap gives the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Client calls one API server. It is safe for concurrent use.
+type Client struct {
+	base  *url.URL
+	token token.Token
+	http  *http.Client
+}
+
+// New makes a Client. It fails with *ConfigError and touches no network.
+func New(c Config) (*Client, error) {
+	base, err := url.Parse(c.Server)
+	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, &ConfigError{Field: "server", Reason: "is not an https URL"}
+	}
+	if c.Token.Value() == "" {
+		return nil, &ConfigError{Field: "token", Reason: "is missing"}
+	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(c.CA) > 0 {
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(c.CA) {
+			return nil, &ConfigError{Field: "ca", Reason: "holds no PEM certificate"}
+		}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return &Client{base: base, token: c.Token, http: &http.Client{
+		Timeout: c.Timeout,
+		Transport: &http.Transport{
+			Proxy: c.Proxy, TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true,
+			DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswer,
+		},
+		// An API server does not redirect, and the token is for nobody else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// UserInfo is whom the API server takes the caller for.
+type UserInfo struct {
+	Username string              `json:"username"`
+	UID      string              `json:"uid,omitempty"`
+	Groups   []string            `json:"groups,omitempty"`
+	Extra    map[string][]string `json:"extra,omitempty"`
+}
+
+// WhoAmI asks the API server whom it takes the caller for. It asks in v1 and, of
+// servers before 1.28, in v1beta1. It fails with *StatusError or
+// *UnreachableError.
+//
+// Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review
+func (c *Client) WhoAmI(ctx context.Context) (UserInfo, error) {
+	info, err := c.whoAmI(ctx, "v1")
+	var status *StatusError
+	if errors.As(err, &status) && status.Code == http.StatusNotFound {
+		return c.whoAmI(ctx, "v1beta1")
+	}
+	return info, err
+}
+
+func (c *Client) whoAmI(ctx context.Context, version string) (UserInfo, error) {
+	request := map[string]string{"apiVersion": "authentication.k8s.io/" + version, "kind": "SelfSubjectReview"}
+	var answer struct {
+		Kind   string `json:"kind"`
+		Status struct {
+			UserInfo UserInfo `json:"userInfo"`
+		} `json:"status"`
+	}
+	if err := c.post(ctx, "apis/authentication.k8s.io/"+version+"/selfsubjectreviews", request, &answer); err != nil {
+		return UserInfo{}, err
+	}
+	if answer.Kind != "SelfSubjectReview" || answer.Status.UserInfo.Username == "" {
+		return UserInfo{}, c.odd(nil)
+	}
+	return answer.Status.UserInfo, nil
+}
+
+func (c *Client) post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token.Value())
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "ekskey")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	// A server that is no real API server might send the token back to be shown.
+	data = bytes.ReplaceAll(data, []byte(c.token.Value()), []byte(c.token.String()))
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		var status struct {
+			Kind    string `json:"kind"`
+			Message string `json:"message"`
+		}
+		if json.Unmarshal(data, &status) != nil || status.Kind != "Status" {
+			status.Message = ""
+		}
+		return &StatusError{Code: res.StatusCode, Message: status.Message}
+	}
+	if len(data) > maxAnswer {
+		return c.odd(nil)
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return c.odd(err)
+	}
+	return nil
+}
+
+func (c *Client) odd(err error) error {
+	return &UnreachableError{Host: c.base.Host, Reason: "the answer is not one of Kubernetes", Err: err}
+}
+
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	reason := err.Error()
+	var u *url.Error
+	if errors.As(err, &u) {
+		reason = u.Err.Error()
+		if u.Timeout() {
+			reason = "no answer in time"
+		}
+	}
+	return &UnreachableError{Host: c.base.Host, Reason: reason, Err: err}
+}

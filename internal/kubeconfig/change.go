@@ -1,0 +1,218 @@
+package kubeconfig
+
+import (
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Change is what is to be in a kubeconfig. Each part with an empty name is left
+// out. What a part does not name survives: other keys, a context's namespace, a
+// cluster's tls-server-name, proxy-url and extensions. An update never leaves a
+// cluster both with our certificate authority and with certificate-authority or
+// insecure-skip-tls-verify, which kubectl would refuse or which would undo it.
+type Change struct {
+	Cluster Cluster
+	User    User // with Exec; Other is ignored
+	Context Context
+	// SetCurrent makes the context the current one.
+	SetCurrent bool
+	// UserChosen and ClusterChosen say that a person chose the entry's name, so
+	// that a conflict is an error. Otherwise another name is found for the user,
+	// and the cluster's name says itself which cluster it is.
+	UserChosen    bool
+	ClusterChosen bool
+	// Warnings are what the maker of the change found odd, for a person to read.
+	Warnings []string
+
+	currentOnly bool // the context is in another file
+}
+
+// Outcome is what a change did to an entry. The zero value is Unchanged.
+type Outcome int
+
+// The outcomes.
+const (
+	Unchanged Outcome = iota
+	Added
+	Updated
+)
+
+// String returns the outcome in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Added:
+		return "added"
+	case Updated:
+		return "updated"
+	}
+	return "unchanged"
+}
+
+// Item is one entry that a change named. Where it named none, it is zero.
+type Item struct {
+	Name    string
+	Outcome Outcome
+}
+
+// Result says what a change did.
+type Result struct {
+	Cluster Item
+	User    Item // its name may differ from the change's, see [File.Apply]
+	Context Item
+	Current Item // current-context
+}
+
+// Changed reports whether any byte of the file differs.
+func (r Result) Changed() bool {
+	return r.Cluster.Outcome != Unchanged || r.User.Outcome != Unchanged ||
+		r.Context.Outcome != Unchanged || r.Current.Outcome != Unchanged
+}
+
+// check refuses values that no reader of a kubeconfig should meet: those that
+// are not text, and control characters, which would reach a terminal.
+func (c Change) check() error {
+	values := []flagValue{
+		{"user name", c.User.Name},
+		{"cluster name", c.Cluster.Name}, {"server", c.Cluster.Server}, {"certificate authority", c.Cluster.CAData},
+		{"tls-server-name", c.Cluster.TLSServerName}, {"proxy-url", c.Cluster.ProxyURL},
+		{"context name", c.Context.Name}, {"context's cluster", c.Context.Cluster},
+		{"context's user", c.Context.User}, {"namespace", c.Context.Namespace},
+	}
+	if e := c.User.Exec; e != nil {
+		values = append(values, flagValue{"command", e.Command}, flagValue{"install hint", e.InstallHint},
+			flagValue{"apiVersion", e.APIVersion}, flagValue{"interactiveMode", e.InteractiveMode})
+		for _, a := range e.Args {
+			values = append(values, flagValue{"argument", a})
+		}
+		for _, v := range e.Env {
+			values = append(values, flagValue{"variable", v.Name}, flagValue{"variable " + v.Name, v.Value})
+		}
+	} else if c.User.Name != "" {
+		return &OptionError{Option: "user", Reason: "has no plugin to run"}
+	}
+	for _, v := range values {
+		if err := checkText(v.name, v.value); err != nil {
+			return err
+		}
+	}
+	if c.SetCurrent && c.Context.Name == "" {
+		return &OptionError{Option: "current context", Reason: "has no name"}
+	}
+	return nil
+}
+
+func checkText(option, value string) error {
+	if !utf8.ValidString(value) {
+		return &OptionError{Option: option, Reason: "is not UTF-8"}
+	}
+	for _, r := range value {
+		if unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || r == 0xFEFF {
+			return &OptionError{Option: option, Reason: fmt.Sprintf("has a control character (%U)", r)}
+		}
+	}
+	return nil
+}
+
+// setting is one value to be had at a path inside an entry; a nil value says
+// that there should be none.
+type setting struct {
+	path  []string
+	value any
+}
+
+func (c Cluster) settings(old *clusterFlags) []setting {
+	s := []setting{{[]string{"cluster", "certificate-authority-data"}, optional(c.CAData)},
+		{[]string{"cluster", "proxy-url"}, optional(c.ProxyURL)},
+		{[]string{"cluster", "server"}, optional(c.Server)},
+		{[]string{"cluster", "tls-server-name"}, optional(c.TLSServerName)}}
+	s = wished(s)
+	if c.CAData != "" && old != nil {
+		if old.caFile {
+			s = append(s, setting{[]string{"cluster", "certificate-authority"}, nil})
+		}
+		if old.insecure {
+			s = append(s, setting{[]string{"cluster", "insecure-skip-tls-verify"}, nil})
+		}
+	}
+	return s
+}
+
+func (c Context) settings() []setting {
+	return wished([]setting{{[]string{"context", "cluster"}, optional(c.Cluster)},
+		{[]string{"context", "namespace"}, optional(c.Namespace)},
+		{[]string{"context", "user"}, optional(c.User)}})
+}
+
+func (u User) settings(old *Exec) []setting {
+	e := u.Exec
+	at := func(key string) []string { return []string{"user", "exec", key} }
+	args := make([]any, len(e.Args))
+	for i, a := range e.Args {
+		args[i] = a
+	}
+	s := []setting{{at("apiVersion"), optional(e.APIVersion)}, {at("args"), args},
+		{at("command"), optional(e.Command)}}
+	if env, changed := mergeEnv(old, e.Env); changed {
+		s = append(s, setting{at("env"), env})
+	}
+	return wished(append(s, setting{at("installHint"), optional(e.InstallHint)},
+		setting{at("interactiveMode"), optional(e.InteractiveMode)},
+		setting{at("provideClusterInfo"), e.ProvideClusterInfo}))
+}
+
+// absent marks an empty wish, which leaves what there is.
+type absent struct{}
+
+func optional(s string) any {
+	if s == "" {
+		return absent{}
+	}
+	return s
+}
+
+func wished(all []setting) []setting {
+	var s []setting
+	for _, x := range all {
+		if _, no := x.value.(absent); !no {
+			s = append(s, x)
+		}
+	}
+	return s
+}
+
+// mergeEnv keeps the variables a person has added, but for a profile, which is
+// a flag in what we write and would otherwise be said twice.
+func mergeEnv(old *Exec, want []EnvVar) (list any, changed bool) {
+	var merged []any
+	wanted := map[string]string{}
+	for _, v := range want {
+		wanted[v.Name] = v.Value
+	}
+	if old != nil {
+		for _, v := range old.Env {
+			value, again := wanted[v.Name]
+			delete(wanted, v.Name)
+			switch {
+			case again:
+				changed = changed || value != v.Value
+				merged = append(merged, fields{{"name", v.Name}, {"value", value}})
+			case isProfileVar(v.Name):
+				changed = true
+			default:
+				merged = append(merged, fields{{"name", v.Name}, {"value", v.Value}})
+			}
+		}
+	}
+	for _, v := range want {
+		if value, left := wanted[v.Name]; left {
+			delete(wanted, v.Name)
+			merged = append(merged, fields{{"name", v.Name}, {"value", value}})
+			changed = true
+		}
+	}
+	if len(merged) == 0 {
+		return nil, changed
+	}
+	return merged, changed
+}

@@ -1,0 +1,205 @@
+package kubeconfig
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+)
+
+// What we write into the exec entry: the API version that clients insist on
+// which never tell theirs, and the words shown where the command is missing
+// (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/#ExecConfig).
+const (
+	execAPIVersion = "client.authentication.k8s.io/v1"
+	execVersionArg = "v1"
+	installHint    = "ekskey is not at the path in this kubeconfig; install it (https://github.com/ekskey/ekskey) and run ekskey kubeconfig update again"
+)
+
+// Options describe one EKS cluster and how to authenticate to it.
+type Options struct {
+	ClusterARN  string // names the cluster entry, the user entry and the context
+	ClusterName string // what a token is made for; a local cluster's id
+	Region      string // may be empty
+	Endpoint    string // https URL, as EKS gave it
+	CAData      []byte // base64 as EKS gave it, may be empty
+
+	Profile   string // may be empty
+	RoleChain []Hop  // assumed in order, may be empty
+	Command   string // absolute path of the program that mints tokens
+
+	Alias        string // of the context; empty is ClusterARN
+	UserAlias    string // of the user entry; empty is a name of our own, see ForEKS
+	ClusterAlias string // of the cluster entry; empty is ClusterARN
+	Namespace    string // empty leaves what the context has
+	SetCurrent   bool
+
+	Server        string // https URL instead of Endpoint, may be empty
+	TLSServerName string // empty leaves what the cluster entry has
+	ProxyURL      string // empty leaves what the cluster entry has
+}
+
+// ForEKS returns the change that makes the entries for a cluster.
+//
+// The user entry is named by the cluster ARN alone where neither role nor
+// profile is given, as `aws eks update-kubeconfig` names its own. Otherwise the
+// ARN is followed by what a person wants to see, the last role and the profile,
+// and by a digest of the whole chain with external ids and session names. So
+// two contexts with two roles never share one user, which is how a second
+// `aws eks update-kubeconfig --alias` turns the first alias into an admin.
+//
+// A certificate authority that is no PEM is a warning and is written as given,
+// but one that is not base64 is refused: kubectl could then read nothing of the
+// file. The errors are *OptionError.
+func ForEKS(o Options) (Change, error) {
+	server := firstOf(o.Server, o.Endpoint)
+	if err := o.check(server); err != nil {
+		return Change{}, err
+	}
+	c := Change{
+		Cluster: Cluster{
+			Name:          firstOf(o.ClusterAlias, o.ClusterARN),
+			Server:        server,
+			CAData:        string(o.CAData),
+			TLSServerName: o.TLSServerName,
+			ProxyURL:      o.ProxyURL,
+		},
+		User:          User{Name: firstOf(o.UserAlias, o.userName()), Exec: o.exec()},
+		SetCurrent:    o.SetCurrent,
+		UserChosen:    o.UserAlias != "",
+		ClusterChosen: o.ClusterAlias != "" && o.ClusterAlias != o.ClusterARN,
+	}
+	c.Context = Context{
+		Name:      firstOf(o.Alias, o.ClusterARN),
+		Cluster:   c.Cluster.Name,
+		User:      c.User.Name,
+		Namespace: o.Namespace,
+	}
+	if w := caWarning(o.CAData); w != "" {
+		c.Warnings = append(c.Warnings, w)
+	}
+	return c, c.check()
+}
+
+func (o Options) check(server string) error {
+	for _, need := range []flagValue{{"cluster ARN", o.ClusterARN}, {"cluster name", o.ClusterName}} {
+		if need.value == "" {
+			return &OptionError{Option: need.name, Reason: "is empty"}
+		}
+	}
+	if !filepath.IsAbs(o.Command) {
+		return &OptionError{Option: "command", Reason: fmt.Sprintf("%q is not an absolute path", o.Command)}
+	}
+	for _, h := range o.RoleChain {
+		if h.ARN == "" {
+			return &OptionError{Option: "role ARN", Reason: "is empty"}
+		}
+	}
+	// A token is a password for a quarter of an hour: never in the clear.
+	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return &OptionError{Option: "server", Reason: fmt.Sprintf("%q is not an https URL", server)}
+	}
+	if o.ProxyURL != "" {
+		// The schemes of client-go (k8s.io/client-go/tools/clientcmd, parseProxyURL).
+		u, err := url.Parse(o.ProxyURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
+			return &OptionError{Option: "proxy-url", Reason: "is not an http, https or socks5 URL"}
+		}
+	}
+	if _, err := base64.StdEncoding.DecodeString(string(o.CAData)); err != nil {
+		return &OptionError{Option: "certificate authority", Reason: "is not base64"}
+	}
+	return nil
+}
+
+// caWarning says what is odd about a bundle. Several certificates are not.
+func caWarning(data []byte) string {
+	if len(data) == 0 {
+		return "the cluster has no certificate authority"
+	}
+	rest, _ := base64.StdEncoding.DecodeString(string(data))
+	found := false
+	for {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		if block == nil {
+			break
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil || block.Type != "CERTIFICATE" {
+			return "the certificate authority has a part that is no certificate"
+		}
+		found = true
+	}
+	if !found {
+		return "the certificate authority is no PEM certificate"
+	}
+	return ""
+}
+
+func (o Options) exec() *Exec {
+	args := []string{"token", "--cluster", o.ClusterName}
+	add := func(flag, value string) {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
+	add("--region", o.Region)
+	add("--profile", o.Profile)
+	for _, h := range o.RoleChain {
+		add("--role-arn", h.ARN)
+		add("--external-id", h.ExternalID)
+		add("--session-name", h.SessionName)
+		add("--mfa-serial", h.MFASerial)
+	}
+	add("--exec-api-version", execVersionArg)
+	return &Exec{
+		APIVersion:      execAPIVersion,
+		Command:         o.Command,
+		Args:            args,
+		InstallHint:     installHint,
+		InteractiveMode: "IfAvailable",
+	}
+}
+
+// userName is unique to cluster, role chain and profile. The digest is over
+// JSON, whose quoting keeps two chains from being spelled alike; its 12 digits
+// may collide, which File.Apply then sees by the entry's own words.
+func (o Options) userName() string {
+	if o.Profile == "" && len(o.RoleChain) == 0 {
+		return o.ClusterARN
+	}
+	name := o.ClusterARN
+	if n := len(o.RoleChain); n > 0 {
+		arn := o.RoleChain[n-1].ARN
+		name += "~role=" + readable(arn[strings.LastIndexAny(arn, "/:")+1:])
+	}
+	if o.Profile != "" {
+		name += "~profile=" + readable(o.Profile)
+	}
+	text, err := json.Marshal(struct {
+		Profile string
+		Chain   []Hop
+	}{o.Profile, o.RoleChain})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	sum := sha256.Sum256(text)
+	return name + "~" + hex.EncodeToString(sum[:6])
+}
+
+// readable keeps what needs no quoting in a shell or in YAML.
+func readable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.+=@-", r) {
+			return r
+		}
+		return '_'
+	}, s)
+	return s[:min(len(s), 64)]
+}

@@ -1,0 +1,216 @@
+package kubeconfig
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const roleARN = "arn:aws:iam::111122223333:role/"
+
+func TestForEKSExec(t *testing.T) {
+	o := demo()
+	o.Profile = "dev"
+	o.RoleChain = []Hop{
+		{ARN: roleARN + "hub", ExternalID: "e1"},
+		{ARN: roleARN + "admin", SessionName: "s2", MFASerial: "arn:aws:iam::1:mfa/me"},
+	}
+	want := &Exec{
+		APIVersion: "client.authentication.k8s.io/v1",
+		Command:    "/usr/local/bin/ekskey",
+		Args: []string{"token", "--cluster", "demo", "--region", "eu-west-1", "--profile", "dev",
+			"--role-arn", roleARN + "hub", "--external-id", "e1",
+			"--role-arn", roleARN + "admin", "--session-name", "s2", "--mfa-serial", "arn:aws:iam::1:mfa/me",
+			"--exec-api-version", "v1"},
+		InstallHint:     installHint,
+		InteractiveMode: "IfAvailable",
+	}
+	c := mustChange(t, o)
+	if diff := cmp.Diff(want, c.User.Exec); diff != "" {
+		t.Errorf("wrong exec (-want +got):\n%s", diff)
+	}
+	id, ok := identityOf(c.User.Exec, "")
+	if !ok || !id.same(identity{cluster: "demo", region: "eu-west-1", profile: "dev", chain: o.RoleChain}) {
+		t.Errorf("read back as %+v, %v", id, ok)
+	}
+}
+
+// Each row differs from the first in one thing that decides who signs, so no
+// two may share a user entry.
+func TestUserNames(t *testing.T) {
+	base := demo()
+	base.Profile = "p"
+	base.RoleChain = []Hop{{ARN: roleARN + "a"}, {ARN: roleARN + "b", ExternalID: "x"}}
+	rows := []struct {
+		name   string
+		mutate func(*Options)
+	}{
+		{"base", func(*Options) {}},
+		{"cluster", func(o *Options) { o.ClusterARN += "2" }},
+		{"profile", func(o *Options) { o.Profile = "q" }},
+		{"profile that reads alike", func(o *Options) { o.Profile = "p " }},
+		{"no profile", func(o *Options) { o.Profile = "" }},
+		{"no roles", func(o *Options) { o.RoleChain = nil }},
+		{"neither", func(o *Options) { o.RoleChain, o.Profile = nil, "" }},
+		{"profile named as a role", func(o *Options) { o.RoleChain, o.Profile = nil, roleARN+"b" }},
+		{"first role", func(o *Options) { o.RoleChain[0].ARN += "2" }},
+		{"last role", func(o *Options) { o.RoleChain[1].ARN += "2" }},
+		{"role path", func(o *Options) { o.RoleChain[1].ARN = roleARN + "path/b" }},
+		{"role account", func(o *Options) { o.RoleChain[1].ARN = strings.Replace(roleARN, "1111", "2222", 1) + "b" }},
+		{"order", func(o *Options) { o.RoleChain[0], o.RoleChain[1] = o.RoleChain[1], o.RoleChain[0] }},
+		{"one role fewer", func(o *Options) { o.RoleChain = o.RoleChain[1:] }},
+		{"external id moved", func(o *Options) { o.RoleChain[0].ExternalID, o.RoleChain[1].ExternalID = "x", "" }},
+		{"external id", func(o *Options) { o.RoleChain[1].ExternalID = "y" }},
+		{"external id as session", func(o *Options) { o.RoleChain[1] = Hop{ARN: roleARN + "b", SessionName: "x"} }},
+		{"session name", func(o *Options) { o.RoleChain[1].SessionName = "s" }},
+		{"MFA", func(o *Options) { o.RoleChain[1].MFASerial = "m" }},
+		{"quotes", func(o *Options) { o.RoleChain[1].ExternalID = `x","SessionName":"` }},
+	}
+	seen := map[string]string{}
+	for _, row := range rows {
+		o := base
+		o.RoleChain = append([]Hop(nil), base.RoleChain...)
+		row.mutate(&o)
+		name := o.userName()
+		if other, ok := seen[name]; ok {
+			t.Errorf("%s and %s share %s", row.name, other, name)
+		}
+		seen[name] = row.name
+		if !isPlainSafe(name) {
+			t.Errorf("%s: %q needs quotes", row.name, name)
+		}
+		if again := o.userName(); again != name {
+			t.Errorf("%s: %q, then %q", row.name, name, again)
+		}
+	}
+	if got := demo().ClusterARN; seen[got] != "neither" {
+		t.Errorf("without role and profile the name is not %q", got)
+	}
+	o := base
+	if want := demoARN + "~role=b~profile=p~"; !strings.HasPrefix(o.userName(), want) {
+		t.Errorf("%q does not begin with %q", o.userName(), want)
+	}
+}
+
+func TestForEKSRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		mutate func(*Options)
+		want   OptionError
+	}{
+		{"no ARN", func(o *Options) { o.ClusterARN = "" }, OptionError{"cluster ARN", "is empty"}},
+		{"no name", func(o *Options) { o.ClusterName = "" }, OptionError{"cluster name", "is empty"}},
+		{"no endpoint", func(o *Options) { o.Endpoint = "" }, OptionError{"server", `"" is not an https URL`}},
+		{"plain http", func(o *Options) { o.Server = "http://localhost:1" }, OptionError{"server", `"http://localhost:1" is not an https URL`}},
+		{"password in the URL", func(o *Options) { o.Server = "https://u:p@h" }, OptionError{"server", `"https://u:p@h" is not an https URL`}},
+		{"no host", func(o *Options) { o.Endpoint = "https:///x" }, OptionError{"server", `"https:///x" is not an https URL`}},
+		{"bare command", func(o *Options) { o.Command = "ekskey" }, OptionError{"command", `"ekskey" is not an absolute path`}},
+		{"relative command", func(o *Options) { o.Command = "./ekskey" }, OptionError{"command", `"./ekskey" is not an absolute path`}},
+		{"empty role", func(o *Options) { o.RoleChain = []Hop{{}} }, OptionError{"role ARN", "is empty"}},
+		{"proxy scheme", func(o *Options) { o.ProxyURL = "ftp://p" }, OptionError{"proxy-url", "is not an http, https or socks5 URL"}},
+		{"CA that would break the file", func(o *Options) { o.CAData = []byte("-----BEGIN") }, OptionError{"certificate authority", "is not base64"}},
+		{"line break in a name", func(o *Options) { o.Alias = "a\n- name: b" }, OptionError{"context name", "has a control character (U+000A)"}},
+		{"terminal escape", func(o *Options) { o.UserAlias = "\x1b[2J" }, OptionError{"user name", "has a control character (U+001B)"}},
+		{"Unicode line break", func(o *Options) { o.Namespace = "a\u2028b" }, OptionError{"namespace", "has a control character (U+2028)"}},
+		{"not UTF-8", func(o *Options) { o.Profile = "\xff" }, OptionError{"argument", "is not UTF-8"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := demo()
+			tt.mutate(&o)
+			_, err := ForEKS(o)
+			var got *OptionError
+			if !errors.As(err, &got) || *got != tt.want {
+				t.Errorf("got %v, want %v", err, &tt.want)
+			}
+		})
+	}
+}
+
+func TestCAWarnings(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	tests := []struct{ name, bundle, want string }{
+		{"one", cert, ""},
+		{"two", cert + "# the next one\n" + cert, ""},
+		{"none", "", "the cluster has no certificate authority"},
+		{"no PEM", "hello", "the certificate authority is no PEM certificate"},
+		{"no certificate", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "the certificate authority has a part that is no certificate"},
+		{"a key behind it", cert + string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})), "the certificate authority has a part that is no certificate"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := demo()
+			o.CAData = []byte(base64.StdEncoding.EncodeToString([]byte(tt.bundle)))
+			c := mustChange(t, o)
+			if got := strings.Join(c.Warnings, "; "); got != tt.want {
+				t.Errorf("warnings %q, want %q", got, tt.want)
+			}
+			if c.Cluster.CAData != string(o.CAData) {
+				t.Error("the bundle is not as given")
+			}
+		})
+	}
+}
+
+func TestIdentityOf(t *testing.T) {
+	whole := identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", ExternalID: "e", SessionName: "s"}}}
+	tests := []struct {
+		name string
+		exec Exec
+		want *identity // nil: unknown
+	}{
+		{"ours", Exec{Command: "/opt/ekskey", Args: strings.Fields("token --cluster c --region r --profile p --role-arn a --external-id e --session-name s")}, &whole},
+		{"ours on Windows", Exec{Command: `C:\bin\EKSKEY.EXE`, Args: strings.Fields("token -i c --region=r --profile=p -r a -e e -s s --output json")}, &whole},
+		{"one role, flags first", Exec{Command: "ekskey", Args: strings.Fields("token -e e -s s -r a --cluster c --region r --profile p")}, &whole},
+		{"swapped in for aws", Exec{Command: "ekskey", Args: strings.Fields("--region r eks get-token --cluster-name c")}, &identity{cluster: "c", region: "r"}},
+		{"by its given command", Exec{Command: "/bin/given", Args: strings.Fields("token --cluster c")}, &identity{cluster: "c"}},
+		{"aws", Exec{Command: "aws", Args: strings.Fields("--region r eks get-token --cluster-name c --output json --role-arn a"), Env: []EnvVar{{"AWS_PROFILE", "p"}}},
+			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a"}}}},
+		{"aws, profile over variable", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c --profile p"), Env: []EnvVar{{"AWS_PROFILE", "q"}}}, &identity{cluster: "c", profile: "p"}},
+		{"aws, both variables", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c"), Env: []EnvVar{{"AWS_DEFAULT_PROFILE", "q"}, {"AWS_PROFILE", "p"}}}, &identity{cluster: "c", profile: "p"}},
+		{"local cluster", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-id c")}, &identity{cluster: "c"}},
+		{"authenticator", Exec{Command: "aws-iam-authenticator", Args: strings.Fields("token -i c -r a")}, &identity{cluster: "c", chain: []Hop{{ARN: "a"}}}},
+		{"harmless variables", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_STS_REGIONAL_ENDPOINTS", "regional"}, {"HTTPS_PROXY", "x"}, {"AWS_ENDPOINT_URL_STS", "x"}}}, &identity{cluster: "c"}},
+		{"keys in a variable", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_ACCESS_KEY_ID", "x"}}}, nil},
+		{"keys in a variable, Windows", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"aws_access_key_id", "x"}}}, nil},
+		{"another home", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"HOME", "x"}}}, nil},
+		{"unknown flag", Exec{Command: "ekskey", Args: strings.Fields("token -i c --credentials x")}, nil},
+		{"flag without value", Exec{Command: "ekskey", Args: strings.Fields("token -i c --region")}, nil},
+		{"wrapped", Exec{Command: "aws-vault", Args: strings.Fields("exec p -- aws eks get-token --cluster-name c")}, nil},
+		{"another command", Exec{Command: "/bin/other", Args: strings.Fields("token --cluster c")}, nil},
+		{"another subcommand", Exec{Command: "ekskey", Args: strings.Fields("whoami --cluster c")}, nil},
+		{"no cluster", Exec{Command: "ekskey", Args: strings.Fields("token")}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := identityOf(&tt.exec, "/bin/given")
+			if ok != (tt.want != nil) {
+				t.Fatalf("known %v: %+v", ok, got)
+			}
+			if ok {
+				if diff := cmp.Diff(*tt.want, got, cmp.AllowUnexported(identity{})); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+// Package kubeconfig reads, edits and writes kubeconfig files.
+//
+// Edits are splices on the bytes: what a change does not name stays identical,
+// with its comments, order, quoting, indentation, blank lines and line breaks.
+// A file that cannot be read for certain is refused whole, with file, line and
+// reason, and a change that cannot be made without touching something else is
+// refused too. After each edit the result is parsed again and compared with the
+// original before anything is written.
+package kubeconfig
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
+// Update makes changes to the file at a location, under its lock, and writes it
+// only if a byte has changed. A missing file is made, with its folder, for its
+// owner alone (0600, 0700). Where current-context belongs into another file,
+// that one is written second. Nothing here waits for anything but the lock.
+//
+// Errors: those of [Parse] and [File.Apply], *safefile.LockedError, and what
+// the file system says. After any of them the files are as they were, except
+// that an error about current-context in another file comes after the entries
+// have been written.
+func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, error) {
+	if loc.CurrentPath == "" || loc.CurrentPath == loc.Path {
+		return updateFile(ctx, loc, loc.Path, changes)
+	}
+	entries := make([]Change, len(changes))
+	var current string
+	for i, c := range changes {
+		if c.SetCurrent {
+			current = c.Context.Name
+		}
+		c.SetCurrent = false
+		entries[i] = c
+	}
+	results, err := updateFile(ctx, loc, loc.Path, entries)
+	if err != nil || current == "" {
+		return results, err
+	}
+	only := Change{Context: Context{Name: current}, SetCurrent: true, currentOnly: true}
+	more, err := updateFile(ctx, loc, loc.CurrentPath, []Change{only})
+	if err != nil {
+		return nil, fmt.Errorf("setting current-context: %w", err)
+	}
+	for i, c := range changes {
+		if c.SetCurrent && c.Context.Name == current {
+			results[i].Current = more[0].Current
+		}
+	}
+	return results, nil
+}
+
+func updateFile(ctx context.Context, loc Location, path string, changes []Change) (results []Result, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("writing kubeconfig: %w", err)
+	}
+	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: path, Wait: loc.LockWait})
+	if err != nil {
+		return nil, fmt.Errorf("locking kubeconfig: %w", err)
+	}
+	defer func() {
+		if rerr := lock.Release(); rerr != nil && err == nil {
+			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
+		}
+	}()
+	f, err := Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = Parse(path, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before := f.data
+	results, err = f.apply(changes, loc.others)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(before, f.data) {
+		return results, nil
+	}
+	if err := safefile.Write(path, f.data); err != nil {
+		return nil, fmt.Errorf("writing kubeconfig: %w", err)
+	}
+	return results, nil
+}

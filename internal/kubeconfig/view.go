@@ -1,0 +1,263 @@
+package kubeconfig
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Cluster is an entry of clusters. As a wish in a [Change], an empty field
+// leaves what the file has.
+type Cluster struct {
+	Name          string
+	Server        string // URL
+	CAData        string // certificate-authority-data, base64 of PEM
+	TLSServerName string
+	ProxyURL      string
+	Line          int // where it was read, 1-based
+}
+
+// Context is an entry of contexts. As a wish in a [Change], an empty field
+// leaves what the file has.
+type Context struct {
+	Name      string
+	Cluster   string
+	User      string
+	Namespace string
+	Line      int // where it was read, 1-based
+}
+
+// User is an entry of users.
+type User struct {
+	Name string
+	Exec *Exec // nil where it runs no plugin
+	// Other lists the keys besides exec, as in token or client-key-data, sorted.
+	// Their values are secrets and are not here.
+	Other []string
+	Line  int // where it was read, 1-based
+}
+
+// Exec is a credential plugin (client.authentication.k8s.io, ExecConfig).
+type Exec struct {
+	APIVersion         string
+	Command            string
+	Args               []string
+	Env                []EnvVar
+	InstallHint        string
+	InteractiveMode    string
+	ProvideClusterInfo bool
+}
+
+// EnvVar is one variable that a plugin gets beside those of its parent.
+type EnvVar struct {
+	Name  string
+	Value string
+}
+
+// Clusters returns the entries of clusters in the order of the file.
+func (f *File) Clusters() []Cluster { return slices.Clone(f.clusters) }
+
+// Contexts returns the entries of contexts in the order of the file.
+func (f *File) Contexts() []Context { return slices.Clone(f.contexts) }
+
+// Users returns the entries of users in the order of the file.
+func (f *File) Users() []User { return slices.Clone(f.users) }
+
+// CurrentContext returns the name of the current context, empty where there is none.
+func (f *File) CurrentContext() string { return f.current }
+
+// reader reads known fields and keeps the first error.
+type reader struct {
+	file *File
+	err  error
+}
+
+func (r *reader) fail(n *yaml.Node, path, want string) {
+	if r.err == nil {
+		path = strings.TrimPrefix(path, ".") // at the top level
+		r.err = &TypeError{File: r.file.name, Line: n.Line, Path: path, Want: want, Got: kindOf(n)}
+	}
+}
+
+func isNull(n *yaml.Node) bool {
+	return n == nil || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// field returns the value of a key of m, or nil where it is null or missing.
+func field(m *yaml.Node, key string) *yaml.Node {
+	if m == nil {
+		return nil
+	}
+	if n := lookup(m, key); !isNull(n) {
+		return n
+	}
+	return nil
+}
+
+func (r *reader) str(n *yaml.Node, path string) string {
+	if n == nil {
+		return ""
+	}
+	// A date is a string to kubectl's YAML reader, which knows no times.
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" && n.ShortTag() != "!!timestamp" {
+		r.fail(n, path, "a string")
+		return ""
+	}
+	return n.Value
+}
+
+func (r *reader) text(m *yaml.Node, path, key string) string {
+	return r.str(field(m, key), path+"."+key)
+}
+
+func (r *reader) boolean(m *yaml.Node, path, key string) bool {
+	n := field(m, key)
+	if n == nil {
+		return false
+	}
+	if n.Kind == yaml.ScalarNode && n.Style == 0 {
+		// kubectl's YAML reader has YAML 1.1's booleans.
+		switch strings.ToLower(n.Value) {
+		case "true", "yes", "on", "y":
+			return true
+		case "false", "no", "off", "n":
+			return false
+		}
+	}
+	r.fail(n, path+"."+key, "a boolean")
+	return false
+}
+
+func (r *reader) mapping(m *yaml.Node, path, key string) *yaml.Node {
+	n := field(m, key)
+	if n != nil && n.Kind != yaml.MappingNode {
+		r.fail(n, path+"."+key, "a mapping")
+		return nil
+	}
+	return n
+}
+
+func (r *reader) list(m *yaml.Node, path, key string) []*yaml.Node {
+	n := field(m, key)
+	if n == nil {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.fail(n, path+"."+key, "a list")
+		return nil
+	}
+	return n.Content
+}
+
+// readEntries fills the views and refuses wrong types and twins.
+func (f *File) readEntries() error {
+	r := &reader{file: f}
+	if kind := r.text(f.root, "", "kind"); r.err == nil && kind != "" && kind != "Config" {
+		return f.syntax(lookup(f.root, "kind").Line, fmt.Sprintf("is a %q, not a kubeconfig", kind))
+	}
+	if v := r.text(f.root, "", "apiVersion"); r.err == nil && v != "" && v != "v1" {
+		return f.syntax(lookup(f.root, "apiVersion").Line, fmt.Sprintf("has apiVersion %q, not v1", v))
+	}
+	f.current = r.text(f.root, "", "current-context")
+	f.lists = map[string][]entry{}
+	for _, list := range []string{clusterList, contextList, userList} {
+		seen := map[string]int{}
+		for i, item := range r.list(f.root, "", list) {
+			path := fmt.Sprintf("%s[%d]", list, i)
+			n := deref(item)
+			if n.Kind != yaml.MappingNode {
+				r.fail(item, path, "a mapping")
+				break
+			}
+			name := r.text(n, path, "name")
+			if first, ok := seen[name]; ok && r.err == nil {
+				return &DuplicateEntryError{File: f.name, List: list, Name: name, Line: item.Line, FirstLine: first}
+			}
+			seen[name] = item.Line
+			f.lists[list] = append(f.lists[list], entry{name: name, item: item})
+			r.entry(list, path, name, item.Line, r.mapping(n, path, bodyKey[list]))
+		}
+	}
+	return r.err
+}
+
+func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
+	path += "." + bodyKey[list]
+	f := r.file
+	switch list {
+	case clusterList:
+		r.boolean(body, path, "insecure-skip-tls-verify")
+		r.boolean(body, path, "disable-compression")
+		r.text(body, path, "certificate-authority")
+		f.clusters = append(f.clusters, Cluster{
+			Name:          name,
+			Server:        r.text(body, path, "server"),
+			CAData:        r.text(body, path, "certificate-authority-data"),
+			TLSServerName: r.text(body, path, "tls-server-name"),
+			ProxyURL:      r.text(body, path, "proxy-url"),
+			Line:          line,
+		})
+	case contextList:
+		f.contexts = append(f.contexts, Context{
+			Name:      name,
+			Cluster:   r.text(body, path, "cluster"),
+			User:      r.text(body, path, "user"),
+			Namespace: r.text(body, path, "namespace"),
+			Line:      line,
+		})
+	case userList:
+		f.users = append(f.users, r.user(path, name, line, body))
+	}
+}
+
+func (r *reader) user(path, name string, line int, body *yaml.Node) User {
+	u := User{Name: name, Line: line, Other: otherKeys(body)}
+	for _, key := range []string{"client-certificate", "client-certificate-data", "client-key", "client-key-data",
+		"token", "tokenFile", "as", "as-uid", "username", "password"} {
+		r.text(body, path, key)
+	}
+	exec := r.mapping(body, path, "exec")
+	if exec == nil {
+		return u
+	}
+	path += ".exec"
+	u.Exec = &Exec{
+		APIVersion:         r.text(exec, path, "apiVersion"),
+		Command:            r.text(exec, path, "command"),
+		InstallHint:        r.text(exec, path, "installHint"),
+		InteractiveMode:    r.text(exec, path, "interactiveMode"),
+		ProvideClusterInfo: r.boolean(exec, path, "provideClusterInfo"),
+	}
+	for i, n := range r.list(exec, path, "args") {
+		u.Exec.Args = append(u.Exec.Args, r.str(deref(n), fmt.Sprintf("%s.args[%d]", path, i)))
+	}
+	for i, n := range r.list(exec, path, "env") {
+		at := fmt.Sprintf("%s.env[%d]", path, i)
+		m := deref(n)
+		if m.Kind != yaml.MappingNode {
+			r.fail(m, at, "a mapping")
+			break
+		}
+		u.Exec.Env = append(u.Exec.Env, EnvVar{Name: r.text(m, at, "name"), Value: r.text(m, at, "value")})
+	}
+	return u
+}
+
+// otherKeys returns the keys of a user's body that hold something besides exec.
+func otherKeys(body *yaml.Node) []string {
+	if body == nil {
+		return nil
+	}
+	var keys []string
+	for i := 0; i < len(body.Content); i += 2 {
+		k := deref(body.Content[i])
+		v := deref(body.Content[i+1])
+		if k.Value != "exec" && !isNull(v) && (v.Kind != yaml.ScalarNode || v.Value != "") {
+			keys = append(keys, k.Value)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
