@@ -2,10 +2,13 @@ package verify
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"unicode/utf8"
 
@@ -24,8 +27,7 @@ var denials = map[string]bool{
 	"AccessDenied": true, "AccessDeniedException": true, "AuthFailure": true,
 	"ExpiredToken": true, "ExpiredTokenException": true,
 	"IncompleteSignature": true, "IncompleteSignatureException": true,
-	"InvalidAction": true, "InvalidClientTokenId": true, "InvalidParameterValue": true,
-	"InvalidSignatureException": true, "MalformedQueryString": true,
+	"InvalidClientTokenId": true, "InvalidSignatureException": true,
 	"MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
 	"NotAuthorized": true, "OptInRequired": true, "RegionDisabledException": true,
 	"RequestExpired": true, "SignatureDoesNotMatch": true,
@@ -50,21 +52,54 @@ func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Ident
 	req.Header.Set(token.ClusterHeader, v.cluster)
 	resp, err := v.roundTripper.RoundTrip(req)
 	if err != nil {
-		return identity.Identity{}, &UnavailableError{Reason: "asking " + p.Host, Err: err}
+		return identity.Identity{}, &UnavailableError{Reason: "asking " + p.Host, Err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return identity.Identity{}, &UnavailableError{Reason: "reading the answer of " + p.Host, Err: err}
+		return identity.Identity{}, &UnavailableError{Reason: "reading the answer of " + p.Host, Err: cause(err)}
 	}
 	if resp.StatusCode != http.StatusOK {
 		return identity.Identity{}, refusal(resp.StatusCode, mediaType(resp), body)
 	}
-	partition, err := identity.PartitionOfRegion(p.Region)
-	if err != nil {
-		return identity.Identity{}, &token.RuleError{Code: "V31", Reason: err.Error()}
+	partition := v.policy.Partition
+	if partition == "" {
+		own, err := identity.PartitionOfRegion(p.Region)
+		if err != nil {
+			return identity.Identity{}, &token.RuleError{Code: "V31", Reason: err.Error()}
+		}
+		partition = own.ID
 	}
-	return accept(partition.ID, mediaType(resp), body)
+	return accept(partition, mediaType(resp), body)
+}
+
+var errGarbled = errors.New("what answered does not speak HTTP as it should")
+
+// cause lets through the errors of the network and of TLS, and no other: package
+// net/http quotes what the peer sent, and a peer may echo the request, signature
+// and all.
+func cause(err error) error {
+	var op *net.OpError
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var header tls.RecordHeaderError
+	switch {
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &op):
+		return op
+	case errors.As(err, &cert):
+		return cert
+	case errors.As(err, &header):
+		return errors.New("what answered does not speak TLS")
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	}
+	return errGarbled
 }
 
 func mediaType(resp *http.Response) string {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,22 +59,23 @@ type Verifier struct {
 	roundTripper http.RoundTripper
 }
 
-// New makes a Verifier. It fails with *token.ConfigError,
+// ConfigError says which field of Config is wrong.
+type ConfigError struct{ Field, Reason string }
+
+func (e *ConfigError) Error() string { return fmt.Sprintf("verifier: %s %s", e.Field, e.Reason) }
+
+// New makes a Verifier. It fails with *ConfigError, *token.ConfigError,
 // *identity.UnknownPartitionError or *identity.UnknownRegionError.
 func New(c Config) (*Verifier, error) {
 	if err := token.ValidCluster(c.Cluster); err != nil {
 		return nil, err
 	}
-	if p := c.Policy.Partition; p != "" {
-		partition, err := identity.LookupPartition(p)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range c.Policy.Regions {
-			if !partition.HasRegion(r) {
-				return nil, &identity.UnknownRegionError{Region: r, Partition: p}
-			}
-		}
+	if c.DialAddress != "" && c.Proxy != nil {
+		// The proxy, and its password, would be dialled at that address.
+		return nil, &ConfigError{Field: "Proxy", Reason: "cannot be combined with DialAddress"}
+	}
+	if err := checkRegions(c.Policy); err != nil {
+		return nil, err
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -81,6 +84,28 @@ func New(c Config) (*Verifier, error) {
 		cluster: c.Cluster, policy: c.Policy, timeout: c.Timeout, allowRoot: c.AllowRoot,
 		allow: set(c.AllowAccounts), deny: set(c.DenyAccounts), roundTripper: newTransport(c),
 	}, nil
+}
+
+// checkRegions: what configuration adds must be of the verifier's partition, or
+// rule V31 would hold identities against another one.
+func checkRegions(p token.Policy) error {
+	if p.Partition == "" {
+		return nil
+	}
+	partition, err := identity.LookupPartition(p.Partition)
+	if err != nil {
+		return err
+	}
+	regions := p.Regions
+	for _, e := range p.ExtraHosts {
+		regions = append(regions[:len(regions):len(regions)], e.Region)
+	}
+	for _, r := range regions {
+		if !partition.HasRegion(r) {
+			return &identity.UnknownRegionError{Region: r, Partition: p.Partition}
+		}
+	}
+	return nil
 }
 
 // newTransport is an http.Transport without what a verifier must not do: no
@@ -132,13 +157,17 @@ func (v *Verifier) Check(raw string) (*token.Parsed, error) { return v.policy.Ch
 // Ask sends a checked token to STS and reads the answer, V23 and V30 to V32. A
 // failure to reach STS is tried once more within the timeout. The answer holds
 // for as long as the token does; what a configuration says about the identity
-// (Allow) must be asked anew each time.
+// (Allow) must be asked anew each time. A token that Check would refuse, because
+// it was parsed under another policy or has aged since, is refused here too.
 func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
+	if _, err := v.policy.Check(token.Prefix + base64.RawURLEncoding.EncodeToString([]byte(p.RequestURL()))); err != nil {
+		return identity.Identity{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	id, err := v.askOnce(ctx, p)
 	var unavailable *UnavailableError
-	if errors.As(err, &unavailable) && !unavailable.Throttled && worthRetrying(unavailable.Status) {
+	if errors.As(err, &unavailable) && worthRetrying(unavailable) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryPause):
@@ -154,9 +183,15 @@ func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity,
 
 const retryPause = 100 * time.Millisecond
 
-// worthRetrying: no answer at all, or a server error. Anything else would say
-// the same again.
-func worthRetrying(status int) bool { return status == 0 || status >= 500 }
+// worthRetrying: no answer at all, or a server error. Anything else, and a host
+// that does not exist, would be the same again.
+func worthRetrying(e *UnavailableError) bool {
+	var dns *net.DNSError
+	if e.Throttled || errors.As(e.Err, &dns) && dns.IsNotFound {
+		return false
+	}
+	return e.Status == 0 || e.Status >= 500
+}
 
 // Allow holds an identity against the rules about accounts, V33 and V34. It
 // fails with *token.RuleError.

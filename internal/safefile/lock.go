@@ -108,7 +108,9 @@ func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 		}
 		l.held = append(l.held, heldLock{path: p, file: f})
 	}
-	sweep(target)
+	for _, p := range paths {
+		sweep(strings.TrimSuffix(p, lockSuffix))
+	}
 	return l, nil
 }
 

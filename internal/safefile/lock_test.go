@@ -244,6 +244,7 @@ func TestLockThroughLinks(t *testing.T) {
 	}
 	paths := []string{filepath.Join(dir, "config"), filepath.Join(dir, "folder", "config"), filepath.Join(real, "config")}
 	for _, held := range paths {
+		put(t, tempName(held+".lock"), "", 0o600) // of a killed process
 		l := acquire(t, held)
 		if _, err := os.Lstat(held + ".lock"); err != nil {
 			t.Errorf("kubectl would not see the lock of %s: %v", held, err)
@@ -257,6 +258,9 @@ func TestLockThroughLinks(t *testing.T) {
 		release(t, l)
 	}
 	if got := names(t, real); len(got) != 0 {
+		t.Errorf("left behind: %v", got)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"config", "folder", "real"}) {
 		t.Errorf("left behind: %v", got)
 	}
 }

@@ -101,6 +101,11 @@ func realDir(dir string) (string, error) {
 // Read returns the bytes of a regular file of at most limit bytes. It never
 // waits for a pipe. A missing file is fs.ErrNotExist.
 func Read(path string, limit int64) ([]byte, error) {
+	return read(path, limit, func(fs.FileInfo) error { return nil })
+}
+
+// read asks the open file, not the path, which may lead elsewhere by then.
+func read(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	f, err := openForRead(path)
 	if err != nil {
 		return nil, err
@@ -112,6 +117,9 @@ func Read(path string, limit int64) ([]byte, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &NotRegularError{Path: path, Mode: info.Mode()}
+	}
+	if err := check(info); err != nil {
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
@@ -152,7 +160,7 @@ func Write(path string, data []byte) error {
 		mode = old.Mode().Perm()
 	}
 	tmp := tempName(target)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the caller names the file
 	if err != nil {
 		return err
 	}

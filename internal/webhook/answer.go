@@ -27,14 +27,17 @@ func refuse(v verdict, err error) verdict {
 	v.status = authv1.TokenReviewStatus{}
 	var broken *token.RuleError
 	var unavailable *verify.UnavailableError
+	var lookup *mapping.LookupError
 	switch {
+	case errors.Is(err, errOverload):
+		v.outcome = outcomeOverload
 	case errors.As(err, &unavailable) && unavailable.Throttled:
 		v.outcome = outcomeThrottled
 	case errors.As(err, &unavailable):
 		v.outcome = outcomeUnavailable
 	case errors.As(err, &broken) && !slices.Contains(soon, broken.Code):
 		v.outcome = outcomeRejected
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &lookup):
 		v.outcome = outcomeUnavailable
 	default:
 		v.outcome = outcomeDenied
@@ -64,23 +67,27 @@ func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserI
 	}
 }
 
+// logVerdict logs one decision. Of an account that is scrubbed, or may be, there
+// is neither key id nor ARN, and no reason, which may cite one.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
-	if v.identity.ARN != "" {
-		attrs = append(attrs, slog.String("arn", v.identity.ARN))
-	}
+	open := !slices.Contains(h.scrubbed, v.identity.AccountID)
 	if v.parsed != nil {
 		attrs = append(attrs, slog.String("stsHost", v.parsed.Host))
-		if !slices.Contains(h.scrubbed, v.identity.AccountID) {
+		if open && (len(h.scrubbed) == 0 || v.identity.AccountID != "") {
 			attrs = append(attrs, slog.String("accessKeyId", v.parsed.AccessKeyID))
 		}
 	}
-	level, message := slog.LevelInfo, "access granted"
+	if open && v.identity.ARN != "" {
+		attrs = append(attrs, slog.String("arn", v.identity.ARN))
+	}
 	if v.outcome == outcomeAuthenticated {
 		attrs = append(attrs, slog.String("username", v.mapping.Username), slog.Any("groups", v.mapping.Groups))
-	} else {
-		level, message = slog.LevelWarn, "access denied"
+		h.log.LogAttrs(ctx, slog.LevelInfo, "access granted", attrs...)
+		return
+	}
+	if open {
 		attrs = append(attrs, slog.String("reason", v.err.Error()))
 	}
-	h.log.LogAttrs(ctx, level, message, attrs...)
+	h.log.LogAttrs(ctx, slog.LevelWarn, "access denied", attrs...)
 }

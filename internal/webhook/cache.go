@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/token"
+	"github.com/ekskey/ekskey/verify"
 )
 
 // DefaultCacheSize is how many verified identities are remembered.
@@ -18,8 +20,9 @@ const DefaultCacheSize = 10_000
 // rememberFor is how long STS's word is taken before it is asked again.
 const rememberFor = 60 * time.Second
 
-// tokenKey stands for a token: the whole of it, so that no two share an
-// identity, and as a digest, so that no memory dump of the cache holds tokens.
+// tokenKey stands for a token: for all that STS is sent of it, so that no two
+// share an identity and one token has one key however it is spelt; as a digest,
+// so that no memory dump of the cache holds tokens.
 type tokenKey [sha256.Size]byte
 
 type remembered struct {
@@ -33,12 +36,13 @@ type remembered struct {
 type verifiedCache struct {
 	entries *otter.Cache[tokenKey, remembered] // nil where nothing is remembered
 	flight  singleflight.Group
+	asking  chan struct{} // a slot for each question under way at STS
 	now     func() time.Time
 	metrics *Metrics
 }
 
-func newVerifiedCache(size int, now func() time.Time, metrics *Metrics) *verifiedCache {
-	c := &verifiedCache{now: now, metrics: metrics}
+func newVerifiedCache(size, maxInFlight int, now func() time.Time, metrics *Metrics) *verifiedCache {
+	c := &verifiedCache{asking: make(chan struct{}, maxInFlight), now: now, metrics: metrics}
 	if size == 0 {
 		size = DefaultCacheSize
 	}
@@ -53,18 +57,22 @@ func newVerifiedCache(size int, now func() time.Time, metrics *Metrics) *verifie
 
 // identify gives the identity behind a checked token, from memory or from STS.
 // A caller who goes away does not spoil the answer for the others who wait.
-func (c *verifiedCache) identify(ctx context.Context, v Verifier, raw string, p *token.Parsed) (identity.Identity, error) {
-	key := tokenKey(sha256.Sum256([]byte(raw)))
-	if c.entries != nil {
-		// Whether it is still good is for our own clock to say: otter's tidies up.
-		if r, ok := c.entries.GetIfPresent(key); ok && c.now().Before(r.until) {
-			c.metrics.remembered()
-			return r.identity, nil
-		}
+func (c *verifiedCache) identify(ctx context.Context, v Verifier, p *token.Parsed) (identity.Identity, error) {
+	request := p.RequestURL()
+	if request == "" {
+		return identity.Identity{}, errUnchecked
+	}
+	key := tokenKey(sha256.Sum256([]byte(request)))
+	if id, ok := c.recall(key); ok {
+		return id, nil
 	}
 	result := c.flight.DoChan(string(key[:]), func() (any, error) {
+		// Somebody may have asked between the look above and now.
+		if id, ok := c.recall(key); ok {
+			return id, nil
+		}
 		begin := c.now()
-		id, err := v.Ask(context.WithoutCancel(ctx), p)
+		id, err := c.ask(context.WithoutCancel(ctx), v, p)
 		c.metrics.asked(err, c.now().Sub(begin))
 		if err == nil && c.entries != nil {
 			until := begin.Add(rememberFor)
@@ -84,4 +92,42 @@ func (c *verifiedCache) identify(ctx context.Context, v Verifier, raw string, p 
 		}
 		return r.Val.(identity.Identity), nil
 	}
+}
+
+// recall gives what is remembered. Whether it is still good is for our own clock to
+// say; otter's only tidies up.
+func (c *verifiedCache) recall(key tokenKey) (identity.Identity, bool) {
+	if c.entries == nil {
+		return identity.Identity{}, false
+	}
+	r, ok := c.entries.GetIfPresent(key)
+	if !ok || !c.now().Before(r.until) {
+		return identity.Identity{}, false
+	}
+	c.metrics.remembered()
+	return r.identity, true
+}
+
+var (
+	errUnchecked = errors.New("the token was not checked")
+	errOverload  = errors.New("too many questions to sts are under way")
+)
+
+// ask is one question to STS. Callers who went away no longer count as requests
+// in flight, but their questions do.
+func (c *verifiedCache) ask(ctx context.Context, v Verifier, p *token.Parsed) (id identity.Identity, err error) {
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	default:
+		return identity.Identity{}, errOverload
+	}
+	// Here no http.Server stands above to catch a panic, and an answer of STS's
+	// must not be able to end the process.
+	defer func() {
+		if recover() != nil {
+			id, err = identity.Identity{}, &verify.UnavailableError{Reason: "reading the answer panicked"}
+		}
+	}()
+	return v.Ask(ctx, p)
 }

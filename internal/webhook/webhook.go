@@ -34,13 +34,15 @@ import (
 // Path is where the Handler expects to be mounted.
 const Path = "/authenticate"
 
-// maxRequest is the longest TokenReview that is read, in bytes: a token as long
-// as kube-apiserver lets headers be, and room around it.
-const maxRequest = 2 << 20
+// maxRequest is the longest TokenReview that is read, in bytes: the longest token
+// that rule V01 lets through, some of those it does not, and room around.
+const maxRequest = 128 << 10
 
 // DefaultMaxInFlight is how many TokenReviews are worked on at once. One more
 // is told to come back.
 const DefaultMaxInFlight = 512
+
+const tooMany = "too many requests"
 
 // Verifier finds out whose token it is; *verify.Verifier is one.
 type Verifier interface {
@@ -57,8 +59,8 @@ type Config struct {
 	// Audiences are those that the tokens are good for. Empty means the API
 	// server's own, whatever they are.
 	Audiences []string
-	// ScrubbedAccounts are accounts whose access key ids are left out of logs and
-	// of the user's extras.
+	// ScrubbedAccounts are accounts whose ARNs and access key ids are left out of
+	// logs, and whose access key ids are left out of the user's extras.
 	ScrubbedAccounts []string
 	// MaxInFlight bounds the TokenReviews worked on at once. Zero means
 	// DefaultMaxInFlight.
@@ -101,7 +103,7 @@ func New(c Config) *Handler {
 	return &Handler{
 		verifier: c.Verifier, mapper: c.Mapper, audiences: c.Audiences, scrubbed: c.ScrubbedAccounts,
 		slots:    make(chan struct{}, c.MaxInFlight),
-		verified: newVerifiedCache(c.CacheSize, c.Now, c.Metrics),
+		verified: newVerifiedCache(c.CacheSize, c.MaxInFlight, c.Now, c.Metrics),
 		now:      c.Now, log: c.Log, metrics: c.Metrics,
 	}
 }
@@ -109,24 +111,27 @@ func New(c Config) *Handler {
 // ServeHTTP answers one TokenReview.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := h.now()
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		h.metrics.count(outcomeOverload, h.now().Sub(begin))
-		http.Error(w, "too many requests", http.StatusTooManyRequests)
-		return
-	}
 	review, status, problem := decode(r)
 	if problem != "" {
 		h.metrics.count(outcomeMalformed, h.now().Sub(begin))
 		http.Error(w, problem, status)
 		return
 	}
+	// Only now, or whoever sends half a body would hold a place.
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		h.metrics.count(outcomeOverload, h.now().Sub(begin))
+		http.Error(w, tooMany, http.StatusTooManyRequests)
+		return
+	}
 	v := h.review(r.Context(), review)
 	h.metrics.count(v.outcome, h.now().Sub(begin))
 	h.logVerdict(r.Context(), v)
 	switch v.outcome {
+	case outcomeOverload:
+		http.Error(w, tooMany, http.StatusTooManyRequests)
 	case outcomeThrottled:
 		http.Error(w, "sts asks for fewer requests", http.StatusTooManyRequests)
 	case outcomeUnavailable:
@@ -196,7 +201,7 @@ func (h *Handler) review(ctx context.Context, review authv1.TokenReview) (v verd
 	if v.parsed, v.err = h.verifier.Check(review.Spec.Token); v.err != nil {
 		return refuse(v, v.err)
 	}
-	if v.identity, v.err = h.verified.identify(ctx, h.verifier, review.Spec.Token, v.parsed); v.err != nil {
+	if v.identity, v.err = h.verified.identify(ctx, h.verifier, v.parsed); v.err != nil {
 		return refuse(v, v.err)
 	}
 	if v.err = h.verifier.Allow(v.identity); v.err != nil {

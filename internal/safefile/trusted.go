@@ -1,0 +1,29 @@
+package safefile
+
+import (
+	"io/fs"
+	"runtime"
+)
+
+// WritableError says that every user of the machine can write a file
+// that decides whom a program trusts.
+type WritableError struct{ Path string }
+
+func (e *WritableError) Error() string {
+	return e.Path + " can be written by every user of this machine; run chmod o-w"
+}
+
+// Unwrap makes errors.Is(err, fs.ErrPermission) true.
+func (e *WritableError) Unwrap() error { return fs.ErrPermission }
+
+// ReadTrusted is Read for a file that decides whom a program trusts: one that
+// every user of the machine can write is refused with *WritableError. Windows
+// has no such bits, and there it is Read.
+func ReadTrusted(path string, limit int64) ([]byte, error) {
+	return read(path, limit, func(info fs.FileInfo) error {
+		if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
+			return &WritableError{Path: path}
+		}
+		return nil
+	})
+}
