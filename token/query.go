@@ -59,7 +59,7 @@ func checkCredential(c *candidate) string {
 	if len(parts) != 5 {
 		return "the credential has not five parts"
 	}
-	if id := parts[0]; len(id) < 16 || len(id) > 128 || !only(id, isWord) {
+	if !ValidAccessKeyID(parts[0]) {
 		return "the access key id is not 16 to 128 letters and digits"
 	}
 	if parts[3] != service || parts[4] != "aws4_request" {
@@ -69,6 +69,12 @@ func checkCredential(c *candidate) string {
 	c.scoped = true
 	return ""
 }
+
+// ValidAccessKeyID reports whether s has the shape of an access key id: 16 to 128
+// letters, digits and underscores.
+//
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_Credentials.html
+func ValidAccessKeyID(s string) bool { return len(s) >= 16 && len(s) <= 128 && only(s, isWord) }
 
 func checkDate(c *candidate) string {
 	value, ok := c.values["X-Amz-Date"]

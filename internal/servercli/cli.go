@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -40,6 +41,9 @@ func (e *hintError) Unwrap() error { return e.err }
 // Main runs a command until it ends or the process gets SIGINT or SIGTERM, and
 // returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func Main(env Env) int {
+	// net/http's Transport tells the standard logger what a peer sent out of turn,
+	// and a peer may send back what it was sent.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot(env)
@@ -103,7 +107,7 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 	if o.config == "" {
 		return nil, nil, &usageError{&hintError{errors.New("--config is missing"), "docs/server.md shows a configuration of five lines"}}
 	}
-	text, err := safefile.Read(o.config, maxConfig)
+	text, err := safefile.ReadTrusted(o.config, maxConfig)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -122,7 +126,7 @@ func newServe(env Env) *cobra.Command {
 		Long: `Answer TokenReviews on https://ADDRESS:PORT/authenticate until SIGTERM.
 
 Makes its certificate in server.stateDir and writes server.generateKubeconfig,
-unless they are there. Also answers /healthz, /readyz and /metrics.`,
+unless they are there and fit. Also answers /healthz, /readyz and /metrics.`,
 		Example: "  ekskey-server serve --config /etc/ekskey/server.yaml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -145,12 +149,12 @@ func newInit(env Env) *cobra.Command {
 		Example: `  ekskey-server init --config /etc/ekskey/server.yaml
   kube-apiserver --authentication-token-webhook-config-file=/etc/kubernetes/ekskey.kubeconfig …`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := o.load(env.Stderr)
 			if err != nil {
 				return err
 			}
-			return initialize(c, env.Stdout)
+			return initialize(cmd.Context(), c, env.Stdout)
 		},
 	}
 	o.addFlags(cmd)

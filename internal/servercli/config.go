@@ -11,6 +11,7 @@ import (
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
 	"github.com/ekskey/ekskey/token"
+	"github.com/ekskey/ekskey/verify"
 )
 
 // Defaults of the configuration: those of aws-iam-authenticator where it has
@@ -37,13 +38,13 @@ type config struct {
 type serverConfig struct {
 	node *yaml.Node // for the mapping sections
 
-	address, hostname     string
-	port                  int
-	stateDir              string
-	generateKubeconfig    string
-	kubeconfigPregenerate bool
-	partition             string
-	scrubbedAccounts      []string
+	address, hostname      string
+	port                   int
+	stateDir               string
+	generateKubeconfig     string
+	kubeconfigPregenerated bool
+	partition              string
+	scrubbedAccounts       []string
 
 	awsAuthFile      string
 	creator          string
@@ -79,7 +80,9 @@ func parseConfig(path string, text []byte) (*config, error) {
 	}
 	r.object(root, "", map[string]func(*yaml.Node){
 		"clusterid": r.text(&c.clusterID),
-		"server":    func(n *yaml.Node) { c.server.node = n; c.server.read(r, n) },
+		// The role that aws-iam-authenticator's client assumes; servers ignore it.
+		"defaultrole": func(*yaml.Node) {},
+		"server":      func(n *yaml.Node) { c.server.node = n; c.server.read(r, n) },
 	})
 	if r.err == nil {
 		r.err = c.check(r, root)
@@ -97,7 +100,7 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"port":                   r.port(&s.port),
 		"statedir":               r.text(&s.stateDir),
 		"generatekubeconfig":     r.text(&s.generateKubeconfig),
-		"kubeconfigpregenerated": r.boolean(&s.kubeconfigPregenerate),
+		"kubeconfigpregenerated": r.boolean(&s.kubeconfigPregenerated),
 		"partition":              r.text(&s.partition),
 		"scrubbedaccounts":       r.accounts(&s.scrubbedAccounts),
 		"backendmode":            r.backendMode,
@@ -106,8 +109,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"audiences":              r.list(&s.audiences),
 		"clientcafile":           r.text(&s.clientCAFile),
 		"maxtokenage":            r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
-		"deniedaccesskeyids":     r.list(&s.deniedAccessKeys),
-		"allowedaccounts":        r.accounts(&s.allowedAccounts),
+		"deniedaccesskeyids":     r.accessKeys(&s.deniedAccessKeys),
+		"allowedaccounts":        r.someAccounts(&s.allowedAccounts),
 		"deniedaccounts":         r.accounts(&s.deniedAccounts),
 		"reservedprefixes":       r.lists(&s.reservedPrefixes, backendFile, backendAWSAuth),
 		"shutdowndelay":          r.duration(&s.shutdownDelay, 0, time.Minute),
@@ -143,7 +146,7 @@ func (s *stsConfig) read(r *reader, n *yaml.Node) {
 		"cafile":      r.text(&s.caFile),
 		"proxy":       r.text(&s.proxy),
 		"regions":     r.list(&s.regions),
-		"timeout":     r.duration(&s.timeout, 100*time.Millisecond, 25*time.Second),
+		"timeout":     r.duration(&s.timeout, 100*time.Millisecond, verify.DefaultTimeout),
 		"extrahosts": func(n *yaml.Node) {
 			r.each(n, func(item *yaml.Node) {
 				var e identity.STSEndpoint

@@ -14,6 +14,7 @@ import (
 
 const full = `# as aws-iam-authenticator's users have it
 ClusterID: demo
+defaultRole: arn:aws:iam::111122223333:role/x
 server:
   address: 127.0.0.1
   hostname: api.internal
@@ -101,6 +102,11 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"no partition", "clusterID: a\nserver:\n  partition: aws-moon\n", `"aws-moon" is not an AWS partition`},
 		{"too old", "clusterID: a\nserver:\n  maxTokenAge: 16m\n", "server.yaml:3: 16m is not between 1s and 15m0s"},
 		{"no duration", "clusterID: a\nserver:\n  maxTokenAge: 20\n", `"20" is not a duration`},
+		{"nobody allowed", "clusterID: a\nserver:\n  allowedAccounts: []\n", "server.yaml:3: the list is empty"},
+		{"nobody allowed, by a comment", "clusterID: a\nserver:\n  allowedAccounts:\n  # - \"111122223333\"\n", "the list is empty"},
+		{"a key id in lower case", "clusterID: a\nserver:\n  deniedAccessKeyIDs: [akiaiosfodnn7example]\n", "is not an access key id"},
+		{"a key id with a space", "clusterID: a\nserver:\n  deniedAccessKeyIDs: [\"AKIAIOSFODNN7EXAMPLE \"]\n", "is not an access key id"},
+		{"longer than kube-apiserver waits", "clusterID: a\nserver:\n  sts:\n    timeout: 25s\n", "is not between"},
 		{"no account", "clusterID: a\nserver:\n  deniedAccounts: [12]\n", `"12" is not an AWS account`},
 		{"no region", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{host: h, region: evil.com}]\n", `"evil.com" is not an AWS region`},
 		{"no host", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{region: us-east-1}]\n", "host is missing"},

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/token"
 )
 
 // configError is what is wrong with a configuration file, and where.
@@ -221,6 +222,29 @@ func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 			s, _ := r.scalar(i)
 			if !identity.IsAccountID(s) {
 				r.fail(i, fmt.Sprintf("%q is not an AWS account of twelve digits", s))
+			}
+			*to = append(*to, s)
+		})
+	}
+}
+
+// someAccounts are accounts, and at least one: an empty list of those allowed
+// would allow all.
+func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if r.accounts(to)(n); len(*to) == 0 {
+			r.fail(n, "the list is empty, which would allow every account; name one, or remove the key")
+		}
+	}
+}
+
+// accessKeys have the shape that rule V13 wants, or they would match nothing.
+func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		r.each(n, func(i *yaml.Node) {
+			s, _ := r.scalar(i)
+			if !token.ValidAccessKeyID(s) || s != strings.ToUpper(s) {
+				r.fail(i, fmt.Sprintf("%q is not an access key id", s))
 			}
 			*to = append(*to, s)
 		})

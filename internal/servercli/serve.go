@@ -17,12 +17,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/webhook"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
 )
+
+// maxConnections bounds what idle and slow clients can hold.
+const maxConnections = 4096
 
 // drainTimeout bounds how long requests in flight are waited for.
 const drainTimeout = 15 * time.Second
@@ -40,7 +44,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	pair, certPEM, err := loadCertificate(c, time.Now())
+	pair, certPEM, err := loadCertificate(ctx, c, time.Now())
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		return err
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
+	listener = netutil.LimitListener(listener, maxConnections)
 	if err := writeKubeconfig(c, port, certPEM); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -68,7 +73,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           routes(handler, registry, &ready, clientCAs != nil),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
+		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
@@ -128,7 +133,11 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 		AllowRoot: true,
 	})
 	if err != nil {
-		return nil, &configError{path: c.path, text: err.Error()}
+		e := &configError{path: c.path, text: err.Error()}
+		if s.node != nil {
+			e.line = s.node.Line
+		}
+		return nil, e
 	}
 	return v, nil
 }
@@ -138,7 +147,7 @@ func loadPool(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := safefile.Read(file, 4<<20)
+	text, err := safefile.ReadTrusted(file, 4<<20)
 	if err != nil {
 		return nil, err
 	}

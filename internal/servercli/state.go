@@ -1,6 +1,8 @@
 package servercli
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -32,36 +34,51 @@ const certificateLife = 10 * 365 * 24 * time.Hour
 // loadCertificate reads the serving certificate in the state folder, or makes one.
 // The names are those of aws-iam-authenticator, whose state folder can be taken
 // over. It returns the certificate as PEM too.
-func loadCertificate(c *config, now time.Time) (tls.Certificate, []byte, error) {
-	fail := func(err error) (tls.Certificate, []byte, error) {
+func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, []byte, error) {
+	pair, certPEM, err := certificate(ctx, c, now)
+	if err != nil {
 		return tls.Certificate{}, nil, fmt.Errorf("serving certificate in %s: %w", c.server.stateDir, err)
 	}
+	return pair, certPEM, nil
+}
+
+func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certificate, certPEM []byte, err error) {
 	certFile := filepath.Join(c.server.stateDir, "cert.pem")
 	keyFile := filepath.Join(c.server.stateDir, "key.pem")
-	certPEM, err := safefile.Read(certFile, 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeCertificate(c, certFile, keyFile, now); err != nil {
-			return fail(err)
-		}
-		certPEM, err = safefile.Read(certFile, 1<<20)
+	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
+		return pair, nil, err
 	}
+	if err := checkFolder(c.server.stateDir); err != nil {
+		return pair, nil, err
+	}
+	// Two servers that start at once must not mix one's key with the other's
+	// certificate.
+	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: certFile})
 	if err != nil {
-		return fail(err)
+		return pair, nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if _, err := os.Lstat(certFile); errors.Is(err, fs.ErrNotExist) {
+		if err := makeCertificate(c, certFile, keyFile, now); err != nil {
+			return pair, nil, err
+		}
 	}
 	if err := checkPrivate(keyFile); err != nil {
-		return fail(err)
+		return pair, nil, err
+	}
+	if certPEM, err = safefile.ReadTrusted(certFile, 1<<20); err != nil {
+		return pair, nil, err
 	}
 	keyPEM, err := safefile.Read(keyFile, 1<<20)
 	if err != nil {
-		return fail(err)
+		return pair, nil, err
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return fail(err)
+	if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		return pair, nil, err
 	}
 	if now.After(pair.Leaf.NotAfter) {
-		return fail(&hintError{fmt.Errorf("%s expired on %s", certFile, pair.Leaf.NotAfter.Format(time.DateOnly)),
-			"remove cert.pem and key.pem, run ekskey-server init, and restart kube-apiserver"})
+		return pair, nil, &hintError{fmt.Errorf("%s expired on %s", certFile, pair.Leaf.NotAfter.Format(time.DateOnly)),
+			"remove cert.pem, key.pem and server.generateKubeconfig, run ekskey-server init, and restart kube-apiserver"}
 	}
 	return pair, certPEM, nil
 }
@@ -79,7 +96,9 @@ func checkPrivate(file string) error {
 }
 
 func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
-	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
+	// A key that is there already, and perhaps open to others, would lend the new
+	// one its permissions.
+	if err := os.Remove(keyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -124,11 +143,6 @@ func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 func webhookKubeconfig(c *config, port int, certPEM []byte) []byte {
-	host := c.server.address
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = c.server.hostname
-	}
-	url := "https://" + net.JoinHostPort(host, strconv.Itoa(port)) + webhook.Path
 	user := "  user: {}\n"
 	if c.server.clientCAFile != "" {
 		user = "  user:\n    # the certificate by which kube-apiserver shows who it is, signed by a CA in\n    # server.clientCAFile\n    client-certificate: /etc/kubernetes/pki/ekskey-client.crt\n    client-key: /etc/kubernetes/pki/ekskey-client.key\n"
@@ -138,9 +152,7 @@ kind: Config
 clusters:
 - name: ekskey-server
   cluster:
-    certificate-authority-data: ` + base64.StdEncoding.EncodeToString(certPEM) + `
-    server: ` + url + `
-users:
+` + string(caLine(certPEM)) + string(serverLine(c, port)) + `users:
 - name: kube-apiserver
 ` + user + `contexts:
 - name: webhook
@@ -151,36 +163,61 @@ current-context: webhook
 `)
 }
 
-// writeKubeconfig writes server.generateKubeconfig, if it is set and not said to
-// be made already.
+func caLine(certPEM []byte) []byte {
+	return []byte("    certificate-authority-data: " + base64.StdEncoding.EncodeToString(certPEM) + "\n")
+}
+
+func serverLine(c *config, port int) []byte {
+	host := c.server.address
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = c.server.hostname
+	}
+	return []byte("    server: https://" + net.JoinHostPort(host, strconv.Itoa(port)) + webhook.Path + "\n")
+}
+
+// writeKubeconfig writes server.generateKubeconfig, unless it is said to be made
+// already, or is there and leads to this server: what an operator added to it
+// stays. Another program's file is not touched.
 func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	file := c.server.generateKubeconfig
-	if file == "" || c.server.kubeconfigPregenerate {
+	if file == "" || c.server.kubeconfigPregenerated {
 		return nil
 	}
-	if err := safefile.Write(file, webhookKubeconfig(c, port, certPEM)); err != nil {
+	text := webhookKubeconfig(c, port, certPEM)
+	old, err := safefile.ReadTrusted(file, maxConfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("server.generateKubeconfig: %w", err)
+	case bytes.Contains(old, caLine(certPEM)) && bytes.Contains(old, serverLine(c, port)):
+		return nil
+	case !bytes.Contains(old, []byte("- name: ekskey-server\n")):
+		return &hintError{fmt.Errorf("server.generateKubeconfig: %s is there and is not one of ekskey-server's", file),
+			"name another file, or move that one away"}
+	}
+	if err := safefile.Write(file, text); err != nil {
 		return fmt.Errorf("writing server.generateKubeconfig: %w", err)
 	}
 	return nil
 }
 
 // initialize is the command init.
-func initialize(c *config, stdout io.Writer) error {
-	_, certPEM, err := loadCertificate(c, time.Now())
-	if err != nil {
-		return err
-	}
+func initialize(ctx context.Context, c *config, stdout io.Writer) error {
 	file := c.server.generateKubeconfig
 	if file == "" {
 		return &hintError{&configError{path: c.path, text: "server.generateKubeconfig is missing: where to write the kubeconfig for kube-apiserver"},
 			"add generateKubeconfig: /etc/kubernetes/ekskey.kubeconfig under server"}
 	}
-	c.server.kubeconfigPregenerate = false
+	_, certPEM, err := loadCertificate(ctx, c, time.Now())
+	if err != nil {
+		return err
+	}
+	c.server.kubeconfigPregenerated = false
 	if err := writeKubeconfig(c, c.server.port, certPEM); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, `wrote %s
-wrote %s
+	_, err = fmt.Fprintf(stdout, `the serving certificate is %s
+the kubeconfig for kube-apiserver is %s
 
 Start the server, then give kube-apiserver this flag and restart it:
 

@@ -1,0 +1,127 @@
+package servercli_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// run runs one command of the server and gives its output and exit code.
+func run(args ...string) (string, int) {
+	cmd := command(args...)
+	out, _ := cmd.CombinedOutput()
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// What an operator adds to the kubeconfig stays; what is not ours is not touched;
+// what no longer fits is made anew.
+func TestKubeconfigIsKept(t *testing.T) {
+	f := newFixture(t)
+	file := filepath.Join(f.dir, "webhook.kubeconfig")
+	if out, code := run("init", "--config", f.config); code != 0 {
+		t.Fatal(out)
+	}
+	made, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := bytes.Replace(made, []byte("  user: {}\n"), []byte("  user: {client-certificate: /etc/x.crt} # mine\n"), 1)
+	if bytes.Equal(edited, made) {
+		t.Fatal("nothing to edit")
+	}
+	check := func(name string, text, want []byte, code int) {
+		t.Helper()
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, got := run("init", "--config", f.config)
+		after, err := os.ReadFile(file)
+		if err != nil || got != code || !bytes.Equal(after, want) {
+			t.Errorf("%s: exit %d, %v, %s\n%s", name, got, err, out, after)
+		}
+	}
+	check("an edited one", edited, edited, 0)
+	check("one of another certificate", bytes.Replace(made, []byte("data: "), []byte("data: QQ"), 1), made, 0)
+	foreign := []byte("apiVersion: v1\nkind: Config\nusers:\n- name: me\n")
+	check("somebody else's", foreign, foreign, 1)
+}
+
+func TestStateFolderOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no permission bits")
+	}
+	f := newFixture(t)
+	state := filepath.Join(f.dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(state, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "can be written by other users") {
+		t.Errorf("a folder that all can write: %d %s", code, out)
+	}
+	if entries, err := os.ReadDir(state); err != nil || len(entries) != 0 {
+		t.Errorf("%v %v", entries, err)
+	}
+	if err := os.Chmod(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// An open key without its certificate must not lend the new one its mode.
+	key := filepath.Join(state, "key.pem")
+	if err := os.WriteFile(key, []byte("old"), 0o644); err != nil { //nolint:gosec // open on purpose
+		t.Fatal(err)
+	}
+	if out, code := run("init", "--config", f.config); code != 0 {
+		t.Fatalf("%s", out)
+	}
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if err := os.Chmod(f.config, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "can be written by every user") {
+		t.Errorf("a configuration that all can write: %d %s", code, out)
+	}
+}
+
+// Two at once agree on one pair.
+func TestInitTwiceAtOnce(t *testing.T) {
+	f := newFixture(t)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			if out, code := run("init", "--config", f.config); code != 0 {
+				t.Errorf("%d %s", code, out)
+			}
+		})
+	}
+	wg.Wait()
+	if out, code := run("init", "--config", f.config); code != 0 {
+		t.Errorf("the pair does not fit: %s", out)
+	}
+	entries, err := os.ReadDir(filepath.Join(f.dir, "state"))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+func TestInitWithoutKubeconfigMakesNothing(t *testing.T) {
+	f := newFixture(t)
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "server.yaml", strings.Replace(string(text), "  generateKubeconfig: "+f.dir+"/webhook.kubeconfig\n", "", 1))
+	if out, code := run("init", "--config", f.config); code != 1 {
+		t.Errorf("%d %s", code, out)
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "state")); err == nil {
+		t.Error("a state folder was made")
+	}
+}
