@@ -15,8 +15,8 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,8 +59,8 @@ type Config struct {
 	MFACode func(ctx context.Context, serial string) (string, error)
 	// Log gets the SDK's few messages, at debug level. Nil means none.
 	Log *slog.Logger
-	// Getenv reads the environment where the SDK does not do so itself; it must be
-	// the process's own.
+	// Getenv reads the environment where the SDK does not do so itself, which
+	// reads the process's own. Nil means os.Getenv.
 	Getenv func(string) string
 }
 
@@ -81,6 +81,9 @@ type Session struct {
 // cannot be), *CredentialsError (a profile that does not exist or does not
 // parse) or *CABundleError.
 func Load(ctx context.Context, c Config) (*Session, error) {
+	if c.Getenv == nil {
+		c.Getenv = os.Getenv
+	}
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
@@ -136,13 +139,18 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })),
 		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = &shortMetadata{cfg: &s.cfg} }),
 		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
-			if o.RoleSessionName == "" {
-				o.RoleSessionName = DefaultSessionName
-			}
+			o.RoleSessionName = first(o.RoleSessionName, DefaultSessionName)
 			if o.Duration == 0 {
 				o.Duration = roleDuration
 			}
 			o.TokenProvider = func() (string, error) { return c.mfaCode(ctx, aws.ToString(o.SerialNumber)) }
+			if client, ok := o.Client.(*sts.Client); ok {
+				o.Client = &lateSTS{session: s, options: client.Options()}
+			}
+		}),
+		config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
+			o.RoleSessionName = first(o.RoleSessionName, DefaultSessionName)
+			o.Client = &lateSTS{session: s}
 		}),
 	}
 	if c.Profile != "" {
@@ -196,11 +204,13 @@ func (s *Session) Credentials() aws.CredentialsProvider { return s.credentials }
 
 // STS is a client for STS, signing with Credentials.
 func (s *Session) STS() *sts.Client {
-	return sts.NewFromConfig(s.signing(), func(o *sts.Options) {
-		if s.endpointURL != "" {
-			o.BaseEndpoint = &s.endpointURL
-		}
-	})
+	return sts.NewFromConfig(s.signing(), s.toOverride)
+}
+
+func (s *Session) toOverride(o *sts.Options) {
+	if s.endpointURL != "" {
+		o.BaseEndpoint = &s.endpointURL
+	}
 }
 
 // EKS is a client for EKS in a region, signing with Credentials.
@@ -248,6 +258,3 @@ func (s *Session) RootCAs() (*x509.CertPool, error) {
 	pool.AppendCertsFromPEM(pem)
 	return pool, nil
 }
-
-// Proxy is how AWS API calls choose their proxy: by the environment.
-func (s *Session) Proxy(r *http.Request) (*url.URL, error) { return http.ProxyFromEnvironment(r) }

@@ -11,12 +11,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 	"unicode"
 
 	"golang.org/x/term"
+
+	"github.com/ekskey/ekskey/token"
 )
 
 // Env is the world a command runs in. Every field is needed.
@@ -76,7 +79,16 @@ func newApp(env Env) *app {
 }
 
 func (a *app) warn(format string, args ...any) {
-	_, _ = fmt.Fprintln(a.env.Stderr, "warning: "+printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(a.env.Stderr, "warning: "+message(fmt.Sprintf(format, args...)))
+}
+
+// message is a line for stderr without control characters, and without tokens:
+// one typed where none belongs would be quoted in the error.
+func message(s string) string {
+	if strings.Contains(s, token.Prefix) {
+		s = regexp.MustCompile(regexp.QuoteMeta(token.Prefix)+"[A-Za-z0-9_=-]+").ReplaceAllString(s, token.Token{}.String())
+	}
+	return printable(s)
 }
 
 // printable keeps what a server or a file said from steering the terminal.

@@ -64,13 +64,13 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.Is(err, context.Canceled) {
 		reason = "interrupted"
 	}
-	_, _ = fmt.Fprintln(a.env.Stderr, "error: "+printable(reason))
+	_, _ = fmt.Fprintln(a.env.Stderr, "error: "+message(reason))
 	hint := hintFor(err)
 	if usage != nil && hint == "" && cmd != nil {
 		hint = "see " + cmd.CommandPath() + " --help"
 	}
 	if hint != "" {
-		_, _ = fmt.Fprintln(a.env.Stderr, "hint: "+printable(hint))
+		_, _ = fmt.Fprintln(a.env.Stderr, "hint: "+message(hint))
 	}
 	return exitCode(err)
 }

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"fault": cmdFault,
 			"count": cmdCount,
 			"mint":  cmdMint,
+			"await": cmdAwait,
 		},
 	})
 }
@@ -97,11 +98,11 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("AWS_SESSION_TOKEN", k.SessionToken)
 }
 
-// cmdFault is `fault ACTION CODE`: AWS answers the action with an error, or cuts
-// the connection; `fault clear` ends it.
+// cmdFault is `fault ACTION CODE`: AWS answers the action with an error, cuts
+// the connection or hangs; `fault clear` ends it.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: fault ACTION CODE|cut, or fault clear")
+		ts.Fatalf("usage: fault ACTION CODE|cut|hang, or fault clear")
 	}
 	w := worldOf(ts)
 	if args[0] == "clear" {
@@ -120,6 +121,16 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := worldOf(ts).count(args[0]); got != want {
 		ts.Fatalf("%d requests for %s, want %d", got, args[0], want)
+	}
+}
+
+// cmdAwait is `await ACTION`: wait until a request for the action has come.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await ACTION")
+	}
+	for worldOf(ts).count(args[0]) == 0 {
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

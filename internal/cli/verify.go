@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -100,7 +101,7 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 // included: whether it opens a door is the cluster's affair.
 func (a *app) verifyConfig(session *awsconf.Session, cluster string) (verify.Config, error) {
 	c := verify.Config{
-		Cluster: cluster, AllowRoot: true, Proxy: session.Proxy,
+		Cluster: cluster, AllowRoot: true,
 		Policy: token.Policy{Now: a.env.Now},
 	}
 	region := session.Region()
@@ -113,6 +114,7 @@ func (a *app) verifyConfig(session *awsconf.Session, cluster string) (verify.Con
 	}
 	override, ok := session.STSOverride()
 	if !ok {
+		c.Proxy = http.ProxyFromEnvironment
 		return c, nil
 	}
 	if override.Scheme != "https" {

@@ -174,8 +174,11 @@ func (w *world) environ(dir string) (map[string]string, error) {
 
 func (w *world) fault(action, code string) {
 	f := fakeaws.Fault{Code: code}
-	if code == "cut" {
+	switch code {
+	case "cut":
 		f = fakeaws.Fault{Cut: true}
+	case "hang":
+		f = fakeaws.Fault{Latency: time.Hour}
 	}
 	w.aws.SetFault(fakeaws.Action(action), f)
 }

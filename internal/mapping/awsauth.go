@@ -24,7 +24,9 @@ const MaxAWSAuth = 1 << 20
 // of entries are compared without case, and unknown ones passed over. Where they
 // forgive at security's cost, it does not: an entry whose groups are no list is
 // dropped rather than stripped of them, an unknown placeholder is no literal
-// text, an empty username is replaced by a default.
+// text, an empty username is replaced by a default, an empty userid is no pin
+// but an error. And a dropped entry does not leave its principal to what stands
+// behind it: see BrokenEntryError.
 //
 // It fails with *TextError, and nothing is in force, if the text is too large,
 // is no single YAML document, is empty, has neither form, or has a section twice.

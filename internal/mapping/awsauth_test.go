@@ -155,32 +155,32 @@ func TestAWSAuthEmptyConfigMap(t *testing.T) {
 // which stay in force unless their section is what is bad.
 func TestAWSAuthDrops(t *testing.T) {
 	const rest = "mapUsers:\n- {userarn: '" + userARN + "', username: a}\n"
-	for _, tt := range []struct{ name, roles, want string }{
-		{"section is broken YAML", "|\n  - rolearn: [\n", "mapRoles line 1 bad-yaml!"},
-		{"section misindented", "|\n  - rolearn: " + roleARN + "\n   username: x\n", "mapRoles line 1 bad-yaml!"},
-		{"section of two documents", "|\n  []\n  ---\n  []\n", "mapRoles line 1 bad-yaml!"},
-		{"section is text", "hello\n", "mapRoles line 1 bad-shape!"},
-		{"section is a mapping", "{rolearn: x}\n", "mapRoles line 1 bad-shape!"},
-		{"section is a number", "5\n", "mapRoles line 1 bad-shape!"},
-		{"section is an alias to itself", "|\n  &a [*a]\n", "mapRoles[0] line 2 yaml-alias!"},
-		{"entry without arn", "|\n  - username: x\n", "mapRoles[0] line 2 bad-arn!"},
-		{"entry with a bad arn", "|\n  -\n    rolearn: arn\n", "mapRoles[0] line 3 bad-arn!"},
-		{"entry null", "|\n  - \n", "mapRoles[0] line 2 bad-shape!"},
-		{"groups as text", "|\n  - {rolearn: '" + roleARN + "', username: d, groups: system:masters}\n", "mapRoles[0] line 2 bad-shape!"},
-		{"bad placeholder", "|\n  - {rolearn: '" + roleARN + "', username: 'd:{{Nope}}'}\n", "mapRoles[0] line 2 bad-template!"},
-		{"key twice", "|\n  - {rolearn: '" + roleARN + "', roleARN: 'arn:aws:iam::111122223333:role/x', username: d}\n", "mapRoles[0] line 2 bad-shape!"},
-		{"merge key", "|\n  - {<<: {userid: x}, rolearn: '" + roleARN + "', username: d}\n", "mapRoles[0] line 2 yaml-alias!"},
-		{"alias in an entry", "|\n  - &e {rolearn: &a x, username: *a}\n", "mapRoles[0] line 2 yaml-alias!"},
-		{"literal that begins with a blank line", "|\n\n  - username: x\n", "mapRoles[0] line 3 bad-arn!"},
-		{"text in quotes has the section's line", "\"\\n\\n- username: x\"\n", "mapRoles[0] line 1 bad-arn!"},
+	for _, tt := range []struct{ name, roles, want, dev string }{
+		{"section is broken YAML", "|\n  - rolearn: [\n", "mapRoles line 1 bad-yaml!", "not mapped"},
+		{"section misindented", "|\n  - rolearn: " + roleARN + "\n   username: x\n", "mapRoles line 1 bad-yaml!", "not mapped"},
+		{"section of two documents", "|\n  []\n  ---\n  []\n", "mapRoles line 1 bad-yaml!", "not mapped"},
+		{"section is text", "hello\n", "mapRoles line 1 bad-shape!", "not mapped"},
+		{"section is a mapping", "{rolearn: x}\n", "mapRoles line 1 bad-shape!", "not mapped"},
+		{"section is a number", "5\n", "mapRoles line 1 bad-shape!", "not mapped"},
+		{"section is an alias to itself", "|\n  &a [*a]\n", "mapRoles[0] line 2 yaml-alias!", "not mapped"},
+		{"entry without arn", "|\n  - username: x\n", "mapRoles[0] line 2 bad-arn!", "not mapped"},
+		{"entry with a bad arn", "|\n  -\n    rolearn: arn\n", "mapRoles[0] line 3 bad-arn!", "not mapped"},
+		{"entry null", "|\n  - \n", "mapRoles[0] line 2 bad-shape!", "not mapped"},
+		{"groups as text", "|\n  - {rolearn: '" + roleARN + "', username: d, groups: system:masters}\n", "mapRoles[0] line 2 bad-shape!", "broken"},
+		{"bad placeholder", "|\n  - {rolearn: '" + roleARN + "', username: 'd:{{Nope}}'}\n", "mapRoles[0] line 2 bad-template!", "broken"},
+		{"key twice", "|\n  - {rolearn: '" + roleARN + "', roleARN: 'arn:aws:iam::111122223333:role/x', username: d}\n", "mapRoles[0] line 2 bad-shape!", "broken"},
+		{"merge key", "|\n  - {<<: {userid: x}, rolearn: '" + roleARN + "', username: d}\n", "mapRoles[0] line 2 yaml-alias!", "broken"},
+		{"alias in an entry", "|\n  - &e {rolearn: &a x, username: *a}\n", "mapRoles[0] line 2 yaml-alias!", "not mapped"},
+		{"literal that begins with a blank line", "|\n\n  - username: x\n", "mapRoles[0] line 3 bad-arn!", "not mapped"},
+		{"text in quotes has the section's line", "\"\\n\\n- username: x\"\n", "mapRoles[0] line 1 bad-arn!", "not mapped"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := mustAWSAuth(t, "mapRoles: "+tt.roles+rest)
 			if got := codes(s.Problems()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if got := outcome(s, session(t, "dev", "s")); got != "not mapped" {
-				t.Errorf("the bad entry is in force: %q", got)
+			if got := outcome(s, session(t, "dev", "s")); got != tt.dev {
+				t.Errorf("role dev: got %q, want %q", got, tt.dev)
 			}
 			if got := outcome(s, caller(t, userARN)); got != "a []" {
 				t.Errorf("the rest is not in force: %q", got)
@@ -192,7 +192,7 @@ func TestAWSAuthDrops(t *testing.T) {
 func TestAWSAuthLastWins(t *testing.T) {
 	for _, tt := range []struct{ name, text, want, problems string }{
 		{"in a section", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a}\n- {rolearn: 'arn:aws:iam::111122223333:role/p/DEV', username: b}", "b []", "mapRoles[1] line 3 duplicate"},
-		{"a bad last one does not", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a}\n- {rolearn: '" + roleARN + "', username: b, groups: x}", "a []", "mapRoles[1] line 3 bad-shape!"},
+		{"even a bad one", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a}\n- {rolearn: '" + roleARN + "', username: b, groups: x}", "broken", "mapRoles[1] line 3 bad-shape!, mapRoles[1] line 3 duplicate"},
 		{"mapRoles before mapUsers", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a}\nmapUsers:\n- {userarn: '" + roleARN + "', username: b}", "a []", "mapRoles[0] line 2 duplicate, mapUsers[0] line 4 wrong-section"},
 		{"unknown key", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a, group: [x]}", "a []", "mapRoles[0] line 2 unknown-key"},
 		{"unknown section", "mapRoles:\n- {rolearn: '" + roleARN + "', username: a}\nMapRoles:\n- {rolearn: '" + roleARN + "', username: b}", "a []", "line 3 unknown-key"},
@@ -220,7 +220,7 @@ func TestAliasBomb(t *testing.T) {
 		b.WriteString("- &a" + string(rune('0'+i)) + " [" + strings.TrimSuffix(strings.Repeat(alias+", ", 10), ", ") + "]\n")
 	}
 	s := mustAWSAuth(t, b.String()+"mapRoles:\n- {rolearn: '"+roleARN+"', username: d, groups: *a9 }\n- {rolearn: '"+roleARN+"', username: d, groups: [*a9 ]}\n")
-	if got := codes(s.Problems()); got != "line 1 unknown-key, mapRoles[0] line 13 yaml-alias!, mapRoles[1] line 14 yaml-alias!" {
+	if got := codes(s.Problems()); got != "line 1 unknown-key, mapRoles[0] line 13 yaml-alias!, mapRoles[1] line 14 yaml-alias!, mapRoles[1] line 14 duplicate" {
 		t.Errorf("problems %s", got)
 	}
 	if s.Len() != 0 {
@@ -239,6 +239,8 @@ func FuzzParseAWSAuth(f *testing.F) {
 	f.Add([]byte("mapRoles: |\n  &a [*a]\n<<: *b"))
 	f.Add([]byte("mapRoles: [{rolearn: &a x, <<: *a}]"))
 	f.Add([]byte("\xfe\xffmapRoles: []"))
+	f.Add([]byte("mapRoles: [{rolearn: 'arn:aws:iam::111122223333:role/a', sso: {permissionSetName: A, accountID: 111122223333}}]"))
+	f.Add([]byte("mapUsers: [{userarn: 'arn:aws:iam::111122223333:user/a', userid: }]\nmapAccounts: [111122223333]"))
 	lookup := func(context.Context, string) (string, error) { return "host", nil }
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := ParseAWSAuth(text, Options{EC2PrivateDNSName: lookup})
@@ -253,6 +255,7 @@ func FuzzParseAWSAuth(f *testing.F) {
 				t.Errorf("odd problem %q, line %d", p, p.Line)
 			}
 		}
+		entries := len(s.accounts)
 		var all []*entry
 		for _, e := range s.principals {
 			all = append(all, e)
@@ -261,9 +264,16 @@ func FuzzParseAWSAuth(f *testing.F) {
 			all = append(all, e)
 		}
 		for _, e := range all {
-			m, err := s.Map(context.Background(), matching(e))
+			id := matching(e)
+			m, err := s.Map(context.Background(), id)
 			if errors.Is(err, ErrNotMapped) {
 				t.Errorf("%s cannot be matched", s.source(e))
+			}
+			if !e.broken {
+				entries++
+			}
+			if broken := s.find(keyOf(id.Principal)).broken; errors.As(err, new(*BrokenEntryError)) != broken {
+				t.Errorf("%s is broken: %v, but gives %v", s.source(e), broken, err)
 			}
 			if err == nil && checkName(m.Username) != "" {
 				t.Errorf("%s gives username %q", s.source(e), m.Username)
@@ -273,6 +283,9 @@ func FuzzParseAWSAuth(f *testing.F) {
 					t.Errorf("%s gives group %q", s.source(e), g)
 				}
 			}
+		}
+		if s.Len() != entries {
+			t.Errorf("%d entries, but Len is %d", entries, s.Len())
 		}
 		for a := range s.accounts {
 			p := identity.Principal{Kind: identity.KindUser, Partition: "aws", Account: a, Path: "/", Name: "no-entry-names-me"}

@@ -29,6 +29,7 @@ type builder struct {
 	index   int
 	line    int
 	lineOf  func(*yaml.Node) int
+	muted   bool // note does nothing
 
 	counts   map[bool]int // problems, by whether they dropped something
 	unlisted int          // problems beyond maxProblems
@@ -46,6 +47,9 @@ func newBuilder(o Options, strict bool) *builder {
 // note records a problem at the place where the builder is. A nil node means the
 // entry as a whole.
 func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, args ...any) {
+	if b.muted {
+		return
+	}
 	if b.counts[dropped]++; b.counts[dropped] > maxProblems {
 		b.unlisted++
 		return
@@ -92,12 +96,26 @@ func (b *builder) account(n *yaml.Node) {
 		return
 	}
 	if b.set.accounts[text] == nil {
-		b.set.accounts[text] = &entry{section: b.section, index: b.index, line: b.line}
+		b.set.accounts[text] = b.newEntry()
 	}
+}
+
+// newEntry makes an entry of the place where the builder is.
+func (b *builder) newEntry() *entry {
+	return &entry{section: b.section, index: b.index, line: b.line}
 }
 
 // entry takes an entry of mapRoles or mapUsers.
 func (b *builder) entry(n *yaml.Node) {
+	e := b.newEntry()
+	if b.readEntry(e, n) {
+		b.add(e)
+	} else if !b.strict { // strict, nothing at all will be in force
+		b.breakNamed(n)
+	}
+}
+
+func (b *builder) readEntry(e *entry, n *yaml.Node) bool {
 	arnKey := "rolearn"
 	if b.section == mapUsers {
 		arnKey = "userarn"
@@ -108,25 +126,21 @@ func (b *builder) entry(n *yaml.Node) {
 	}
 	f, ok := b.fields(n, "an entry", keys...)
 	if !ok {
-		return
+		return false
 	}
-	e := &entry{section: b.section, index: b.index, line: b.line}
 	switch arn, sso := f[arnKey], f["sso"]; {
 	case arn != nil && sso != nil:
 		b.note(sso, BadSSO, true, "has both %s and sso", arnKey)
-		return
+		return false
 	case sso != nil:
 		ok = b.permissionSet(e, sso)
 	case arn != nil:
 		ok = b.principal(e, arn)
 	default:
 		b.note(nil, BadARN, true, "has no %s", arnKey)
-		return
+		return false
 	}
-	if !ok || !b.names(e, f) {
-		return
-	}
-	b.add(e)
+	return ok && b.names(e, f)
 }
 
 func (b *builder) principal(e *entry, n *yaml.Node) bool {
@@ -145,7 +159,7 @@ func (b *builder) principal(e *entry, n *yaml.Node) bool {
 		b.note(n, BadARN, true, "%s is one session of a role; an entry names the role: %s", quote(text), p.Canonical())
 		return false
 	}
-	e.arn, e.key = text, keyOf(p)
+	e.key = keyOf(p)
 	isRole := p.Kind == identity.KindRole
 	if isRole != (b.section == mapRoles) {
 		b.note(n, WrongSection, false, "names a %s in %s; it works, but others' tools may not find it", p.Kind, b.section)
@@ -182,17 +196,21 @@ func (b *builder) permissionSet(e *entry, n *yaml.Node) bool {
 		return false
 	}
 	e.key, e.sso = ssoKey(keyOf(p))
-	e.arn = "permission set " + set + " in account " + p.Account
 	if p.Partition != b.set.opts.Partition {
 		b.note(n, OtherPartition, false, "is of partition %s, but this server serves %s", p.Partition, b.set.opts.Partition)
 	}
 	return true
 }
 
-// names reads username, groups and userid.
+// names reads username, groups and userid. A userid of nothing is an error: it
+// looks like a pin, and would let in every principal of that name.
 func (b *builder) names(e *entry, f map[string]*yaml.Node) (ok bool) {
 	if n := f["userid"]; n != nil {
 		if e.uniqueID, ok = b.text(n, "userid"); !ok {
+			return false
+		}
+		if e.uniqueID == "" {
+			b.note(n, BadShape, true, "has an empty userid, which pins nobody; give the unique id or leave the key out")
 			return false
 		}
 	}
@@ -248,16 +266,25 @@ func (b *builder) template(e *entry, n *yaml.Node, text string) (template, bool)
 	return t, true
 }
 
-// add puts an entry in force, in place of an earlier one for its principal.
+// add puts an entry, good or broken, in place of an earlier one for its principal.
 func (b *builder) add(e *entry) {
 	index := b.set.principals
 	if e.sso {
 		index = b.set.sso
 	}
-	if prev := index[e.key]; prev != nil {
-		b.note(nil, Duplicate, b.strict, "is for the same principal as %s[%d] line %d; this one counts", prev.section, prev.index, prev.line)
+	if prev := index[e.key]; prev != nil && (prev.section != e.section || prev.index != e.index) {
+		b.duplicate(e, prev)
 	}
 	index[e.key] = e
+}
+
+// duplicate notes that e counts and other does not.
+func (b *builder) duplicate(e, other *entry) {
+	counts := "this one counts"
+	if e.broken {
+		counts = "this one counts, and as it is broken, the principal is refused"
+	}
+	b.note(nil, Duplicate, b.strict, "is for the same principal as %s[%d] line %d; %s", other.section, other.index, other.line, counts)
 }
 
 // finish gives the Set, when it has looked for roles that one entry names by ARN
@@ -265,9 +292,15 @@ func (b *builder) add(e *entry) {
 func (b *builder) finish() *Set {
 	for k, e := range b.set.principals {
 		if s, ok := ssoKey(k); ok && b.set.sso[s] != nil {
-			other := b.set.sso[s]
 			b.section, b.index, b.line = e.section, e.index, e.line
-			b.note(nil, Duplicate, b.strict, "is for the same principal as %s[%d] line %d; this one counts", other.section, other.index, other.line)
+			b.duplicate(e, b.set.sso[s])
+		}
+	}
+	for _, entries := range []map[key]*entry{b.set.principals, b.set.sso} {
+		for _, e := range entries {
+			if e.broken {
+				b.set.broken++
+			}
 		}
 	}
 	slices.SortStableFunc(b.set.problems, func(p, q Problem) int {

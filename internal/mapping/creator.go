@@ -59,6 +59,3 @@ func (c *Creator) Map(ctx context.Context, id identity.Identity) (Mapping, error
 	}
 	return Mapping{Username: creatorUsername, Groups: []string{creatorGroup}, Source: "creator " + c.arn}, nil
 }
-
-// Why says who the creator is.
-func (c *Creator) Why(identity.Identity) string { return "the creator is " + c.arn }

@@ -76,6 +76,7 @@ func outcome(m Mapper, id identity.Identity) string {
 		lookup   *LookupError
 		pin      *PinError
 		reserved *ReservedError
+		broken   *BrokenEntryError
 	)
 	switch {
 	case err == nil:
@@ -90,6 +91,8 @@ func outcome(m Mapper, id identity.Identity) string {
 		return "pin error"
 	case errors.As(err, &reserved):
 		return "reserved"
+	case errors.As(err, &broken):
+		return "broken"
 	}
 	return "unexpected: " + err.Error()
 }

@@ -142,11 +142,3 @@ func (l *Live) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	}
 	return Mapping{}, notMapped(id)
 }
-
-// Why asks the Set in force.
-func (l *Live) Why(id identity.Identity) string {
-	if s := l.current.Load(); s != nil {
-		return s.Why(id)
-	}
-	return "nothing is loaded"
-}

@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"context"
-	"strings"
 	"testing"
 
 	"github.com/ekskey/ekskey/identity"
@@ -162,26 +161,5 @@ func TestEndedContext(t *testing.T) {
 	cancel()
 	if _, err := s.Map(ctx, session(t, "dev", "s")); err != context.Canceled {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestWhy(t *testing.T) {
-	s := mustServer(t, matchEntries, Options{})
-	for arn, want := range map[string]string{
-		"arn:aws:sts::111122223333:assumed-role/dev/s":     "file mapRoles[0] line 3 decides",
-		"arn:aws:sts::999922223333:assumed-role/dev/s":     "no entry names arn:aws:iam::999922223333:role/dev; file mapRoles[0] line 3 names arn:aws:iam::111122223333:role/dev, which differs in account",
-		"arn:aws-cn:iam::111122223333:user/dev":            "differs in partition and kind",
-		"arn:aws:iam::111122223333:user/bob":               "differs in path",
-		"arn:aws:sts::111122223333:federated-user/FRED":    "differs in letter case",
-		"arn:aws:iam::444455556666:user/x":                 "file mapAccounts[0] line 13 decides",
-		"arn:aws:iam::444455556666:root":                   "maps users and roles of partition aws only",
-		"arn:aws:sts::111122223333:assumed-role/nothing/s": "no entry names arn:aws:iam::111122223333:role/nothing",
-	} {
-		if got := s.Why(caller(t, arn)); !strings.HasSuffix(got, want) {
-			t.Errorf("%s: got %q, want …%q", arn, got, want)
-		}
-	}
-	if got := s.Why(identity.Identity{}); got != "there is no identity" {
-		t.Errorf("got %q", got)
 	}
 }

@@ -17,9 +17,10 @@ func isNull(n *yaml.Node) bool {
 
 // fields takes a mapping apart. Keys are compared without case, as the JSON
 // decoder of aws-iam-authenticator does, but for ASCII letters only. Fields that
-// are null are left out, as if absent. A key that is not among the known is a
-// remark, or, strict, an error. Keys that stand twice, aliases and merge keys are
-// errors always: readers of the text would not see what counts.
+// are null are left out, as if absent, but for a userid, which must not seem to
+// pin what it does not. A key that is not among the known is a remark, or, strict,
+// an error. Keys that stand twice, aliases and merge keys are errors always:
+// readers of the text would not see what counts.
 func (b *builder) fields(n *yaml.Node, what string, known ...string) (map[string]*yaml.Node, bool) {
 	if n.Kind != yaml.MappingNode {
 		b.note(n, shapeCode(n), true, "expected %s with %s, found %s", what, strings.Join(known, ", "), describe(n))
@@ -47,7 +48,7 @@ func (b *builder) fields(n *yaml.Node, what string, known ...string) (map[string
 		}
 	}
 	for name, v := range out {
-		if isNull(v) {
+		if isNull(v) && name != "userid" {
 			delete(out, name)
 		}
 	}

@@ -46,7 +46,8 @@ type Problem struct {
 	// and so has no lines of its own in the file, it is the section's line.
 	Line int
 	Code Code
-	// Dropped says that the entry or the section is not in force.
+	// Dropped says that the entry or the section is not in force. Of an aws-auth's
+	// entry, the principal is refused then, as BrokenEntryError says.
 	Dropped bool
 	// Message is for people. Text it cites from the input is quoted and short.
 	Message string

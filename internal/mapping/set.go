@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/ekskey/ekskey/identity"
@@ -15,6 +14,7 @@ type Set struct {
 	principals map[key]*entry
 	sso        map[key]*entry
 	accounts   map[string]*entry
+	broken     int // entries among principals and sso
 	problems   []Problem
 }
 
@@ -22,13 +22,12 @@ type Set struct {
 type entry struct {
 	section     string
 	index, line int
-	// arn is how the entry names its principal, for messages.
-	arn      string
-	key      key
-	sso      bool     // key.name is a permission set
-	username template // the zero template means the default username
-	groups   []template
-	uniqueID string
+	key         key
+	sso         bool     // key.name is a permission set
+	broken      bool     // dropped: its principal is refused, and the rest says nothing
+	username    template // the zero template means the default username
+	groups      []template
+	uniqueID    string
 }
 
 func (s *Set) source(e *entry) string {
@@ -105,13 +104,13 @@ func (s *Set) find(k key) *entry {
 // the text. The slice is the caller's own.
 func (s *Set) Problems() []Problem { return append([]Problem(nil), s.problems...) }
 
-// Len is the number of entries and accounts in force.
-func (s *Set) Len() int { return len(s.principals) + len(s.sso) + len(s.accounts) }
+// Len is the number of entries and accounts in force; broken ones are not.
+func (s *Set) Len() int { return len(s.principals) + len(s.sso) + len(s.accounts) - s.broken }
 
 // Map finds the identity's entry and renders its names. An entry counts before
 // mapAccounts, which gives the canonical ARN as username and no groups. It fails
-// with *NotMappedError, *PinError, *RenderError, *LookupError or *ReservedError,
-// and with the context's error if that has ended.
+// with *NotMappedError, *BrokenEntryError, *PinError, *RenderError, *LookupError
+// or *ReservedError, and with the context's error if that has ended.
 //
 // Unlike aws-iam-authenticator's, mapAccounts maps users and roles only: not the
 // account's root, and not federated users, whom root can be too.
@@ -135,6 +134,9 @@ func (s *Set) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 
 func (s *Set) apply(ctx context.Context, e *entry, id identity.Identity) (Mapping, error) {
 	m := Mapping{Source: s.source(e)}
+	if e.broken {
+		return Mapping{}, &BrokenEntryError{Source: m.Source, ARN: id.Principal.Canonical().String()}
+	}
 	if e.uniqueID != "" && e.uniqueID != id.PrincipalID {
 		return Mapping{}, &PinError{Source: m.Source, ARN: id.Principal.Canonical().String(), Want: e.uniqueID, Got: id.PrincipalID}
 	}
@@ -180,62 +182,8 @@ func defaultUsername(p identity.Principal) template {
 	return template{text: literal + "{{" + sessionName + "}}", parts: []part{{literal: literal}, {name: sessionName}}}
 }
 
-// Why says in one line why the Set does not know an identity, or which entry
-// decides about it. It goes through all entries: it is for people who ask, not
-// for each request.
-func (s *Set) Why(id identity.Identity) string {
-	k := keyOf(id.Principal)
-	if k.kind == identity.KindNone {
-		return "there is no identity"
-	}
-	if e := s.find(k); e != nil {
-		return s.source(e) + " decides"
-	}
-	why := "no entry names " + id.Principal.Canonical().String()
-	if e := s.accounts[k.account]; e != nil {
-		if s.mapsAccountOf(k) {
-			return s.source(e) + " decides"
-		}
-		why += fmt.Sprintf("; %s maps users and roles of partition %s only", s.source(e), s.opts.Partition)
-	}
-	if near := s.nearest(k); near != nil {
-		why += fmt.Sprintf("; %s names %s, which differs in %s", s.source(near), near.arn, difference(k, near.key))
-	}
-	return why
-}
-
 // mapsAccountOf reports whether mapAccounts maps the principal.
 func (s *Set) mapsAccountOf(k key) bool {
 	return s.accounts[k.account] != nil && k.partition == s.opts.Partition &&
 		(k.kind == identity.KindUser || k.kind == identity.KindRole)
-}
-
-// nearest finds the first entry with the same name.
-func (s *Set) nearest(k key) *entry {
-	var near *entry
-	for _, e := range s.principals {
-		if lowerASCII(e.key.name) == lowerASCII(k.name) && (near == nil || e.line < near.line || e.line == near.line && e.index < near.index) {
-			near = e
-		}
-	}
-	return near
-}
-
-func difference(a, b key) string {
-	var d []string
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"partition", a.partition == b.partition},
-		{"kind", a.kind == b.kind},
-		{"account", a.account == b.account},
-		{"path", a.path == b.path || a.kind != b.kind},
-		{"letter case", a.name == b.name},
-	} {
-		if !f.same {
-			d = append(d, f.name)
-		}
-	}
-	return strings.Join(d, " and ")
 }

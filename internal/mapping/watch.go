@@ -1,22 +1,31 @@
 package mapping
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // PollInterval is how often an AWSAuthFile looks at its file by default.
 const PollInterval = 5 * time.Second
+
+const (
+	// maxRestless is how many looks in a row may each see another text before
+	// somebody is told. Two happen when a writer is met twice.
+	maxRestless = 3
+	// startInterval is how long after a read NewAWSAuthFile reads again, and
+	// startTries how often at most. It cannot wait for PollInterval: nobody is
+	// let in yet.
+	startInterval = 20 * time.Millisecond
+	startTries    = 5
+)
 
 // AWSAuthFileConfig says which file an AWSAuthFile reads. Only Path is needed.
 type AWSAuthFileConfig struct {
@@ -40,38 +49,65 @@ type AWSAuthFile struct {
 	mu         sync.Mutex // held while looking
 	decided    [sha256.Size]byte
 	decidedErr error
-	pending    [sha256.Size]byte
+	seen       [sha256.Size]byte // by the last look
+	restless   int               // looks in a row that saw another text than the one before
 	lastErr    string
 
-	loads, failures atomic.Uint64
-	stale           atomic.Bool
+	stale atomic.Bool
 }
 
-// FileStats counts what happened to an AWSAuthFile, for metrics.
+// FileStats is how an AWSAuthFile fares, for metrics.
 type FileStats struct {
-	// Loads counts the texts that came into force, the first included.
-	Loads uint64
-	// Failures counts the reasons told to Alarm why the file could not be used.
-	Failures uint64
 	// Stale says that the file cannot be used now, and an older text is in force.
 	Stale bool
 	// Entries and Problems are those of the text in force.
 	Entries, Problems int
 }
 
-// NewAWSAuthFile reads the file. A file that is missing, or that ParseAWSAuth
-// refuses, is an error here. Call Run to follow it.
+// RestlessError says that no two looks in a row at an aws-auth file saw the same
+// text.
+type RestlessError struct{ Path string }
+
+func (e *RestlessError) Error() string {
+	return "the aws-auth file " + e.Path + " changes at every look"
+}
+
+// NewAWSAuthFile reads the file until two reads, a moment apart, give the same
+// text, for the reason that Look has. A file that is missing, that can be written
+// by everybody (*safefile.WritableError) or is no bounded regular file, that
+// ParseAWSAuth refuses, or that does not come to rest (*RestlessError), is an
+// error here. Call Run to follow it.
 func NewAWSAuthFile(cfg AWSAuthFileConfig) (*AWSAuthFile, error) {
 	f := &AWSAuthFile{cfg: cfg}
-	text, err := readFile(cfg.Path)
+	text, err := f.readAtRest()
 	if err != nil {
 		return nil, err
 	}
 	f.decided = sha256.Sum256(text)
+	f.seen = f.decided
 	if err := f.use(text); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+func (f *AWSAuthFile) readAtRest() ([]byte, error) {
+	before, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	for range startTries {
+		time.Sleep(startInterval)
+		text, err := f.read()
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(text, before) {
+			return text, nil
+		}
+		before = text
+	}
+	return nil, &RestlessError{Path: f.cfg.Path}
 }
 
 // Run looks at the file at each tick until the context ends or Ticks is closed.
@@ -97,27 +133,43 @@ func (f *AWSAuthFile) Run(ctx context.Context) {
 
 // Look reads the file once. A new text comes into force when two looks in a row
 // have seen the same: one caught half written could be valid YAML that ends within
-// a name, and give role/dev what was meant for role/developers.
+// a name, and give role/dev what was meant for role/developers. Where three looks
+// in a row have each seen another text, Alarm is told a *RestlessError: who can
+// keep the file from coming to rest keeps an entry that was taken out in force.
 func (f *AWSAuthFile) Look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text, err := readFile(f.cfg.Path)
+	text, err := f.read()
 	if err != nil {
-		f.pending = [sha256.Size]byte{}
+		f.seen, f.restless = [sha256.Size]byte{}, 0
 		f.report(err)
 		return
 	}
 	sum := sha256.Sum256(text)
-	switch sum {
-	case f.decided:
-		f.pending = [sha256.Size]byte{}
-	case f.pending:
+	if f.restless++; sum == f.seen {
+		f.restless = 0
+	}
+	f.seen = sum
+	switch {
+	case f.restless >= maxRestless:
+		f.report(fmt.Errorf("%w; the older text stays in force", &RestlessError{Path: f.cfg.Path}))
+		return
+	case sum == f.decided:
+	case f.restless == 0:
 		f.decided, f.decidedErr = sum, f.use(text)
 	default:
-		f.pending = sum
 		return
 	}
 	f.report(f.decidedErr)
+}
+
+// read follows symbolic links, which is how Kubernetes mounts a ConfigMap.
+func (f *AWSAuthFile) read() ([]byte, error) {
+	text, err := safefile.ReadTrusted(f.cfg.Path, MaxAWSAuth)
+	if err != nil {
+		return nil, fmt.Errorf("reading aws-auth file: %w", err)
+	}
+	return text, nil
 }
 
 func (f *AWSAuthFile) use(text []byte) error {
@@ -126,7 +178,6 @@ func (f *AWSAuthFile) use(text []byte) error {
 		return fmt.Errorf("%s: %w", f.cfg.Path, err)
 	}
 	f.live.Store(set)
-	f.loads.Add(1)
 	for _, p := range set.problems {
 		f.alarm(p)
 	}
@@ -142,7 +193,6 @@ func (f *AWSAuthFile) report(err error) {
 	}
 	if err.Error() != f.lastErr {
 		f.lastErr = err.Error()
-		f.failures.Add(1)
 		f.alarm(err)
 	}
 }
@@ -153,58 +203,13 @@ func (f *AWSAuthFile) alarm(err error) {
 	}
 }
 
-// Stats returns the counts so far.
+// Stats says how it fares now.
 func (f *AWSAuthFile) Stats() FileStats {
 	set := f.live.Load()
-	return FileStats{
-		Loads: f.loads.Load(), Failures: f.failures.Load(), Stale: f.stale.Load(),
-		Entries: set.Len(), Problems: len(set.problems),
-	}
+	return FileStats{Stale: f.stale.Load(), Entries: set.Len(), Problems: len(set.problems)}
 }
-
-// Problems returns those of the text in force.
-func (f *AWSAuthFile) Problems() []Problem { return f.live.Load().Problems() }
 
 // Map asks the text in force.
 func (f *AWSAuthFile) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	return f.live.Map(ctx, id)
-}
-
-// Why asks the text in force.
-func (f *AWSAuthFile) Why(id identity.Identity) string { return f.live.Why(id) }
-
-var (
-	errNotRegular = errors.New("is not a regular file")
-	errWritable   = errors.New("can be written by every user of this machine, who could so become anybody in the cluster; run chmod o-w")
-	errTooLarge   = fmt.Errorf("is larger than %d bytes", MaxAWSAuth)
-)
-
-// readFile reads a regular file of bounded size that not everybody can write.
-// It follows symbolic links, which is how Kubernetes mounts a ConfigMap.
-func readFile(path string) ([]byte, error) {
-	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("reading aws-auth file %s: %w", path, err) }
-	info, err := os.Stat(path)
-	if err != nil {
-		return fail(err)
-	}
-	// A named pipe would block, so ask before opening.
-	if !info.Mode().IsRegular() {
-		return fail(errNotRegular)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
-		return fail(errWritable)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, MaxAWSAuth+1))
-	if err != nil {
-		return fail(err)
-	}
-	if len(text) > MaxAWSAuth {
-		return fail(errTooLarge)
-	}
-	return text, nil
 }
