@@ -1,0 +1,232 @@
+// Package build compiles what the sandbox runs: the control plane from its Go
+// modules, once, into a cache outside the state folder, and this repository's
+// own programs, each time.
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/ekskey/ekskey/sandbox/internal/state"
+)
+
+// Environment variables that say where programs are found or kept.
+const (
+	// EnvCache holds the folder for compiled programs.
+	EnvCache = "EKSKEY_SANDBOX_CACHE"
+	// EnvAssets holds a folder with kube-apiserver, etcd and kubectl ready to
+	// run, as controller-runtime's envtest has it. Nothing is compiled then.
+	EnvAssets = "KUBEBUILDER_ASSETS"
+)
+
+// Builder finds or compiles programs. Self and Progress are required, Source
+// too unless KUBEBUILDER_ASSETS holds all that is asked for.
+type Builder struct {
+	// Self is a binary that answers to [process.GuardCommand].
+	Self string
+	// Source is the folder of the sandbox's go.mod, as [FindSource] finds it.
+	Source string
+	// Cache is the folder of compiled programs; empty means [DefaultCache].
+	Cache    string
+	Progress *Progress
+}
+
+// DefaultCache is the environment's folder, else one in the user's cache.
+func DefaultCache() (string, error) {
+	if dir := os.Getenv(EnvCache); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a folder for compiled programs: %w", err)
+	}
+	return filepath.Join(dir, "ekskey-sandbox"), nil
+}
+
+// ControlPlane gives the paths of kube-apiserver and etcd.
+func (b *Builder) ControlPlane(ctx context.Context) (apiserver, etcd string, err error) {
+	paths, err := b.cached(ctx, "kube-apiserver", "etcd")
+	if err != nil {
+		return "", "", err
+	}
+	return paths[0], paths[1], nil
+}
+
+// Kubectl gives the path of kubectl: KUBEBUILDER_ASSETS's, else the one on
+// PATH if it runs, else one compiled.
+func (b *Builder) Kubectl(ctx context.Context) (string, error) {
+	if os.Getenv(EnvAssets) == "" {
+		if path, err := exec.LookPath("kubectl"); err == nil && runs(ctx, path, "version", "--client") {
+			return filepath.Abs(path)
+		}
+	}
+	paths, err := b.cached(ctx, "kubectl")
+	if err != nil {
+		return "", err
+	}
+	return paths[0], nil
+}
+
+// Own compiles ekskey and ekskey-server from the repository around the sandbox
+// into a folder, anew only where their source has changed.
+func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, err error) {
+	if b.Source == "" {
+		return "", "", errNoSource
+	}
+	root := filepath.Dir(b.Source)
+	// The go command sees by itself whether what lies there is up to date. It is
+	// copied from there, so that what runs is never written to.
+	kept, err := b.cacheDir("own", []byte(root))
+	if err != nil {
+		return "", "", err
+	}
+	unlock, err := b.lock(ctx, kept)
+	if err != nil {
+		return "", "", err
+	}
+	defer unlock()
+	names := []string{"ekskey", "ekskey-server"}
+	if err := b.compile(ctx, root, kept, "", names); err != nil {
+		return "", "", err
+	}
+	paths, _ := locate(dir, names)
+	for i, path := range paths {
+		if err := copyProgram(filepath.Join(kept, exe(names[i])), path); err != nil {
+			return "", "", err
+		}
+	}
+	return paths[0], paths[1], nil
+}
+
+// cached gives programs of the control plane's module from KUBEBUILDER_ASSETS or
+// the cache, compiling those that are not there. Two processes at once compile
+// once.
+func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error) {
+	if assets := os.Getenv(EnvAssets); assets != "" {
+		return fromAssets(assets, names)
+	}
+	if b.Source == "" {
+		return nil, errNoSource
+	}
+	source := filepath.Join(b.Source, "controlplane")
+	sum, err := os.ReadFile(filepath.Join(source, "go.sum"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the control plane's source: %w", err)
+	}
+	goVersion, err := b.output(ctx, source, "env", "GOVERSION")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := b.cacheDir("control-plane", sum, []byte(goVersion), []byte(os.Getenv("GOFLAGS")))
+	if err != nil {
+		return nil, err
+	}
+	paths, missing := locate(dir, names)
+	if len(missing) == 0 {
+		return paths, nil
+	}
+	unlock, err := b.lock(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, missing = locate(dir, names); len(missing) == 0 {
+		return paths, nil // by whoever held the lock
+	}
+	version, err := kubernetesVersion(source)
+	if err != nil {
+		return nil, err
+	}
+	temp, err := os.MkdirTemp(dir, ".building-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder to compile into: %w", err)
+	}
+	defer os.RemoveAll(temp)
+	b.Progress.Line("compiling " + strings.Join(missing, " and ") + " of Kubernetes " + version +
+		" into " + dir + "; this happens once and takes some minutes")
+	if err := b.compile(ctx, source, temp, versionFlags(version), missing); err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		if err := os.Rename(filepath.Join(temp, exe(name)), filepath.Join(dir, exe(name))); err != nil {
+			return nil, fmt.Errorf("putting %s in place: %w", name, err)
+		}
+	}
+	return paths, nil
+}
+
+// cacheDir makes the folder for what these inputs give on this system.
+func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
+	root := b.Cache
+	if root == "" {
+		var err error
+		if root, err = DefaultCache(); err != nil {
+			return "", err
+		}
+	}
+	h := sha256.New()
+	for _, input := range append(inputs, []byte(runtime.GOOS+"/"+runtime.GOARCH)) {
+		fmt.Fprintf(h, "%d:%s", len(input), input)
+	}
+	dir := filepath.Join(root, kind+"-"+hex.EncodeToString(h.Sum(nil)[:8]))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the folder for compiled programs: %w", err)
+	}
+	// Its programs are run: nobody else may put them there.
+	if err := state.CheckPrivate(dir); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// lock keeps other processes from compiling into a folder.
+func (b *Builder) lock(ctx context.Context, dir string) (unlock func(), err error) {
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
+	if ok, err := lock.TryLock(); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	} else if !ok {
+		b.Progress.Line("waiting for another process that is compiling the same")
+		if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("waiting for %s: %w", dir, err)
+		}
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+// compile has the go command put ./cmd/NAME of the module in source into dir.
+func (b *Builder) compile(ctx context.Context, source, dir, ldflags string, names []string) error {
+	what := strings.Join(names, " and ")
+	task := b.Progress.Begin("compiling " + what)
+	args := []string{
+		"build", "-v", "-trimpath", "-buildvcs=false",
+		"-ldflags", strings.TrimSpace("-s -w " + ldflags), "-o", dir + string(filepath.Separator),
+	}
+	for _, n := range names {
+		args = append(args, "./cmd/"+n)
+	}
+	fetched, compiled := 0, 0
+	err := b.run(ctx, source, func(line string) {
+		if module, ok := strings.CutPrefix(line, "go: downloading "); ok {
+			fetched++
+			task.Say(fmt.Sprintf("%d modules fetched, now %s", fetched, module))
+			return
+		}
+		compiled++
+		task.Say(fmt.Sprintf("%d packages compiled, now %s", compiled, line))
+	}, args...)
+	task.End(err)
+	if err != nil {
+		return fmt.Errorf("compiling %s: %w", what, err)
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+package process
+
+import "os"
+
+func signalZero(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	_ = p.Release()
+	return true
+}
