@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const sessionTokenKey = "X-Amz-Security-Token"
+const sessionTokenKey = "X-Amz-Security-Token" // #nosec G101 -- a parameter's name
 
 // known are the query keys a token may have, each once. Which of them it must
 // have is for the rule of each to say.

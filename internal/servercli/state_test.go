@@ -2,6 +2,8 @@ package servercli_test
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,6 +23,7 @@ func run(args ...string) (string, int) {
 // what no longer fits is made anew.
 func TestKubeconfigIsKept(t *testing.T) {
 	f := newFixture(t)
+	f.fixPort(t)
 	file := filepath.Join(f.dir, "webhook.kubeconfig")
 	if out, code := run("init", "--config", f.config); code != 0 {
 		t.Fatal(out)
@@ -55,6 +58,7 @@ func TestStateFolderOfOthers(t *testing.T) {
 		t.Skip("windows has no permission bits")
 	}
 	f := newFixture(t)
+	f.fixPort(t)
 	state := filepath.Join(f.dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
@@ -93,6 +97,7 @@ func TestStateFolderOfOthers(t *testing.T) {
 // Two at once agree on one pair.
 func TestInitTwiceAtOnce(t *testing.T) {
 	f := newFixture(t)
+	f.fixPort(t)
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -113,6 +118,7 @@ func TestInitTwiceAtOnce(t *testing.T) {
 
 func TestInitWithoutKubeconfigMakesNothing(t *testing.T) {
 	f := newFixture(t)
+	f.fixPort(t)
 	text, err := os.ReadFile(f.config)
 	if err != nil {
 		t.Fatal(err)
@@ -123,5 +129,47 @@ func TestInitWithoutKubeconfigMakesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "state")); err == nil {
 		t.Error("a state folder was made")
+	}
+}
+
+func TestInit(t *testing.T) {
+	f := newFixture(t)
+	f.fixPort(t)
+	if out, code := run("init", "--config", f.config); code != 0 || !strings.Contains(out, "--authentication-token-webhook-config-file="+f.dir) {
+		t.Errorf("%s", out)
+	}
+	before, err := os.ReadFile(filepath.Join(f.dir, "state", "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, code := run("init", "--config", f.config); code != 0 {
+		t.Fatal(out)
+	}
+	after, err := os.ReadFile(filepath.Join(f.dir, "state", "cert.pem"))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("a second init made another certificate: %v", err)
+	}
+	block, _ := pem.Decode(after)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || cert.VerifyHostname("127.0.0.1") != nil || cert.VerifyHostname("localhost") != nil {
+		t.Errorf("%v %v", err, cert)
+	}
+}
+
+func TestKeyThatOthersCanRead(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no permission bits")
+	}
+	f := newFixture(t)
+	f.fixPort(t)
+	if out, err := command("init", "--config", f.config).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	if err := os.Chmod(filepath.Join(f.dir, "state", "key.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command("serve", "--config", f.config).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "can be read by other users") || !strings.Contains(string(out), "hint: chmod 600") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
