@@ -44,9 +44,12 @@ func lonely(t *testing.T) (env []string, stateDir string) {
 		}
 		env = append(env, name+"="+strings.TrimSpace(string(out)))
 	}
-	// The go command's own counters and settings.
-	env = append(env, "GOTELEMETRYDIR="+dir, "GOENV=off", "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
-	return env, filepath.Join(dir, "state")
+	// Where the go command counts, in the background, for itself.
+	config, err := os.UserConfigDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(env, "XDG_CONFIG_HOME="+config), filepath.Join(dir, "state")
 }
 
 // running is an `ekskey-sandbox up` in the foreground.

@@ -85,7 +85,7 @@ func copyProgram(from, to string) error {
 		return fmt.Errorf("copying a program: %w", err)
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700) //nolint:gosec // to be run
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700) // #nosec G302 -- to be run
 	if err != nil {
 		return fmt.Errorf("copying a program: %w", err)
 	}

@@ -124,7 +124,7 @@ func (a *app) runDetached(ctx context.Context) error {
 			args = append(args, arg)
 		}
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(self, args...) // #nosec G702 -- this program, as its user called it
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), detachedMark+"=1")
 	process.Detach(cmd)

@@ -71,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 type show struct {
 	*page
 	cfg Config
-	ctx context.Context //nolint:containedctx // lives as long as Run
+	ctx context.Context // lives as long as Run
 	env []string
 	as  string
 	// asked is how often STS had been asked before the first kubectl.

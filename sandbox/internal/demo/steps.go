@@ -12,7 +12,7 @@ import (
 	"github.com/ekskey/ekskey/sandbox/internal/seed"
 )
 
-const tokenPrefix = "k8s-aws-v1."
+const tokenPrefix = "k8s-aws-v1." // #nosec G101 -- what every token begins with
 
 func (s *show) whoami() error {
 	s.say("The environment holds the access key of the IAM user admin, and tells every AWS tool to " +

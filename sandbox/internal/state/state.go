@@ -91,7 +91,7 @@ func Acquire(root string) (dir *Dir, found string, err error) {
 	if err := l.check(); err != nil {
 		return nil, "", err
 	}
-	if err := os.Chmod(root, 0o700); err != nil { //nolint:gosec // a folder needs its x
+	if err := os.Chmod(root, 0o700); err != nil { // #nosec G302 -- a folder needs its x
 		return nil, "", fmt.Errorf("making the state folder private: %w", err)
 	}
 	lock, err := l.take()
