@@ -184,6 +184,10 @@ func TestInspectNamesEveryRuleBroken(t *testing.T) {
 	if p.RequestURL() != "" {
 		t.Error("a broken token gave a URL to send")
 	}
+	mangled := strings.Replace(good, "/?Action=GetCallerIdentity", "&"+good[strings.Index(good, "X-Amz-Signature="):]+"&Action=GetCallerIdentity/?", 1)
+	if p, _ := (token.Policy{}).Inspect(encode(mangled)); p == nil || p.Host != "" {
+		t.Errorf("what is no host was shown as one: %v", p)
+	}
 	if p, broken := (token.Policy{}).Inspect("nonsense"); p != nil || len(broken) != 1 {
 		t.Errorf("%v %v", p, broken)
 	}

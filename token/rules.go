@@ -225,8 +225,15 @@ func checkScheme(c *candidate) string {
 		rest, _, _ = strings.Cut(rest, "#")
 		c.path, c.query, _ = strings.Cut(rest, "?")
 	}
-	c.out.Host = c.authority
+	// In a mangled URL anything may stand where the host belongs, a signature too.
+	if only(c.authority, isHostByte) {
+		c.out.Host = c.authority
+	}
 	return ""
+}
+
+func isHostByte(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '.' || b == '-' || b == ':'
 }
 
 func checkAuthority(c *candidate) string {
@@ -234,7 +241,6 @@ func checkAuthority(c *candidate) string {
 	case strings.Contains(c.url, "#"):
 		return "the URL has a fragment"
 	case strings.Contains(c.authority, "@"):
-		c.out.Host = "" // what stands there may be a password
 		return "the URL has user information"
 	case strings.HasSuffix(c.authority, ":"):
 		return "the URL has an empty port"
