@@ -233,7 +233,7 @@ func checkScheme(c *candidate) string {
 }
 
 func isHostByte(b byte) bool {
-	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '.' || b == '-' || b == ':'
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '.' || b == '-' || b == ':' || b == '[' || b == ']'
 }
 
 func checkAuthority(c *candidate) string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -30,7 +29,6 @@ const (
 
 // app is what every command has at hand.
 type app struct {
-	stdin          io.Reader
 	stdout, stderr *os.File
 
 	stateDir, source string
@@ -44,7 +42,7 @@ func Main(args []string, stdin, stdout, stderr *os.File) int {
 	klog.SetLogger(logr.Discard()) // client-go's, when the API server goes away
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	return a.exit(ctx, root.ExecuteContext(ctx))

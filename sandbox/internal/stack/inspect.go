@@ -17,24 +17,8 @@ func (s *Stack) AWS() *fakeaws.Server { return s.aws.server }
 // of its own.
 func (s *Stack) Client() (*http.Client, error) { return s.plane.Client(false) }
 
-// CA is the authority of the API server's certificate, PEM.
-func (s *Stack) CA() []byte { return s.plane.CA() }
-
 // ServerPID is the process id of the running ekskey-server.
 func (s *Stack) ServerPID() (int, error) { return process.PID(s.dir.PIDFile("ekskey-server")) }
-
-// PIDs are the process ids of all programs that run beside this process.
-func (s *Stack) PIDs() (map[string]int, error) {
-	pids := map[string]int{}
-	for _, name := range []string{"etcd", "kube-apiserver", "ekskey-server"} {
-		pid, err := process.PID(s.dir.PIDFile(name))
-		if err != nil {
-			return nil, err
-		}
-		pids[name] = pid
-	}
-	return pids, nil
-}
 
 // ServerLog is what ekskey-server has said since the log had this length, and
 // the length now. A log that cannot be read is empty.
