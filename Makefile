@@ -34,7 +34,8 @@ build: ## bin/ekskey and bin/ekskey-server, stripped
 
 .PHONY: demo
 demo: ## a real kube-apiserver and an embedded AWS on loopback: watch an identity go in
-	$(GO) -C sandbox run ./cmd/ekskey-sandbox demo
+	@echo 'compiling ekskey-sandbox; the first time, that takes a minute or two'
+	@$(GO) -C sandbox run ./cmd/ekskey-sandbox demo
 
 .PHONY: test
 test: ## all unit tests, fuzz seeds included; with the race detector where there is a C compiler

@@ -2,6 +2,7 @@ package servercli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -22,8 +23,9 @@ func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*ma
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.path, err)
 	}
+	alarm := alarmTo(log)
 	for _, p := range set.Problems() {
-		log.Warn("doubtful mapping", "problem", p.Error(), "code", string(p.Code))
+		alarm(p)
 	}
 	links := []mapping.Link{{Name: backendFile, Mapper: set}}
 	if s.awsAuthFile != "" {
@@ -32,7 +34,7 @@ func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*ma
 			Options: mapping.Options{
 				Backend: backendAWSAuth, Partition: s.partition, ReservedPrefixes: s.reservedPrefixes[backendAWSAuth],
 			},
-			Alarm: func(err error) { log.Error("aws-auth", "problem", err.Error()) },
+			Alarm: alarm,
 		})
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading server.awsAuthFile: %w", err)
@@ -49,6 +51,22 @@ func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*ma
 		links = append(links, mapping.Link{Name: "creator", Mapper: creator})
 	}
 	return mapping.NewChain(links...), follow, nil
+}
+
+// alarmTo logs what is wrong with a mapping: an error where something is not in
+// force, a warning where it is and looks doubtful.
+func alarmTo(log *slog.Logger) func(error) {
+	return func(err error) {
+		var p mapping.Problem
+		switch {
+		case !errors.As(err, &p):
+			log.Error("mapping", "problem", err.Error())
+		case p.Dropped:
+			log.Error("mapping", "problem", p.Error(), "code", string(p.Code))
+		default:
+			log.Warn("doubtful mapping", "problem", p.Error(), "code", string(p.Code))
+		}
+	}
 }
 
 func registerFileMetrics(r prometheus.Registerer, file *mapping.AWSAuthFile) {
