@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,25 +165,31 @@ func (a *app) apply(ctx context.Context, location kubeconfig.Location, change ku
 	if !dryRun {
 		return kubeconfig.Update(ctx, location, change)
 	}
-	file, err := kubeconfig.Read(location.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		file, err = kubeconfig.Parse(location.Path, nil)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return file.Apply(change)
+	return kubeconfig.Plan(location, change)
 }
 
 // ownPath is the path by which the user called this program, made absolute and
 // with symbolic links left alone: what they point at goes away when a package
 // manager upgrades.
 func (a *app) ownPath() (string, error) {
-	path, err := exec.LookPath(a.env.Program)
+	self, err := os.Executable()
 	if err != nil {
-		if path, err = os.Executable(); err != nil {
-			return "", fmt.Errorf("finding the path of ekskey: %w", err)
-		}
+		return "", fmt.Errorf("finding the path of ekskey: %w", err)
+	}
+	path, err := exec.LookPath(a.env.Program)
+	if err != nil || !sameFile(path, self) {
+		path = self
 	}
 	return filepath.Abs(path)
+}
+
+// sameFile keeps another program from kubeconfigs: a caller may give a program
+// any name.
+func sameFile(path, self string) bool {
+	found, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	own, err := os.Stat(self)
+	return err == nil && os.SameFile(found, own)
 }

@@ -25,10 +25,10 @@ type splice struct {
 // would be lost: the change's user then gets another name, which the result
 // tells, or with UserChosen the change is refused with a *ConflictError. Other
 // errors are *NotEditableError and *OptionError.
-func (f *File) Apply(changes ...Change) ([]Result, error) { return f.apply(changes, nil) }
+func (f *File) Apply(changes ...Change) ([]Result, error) { return f.apply(changes, others{}) }
 
-func (f *File) apply(changes []Change, others []*File) ([]Result, error) {
-	p := newPlan(f, others)
+func (f *File) apply(changes []Change, o others) ([]Result, error) {
+	p := newPlan(f, o)
 	results := make([]Result, 0, len(changes))
 	for _, c := range changes {
 		r, err := p.add(c)
@@ -134,7 +134,7 @@ func (p *plan) setCurrent() (splice, bool, error) {
 		return splice{}, false, nil
 	}
 	if f.anchors[v] > 0 {
-		return splice{}, false, p.notEditable(v, "anchor &"+v.Anchor+" is used elsewhere, so current-context cannot be changed")
+		return splice{}, false, p.notEditable(v, "an anchor of current-context is used elsewhere, so it cannot be changed alone")
 	}
 	start := f.src.begin(v)
 	end, err := f.src.end(v)

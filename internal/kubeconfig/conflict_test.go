@@ -46,6 +46,10 @@ func TestUserIsNeverTakenOver(t *testing.T) {
 		{"an empty token", "users:\n- name: " + demoARN + "\n  user: {token: \"\"}\n", nil, demoARN, nil},
 		{"a plugin we do not know", "users:\n- name: " + demoARN + "\n  user: {exec: {command: aws-vault}}\n", nil, demoARN + "~2", nil},
 		{"an anonymous user, used", "users:\n- name: " + demoARN + "\n" + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"impersonation, used by nobody", "users:\n" + awsUser(demoARN, "") + "    as: system:admin\n", nil, demoARN + "~2", nil},
+		{"impersonated groups, used by another", "users:\n" + awsUser(demoARN, "") + "    as-groups: [system:masters]\n" + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"impersonation, used by us", "users:\n" + awsUser(demoARN, "") + "    as: viewer\n" + contexts("demo", demoARN), nil, demoARN, nil},
+		{"chosen, impersonation", "users:\n" + awsUser("me", "") + "    as: system:admin\n", func(o *Options) { o.UserAlias = "me" }, "", nil},
 		{"chosen, free", "", func(o *Options) { o.UserAlias = "me" }, "me", nil},
 		{"chosen, same principal", "users:\n" + awsUser("me", "") + contexts("dev", "me"), func(o *Options) { o.UserAlias = "me" }, "me", nil},
 		{"chosen, another role, used by others", "users:\n" + awsUser("me", role) + contexts("z", "me", "a", "me"), func(o *Options) { o.UserAlias = "me" }, "", []string{"a", "z"}},
@@ -144,7 +148,7 @@ func TestTwoAliasesTwoRoles(t *testing.T) {
 
 // Impersonation narrows what a user may do; an update must not lift it.
 func TestImpersonationSurvives(t *testing.T) {
-	f := mustParse(t, "users:\n"+awsUser(demoARN, "")+"    as: viewer\n    x-note: 1\n")
+	f := mustParse(t, "users:\n"+awsUser(demoARN, "")+"    as: viewer\n    x-note: 1\n"+contexts("demo", demoARN))
 	if _, err := f.Apply(mustChange(t, demo())); err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (o Options) check(server string) error {
 // caWarning says what is odd about a bundle. Several certificates are not.
 func caWarning(data []byte) string {
 	if len(data) == 0 {
-		return "the cluster has no certificate authority"
+		return "the cluster has no certificate authority; if its entry has one, or insecure-skip-tls-verify, that stays"
 	}
 	rest, _ := base64.StdEncoding.DecodeString(string(data))
 	found := false

@@ -2,6 +2,7 @@ package kubeconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,17 +30,30 @@ func (e *TypeError) Error() string {
 	return fmt.Sprintf("%s%s is %s, not %s", place(e.File, e.Line), e.Path, e.Got, e.Want)
 }
 
+// knownKeys may be repeated in a message. Another key may be a secret with its
+// colon in the wrong place.
+var knownKeys = slices.Concat(credentialKeys, impersonationKeys, []string{
+	"apiVersion", "args", "certificate-authority", "certificate-authority-data", "cluster", "clusters", "command",
+	"context", "contexts", "current-context", "env", "exec", "extensions", "insecure-skip-tls-verify", "installHint",
+	"interactiveMode", "kind", "name", "namespace", "preferences", "provideClusterInfo", "proxy-url", "server",
+	"tls-server-name", "user", "users", "value",
+})
+
 // DuplicateKeyError says that a mapping has one key twice. Which of the two
 // counts differs from reader to reader, so neither is edited.
 type DuplicateKeyError struct {
 	File      string
-	Key       string
-	Line      int // of the second
+	Key       string // in the message only where it is one of kubectl's
+	Line      int    // of the second
 	FirstLine int
 }
 
 func (e *DuplicateKeyError) Error() string {
-	return fmt.Sprintf("%skey %q is already on line %d", place(e.File, e.Line), e.Key, e.FirstLine)
+	key := "this key"
+	if slices.Contains(knownKeys, e.Key) {
+		key = fmt.Sprintf("key %q", e.Key)
+	}
+	return fmt.Sprintf("%s%s is already on line %d", place(e.File, e.Line), key, e.FirstLine)
 }
 
 // DuplicateEntryError says that a list has two entries of one name.

@@ -3,7 +3,6 @@ package kubeconfig
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -24,7 +23,7 @@ func (fr *fragment) parse() (*source, *yaml.Node, error) {
 	data := []byte(spaces(fr.indent) + fr.text + fr.eol)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, nil, fmt.Errorf("cannot be edited on its own: %w", err)
+		return nil, nil, errShape // not err, which may have words of the file
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil, nil, errShape

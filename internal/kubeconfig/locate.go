@@ -64,7 +64,7 @@ type Location struct {
 	// LockWait is passed to [safefile.LockConfig].
 	LockWait time.Duration
 
-	others []*File
+	list others
 }
 
 // Locate chooses the file to change: --kubeconfig; else of the KUBECONFIG list
@@ -105,7 +105,10 @@ func Locate(env Env, names Names) (Location, error) {
 		if f == nil || i == chosen {
 			continue
 		}
-		loc.others = append(loc.others, f)
+		loc.list.files = append(loc.list.files, f)
+		if i < chosen {
+			loc.list.earlier++
+		}
 		if i < chosen && f.current != "" && loc.CurrentPath == loc.Path {
 			loc.CurrentPath = paths[i]
 		}

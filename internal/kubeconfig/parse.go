@@ -40,6 +40,7 @@ type File struct {
 	anchors map[*yaml.Node]int
 
 	lists    map[string][]entry
+	index    map[string]map[string]int // list, name: place in lists
 	clusters []Cluster
 	contexts []Context
 	users    []User
@@ -121,11 +122,12 @@ var (
 	yamlAnchor   = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 
-// yamlError takes the line out of the library's message, or finds it.
+// yamlError takes the line out of the library's message, or finds it. A word
+// of the file is never repeated: a password that begins with * is an alias.
 func (f *File) yamlError(err error) error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
-		return f.syntax(0, "is not YAML: "+err.Error())
+		return f.syntax(0, "is not YAML")
 	}
 	msg := strings.TrimPrefix(err.Error(), m[0])
 	line, _ := strconv.Atoi(m[1])
@@ -136,6 +138,7 @@ func (f *File) yamlError(err error) error {
 	at := -1
 	if a := yamlAnchor.FindStringSubmatch(msg); a != nil {
 		at = bytes.Index(text, []byte("*"+a[1]))
+		msg = "an alias has no anchor"
 	} else if strings.HasPrefix(msg, "control characters") {
 		at = bytes.IndexFunc(text, func(r rune) bool { return mustEscape(r) && !strings.ContainsRune("\t\n\r\u0085\u00A0", r) })
 	}
@@ -162,6 +165,8 @@ const (
 	maxExpansion       = 10
 	freeExpansion      = 100_000
 	maxMergesPerLookup = 1000
+	// A mapping has a few keys; lookups read all of them.
+	maxKeys = 10_000
 )
 
 // checkTree refuses duplicate keys and alias bombs anywhere in the file.
@@ -191,7 +196,7 @@ func (w *walker) walk(n *yaml.Node) (int, error) {
 		w.file.anchors[n.Alias]++
 		size := w.size[n.Alias]
 		if size == 0 {
-			return 0, w.file.syntax(n.Line, "alias *"+n.Value+" is inside what it stands for")
+			return 0, w.file.syntax(n.Line, "an alias is inside what it stands for")
 		}
 		return size, nil
 	case yaml.MappingNode:
@@ -214,6 +219,9 @@ func (w *walker) walk(n *yaml.Node) (int, error) {
 }
 
 func (w *walker) checkKeys(n *yaml.Node) error {
+	if len(n.Content)/2 > maxKeys {
+		return w.file.syntax(n.Line, fmt.Sprintf("has a mapping of more than %d keys", maxKeys))
+	}
 	seen := make(map[string]int, len(n.Content)/2)
 	for i := 0; i < len(n.Content); i += 2 {
 		key := deref(n.Content[i])
@@ -311,5 +319,5 @@ func kindOf(n *yaml.Node) string {
 	case "!!str":
 		return "a string"
 	}
-	return n.ShortTag()
+	return "of another type"
 }

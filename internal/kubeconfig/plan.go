@@ -10,8 +10,8 @@ import (
 
 // plan gathers what changes want of a file, before a byte is touched.
 type plan struct {
-	file   *File
-	others []*File // further files of KUBECONFIG, read only
+	file *File
+	others
 
 	clusters map[string]Cluster
 	contexts map[string]Context
@@ -47,9 +47,9 @@ type clusterFlags struct {
 	insecure bool
 }
 
-func newPlan(f *File, others []*File) *plan {
+func newPlan(f *File, o others) *plan {
 	p := &plan{
-		file: f, others: others, current: f.current,
+		file: f, others: o, current: f.current,
 		clusters: map[string]Cluster{}, contexts: map[string]Context{}, users: map[string]User{},
 		old: map[string]map[string]*oldEntry{}, fresh: map[string][]*freshEntry{},
 	}
@@ -81,7 +81,7 @@ func (p *plan) add(c Change) (Result, error) {
 			c.Context.User = name
 		}
 		c.User.Name = name
-		old := p.users[name].Exec
+		old := p.user(name).Exec
 		if r.User, err = p.edit(userList, name, c.User.settings(old)); err != nil {
 			return r, err
 		}
@@ -123,21 +123,19 @@ func (p *plan) add(c Change) (Result, error) {
 
 // clusterFlags returns nil for a cluster that the file does not have.
 func (p *plan) clusterFlags(name string) *clusterFlags {
-	for _, e := range p.file.lists[clusterList] {
-		if e.name != name {
-			continue
-		}
-		body := lookup(deref(e.item), "cluster")
-		if body == nil || body.Kind != yaml.MappingNode {
-			return &clusterFlags{}
-		}
-		r := &reader{file: p.file}
-		return &clusterFlags{
-			caFile:   lookup(body, "certificate-authority") != nil,
-			insecure: r.boolean(body, "", "insecure-skip-tls-verify"),
-		}
+	i, ok := p.file.find(clusterList, name)
+	if !ok {
+		return nil
 	}
-	return nil
+	body := lookup(deref(p.file.lists[clusterList][i].item), "cluster")
+	if body == nil || body.Kind != yaml.MappingNode {
+		return &clusterFlags{}
+	}
+	r := &reader{file: p.file}
+	return &clusterFlags{
+		caFile:   lookup(body, "certificate-authority") != nil,
+		insecure: r.boolean(body, "", "insecure-skip-tls-verify"),
+	}
 }
 
 // edit plans the settings of one entry.
@@ -159,7 +157,11 @@ func (p *plan) edit(list, name string, settings []setting) (Item, error) {
 		return item, err
 	}
 	if e == nil {
-		value := fields{{"name", name}}.with(settings)
+		value, err := p.seed(list, name)
+		if err != nil {
+			return item, err
+		}
+		value = value.with(settings)
 		if list != userList {
 			value = append(value[1:], value[0]) // as kubectl sorts them
 		}
@@ -219,8 +221,8 @@ func (p *plan) oldEntry(list, name string) (*oldEntry, error) {
 		return e, nil
 	}
 	f := p.file
-	i := slices.IndexFunc(f.lists[list], func(e entry) bool { return e.name == name })
-	if i < 0 {
+	i, ok := f.find(list, name)
+	if !ok {
 		return nil, nil
 	}
 	item := f.lists[list][i].item
@@ -284,7 +286,7 @@ func (p *plan) ownList(list string) (*yaml.Node, error) {
 	case n.Kind == yaml.AliasNode:
 		return nil, p.notEditable(n, list+" is an alias")
 	case p.file.anchors[n] > 0:
-		return nil, p.notEditable(n, "anchor &"+n.Anchor+" is used elsewhere, so "+list+" cannot be changed alone")
+		return nil, p.notEditable(n, "an anchor of "+list+" is used elsewhere, so they cannot be changed alone")
 	}
 	return n, nil
 }
@@ -294,6 +296,7 @@ func (p *plan) ownList(list string) (*yaml.Node, error) {
 // rest of the file.
 func (p *plan) editable(n *yaml.Node) error {
 	inside := map[*yaml.Node]int{}
+	anchors := map[*yaml.Node]bool{}
 	var aliases, anchored []*yaml.Node
 	var walk func(n *yaml.Node) error
 	walk = func(n *yaml.Node) error {
@@ -303,6 +306,7 @@ func (p *plan) editable(n *yaml.Node) error {
 		}
 		if n.Anchor != "" {
 			anchored = append(anchored, n)
+			anchors[n] = true
 		}
 		if isMerge(n) {
 			return errors.New("has a merge key")
@@ -319,12 +323,12 @@ func (p *plan) editable(n *yaml.Node) error {
 	}
 	for _, a := range anchored {
 		if p.file.anchors[a] != inside[a] {
-			return p.notEditable(a, "anchor &"+a.Anchor+" is used elsewhere, so its place cannot be changed alone")
+			return p.notEditable(a, "an anchor is used elsewhere, so its place cannot be changed alone")
 		}
 	}
 	for _, a := range aliases {
-		if !slices.Contains(anchored, a.Alias) {
-			return p.notEditable(a, "alias *"+a.Value+" stands where a change is wanted")
+		if !anchors[a.Alias] {
+			return p.notEditable(a, "an alias stands where a change is wanted")
 		}
 	}
 	return nil

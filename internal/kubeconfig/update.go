@@ -30,8 +30,24 @@ import (
 // that an error about current-context in another file comes after the entries
 // have been written.
 func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, error) {
+	return loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
+		return loc.update(ctx, path, changes)
+	})
+}
+
+// Plan says what [Update] would do now. It takes no lock and writes nothing,
+// and its errors are those of Update but for the lock's and for writing.
+func Plan(loc Location, changes ...Change) ([]Result, error) {
+	return loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
+		_, results, err := loc.edit(path, changes)
+		return results, err
+	})
+}
+
+// perFile makes the changes with do, with current-context in its own file.
+func (loc Location) perFile(changes []Change, do func(path string, changes []Change) ([]Result, error)) ([]Result, error) {
 	if loc.CurrentPath == "" || loc.CurrentPath == loc.Path {
-		return updateFile(ctx, loc, loc.Path, changes)
+		return do(loc.Path, changes)
 	}
 	entries := make([]Change, len(changes))
 	var current string
@@ -42,12 +58,12 @@ func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, err
 		c.SetCurrent = false
 		entries[i] = c
 	}
-	results, err := updateFile(ctx, loc, loc.Path, entries)
+	results, err := do(loc.Path, entries)
 	if err != nil || current == "" {
 		return results, err
 	}
 	only := Change{Context: Context{Name: current}, SetCurrent: true, currentOnly: true}
-	more, err := updateFile(ctx, loc, loc.CurrentPath, []Change{only})
+	more, err := do(loc.CurrentPath, []Change{only})
 	if err != nil {
 		return nil, fmt.Errorf("setting current-context: %w", err)
 	}
@@ -59,7 +75,11 @@ func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, err
 	return results, nil
 }
 
-func updateFile(ctx context.Context, loc Location, path string, changes []Change) (results []Result, err error) {
+// update edits a file under its lock and writes it.
+func (loc Location) update(ctx context.Context, path string, changes []Change) (results []Result, err error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("writing kubeconfig: %w", err)
 	}
@@ -72,23 +92,40 @@ func updateFile(ctx context.Context, loc Location, path string, changes []Change
 			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
 		}
 	}()
+	data, results, err := loc.edit(path, changes)
+	if err != nil || data == nil {
+		return results, err
+	}
+	if err := safefile.Write(path, data); err != nil {
+		return nil, fmt.Errorf("writing kubeconfig: %w", err)
+	}
+	return results, nil
+}
+
+// edit reads a file and makes changes to it in memory. The data is nil where
+// no byte has changed.
+func (loc Location) edit(path string, changes []Change) (data []byte, results []Result, err error) {
+	if err := checkPath(path); err != nil {
+		return nil, nil, err
+	}
 	f, err := Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = Parse(path, nil)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	before := f.data
-	results, err = f.apply(changes, loc.others)
-	if err != nil {
-		return nil, err
+	if results, err = f.apply(changes, loc.list); err != nil || bytes.Equal(before, f.data) {
+		return nil, results, err
 	}
-	if bytes.Equal(before, f.data) {
-		return results, nil
+	return f.data, results, nil
+}
+
+// checkPath refuses a path that can only be a folder's, before one is made.
+func checkPath(path string) error {
+	if _, base := filepath.Split(path); base == "" || base == "." || base == ".." {
+		return &OptionError{Option: "kubeconfig", Reason: fmt.Sprintf("%q is a folder, not a file", path)}
 	}
-	if err := safefile.Write(path, f.data); err != nil {
-		return nil, fmt.Errorf("writing kubeconfig: %w", err)
-	}
-	return results, nil
+	return nil
 }

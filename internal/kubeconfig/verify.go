@@ -15,7 +15,7 @@ func verify(before, after *File, p *plan) error {
 	if before.json && !after.json {
 		return fail("would no longer be JSON")
 	}
-	replay := newPlan(after, nil)
+	replay := newPlan(after, others{})
 	replay.current = p.current
 	touched := map[string]map[string][]setting{}
 	for _, o := range p.ops {
@@ -40,11 +40,11 @@ func verify(before, after *File, p *plan) error {
 	for i := 0; i < n; i += 2 {
 		k, v := before.root.Content[i], before.root.Content[i+1]
 		if !sameNode(k, after.root.Content[i]) {
-			return fail("has another key for %q", k.Value)
+			return fail("has another key on line %d", k.Line)
 		}
 		key := deref(k).Value
 		if _, isList := bodyKey[key]; !isList && key != "current-context" && !sameNode(v, after.root.Content[i+1]) {
-			return fail("has another value of %q", key)
+			return fail("has another value on line %d", v.Line)
 		}
 	}
 	if before.current != after.current && before.current == p.current {
@@ -98,39 +98,39 @@ func sameExcept(a, b *yaml.Node, paths [][]string) bool {
 		}
 		inner[p[0]] = append(inner[p[0]], p[1:])
 	}
-	keys := map[string]bool{}
-	for _, m := range []*yaml.Node{a, b} {
-		for i := 0; i < len(mapContent(m)); i += 2 {
-			keys[deref(m.Content[i]).Value] = true
-		}
-	}
-	for key := range keys {
+	was, now := values(a), values(b)
+	for key, x := range was {
 		if skip[key] {
 			continue
 		}
-		x, y := childOf(a, key), childOf(b, key)
+		y := now[key]
 		if below, ok := inner[key]; ok {
 			if !sameExcept(x, y, below) {
 				return false
 			}
-		} else if x == nil || y == nil || !sameNode(x, y) {
+		} else if y == nil || !sameNode(x, y) {
+			return false
+		}
+	}
+	for key, y := range now {
+		if was[key] != nil || skip[key] {
+			continue
+		}
+		if below, ok := inner[key]; !ok || !sameExcept(nil, y, below) {
 			return false
 		}
 	}
 	return true
 }
 
-func mapContent(m *yaml.Node) []*yaml.Node {
+// values returns a mapping's own values by key, none for what is no mapping.
+func values(m *yaml.Node) map[string]*yaml.Node {
 	if m == nil || m.Kind != yaml.MappingNode {
 		return nil
 	}
-	return m.Content
-}
-
-func childOf(m *yaml.Node, key string) *yaml.Node {
-	if mapContent(m) == nil {
-		return nil
+	byKey := make(map[string]*yaml.Node, len(m.Content)/2)
+	for i := 0; i < len(m.Content); i += 2 {
+		byKey[deref(m.Content[i]).Value] = m.Content[i+1]
 	}
-	_, v := child(m, key)
-	return v
+	return byKey
 }

@@ -155,15 +155,16 @@ func (r *reader) list(m *yaml.Node, path, key string) []*yaml.Node {
 func (f *File) readEntries() error {
 	r := &reader{file: f}
 	if kind := r.text(f.root, "", "kind"); r.err == nil && kind != "" && kind != "Config" {
-		return f.syntax(lookup(f.root, "kind").Line, fmt.Sprintf("is a %q, not a kubeconfig", kind))
+		return f.syntax(lookup(f.root, "kind").Line, "is of another kind than Config, not a kubeconfig")
 	}
 	if v := r.text(f.root, "", "apiVersion"); r.err == nil && v != "" && v != "v1" {
-		return f.syntax(lookup(f.root, "apiVersion").Line, fmt.Sprintf("has apiVersion %q, not v1", v))
+		return f.syntax(lookup(f.root, "apiVersion").Line, "has another apiVersion than v1")
 	}
 	f.current = r.text(f.root, "", "current-context")
 	f.lists = map[string][]entry{}
+	f.index = map[string]map[string]int{}
 	for _, list := range []string{clusterList, contextList, userList} {
-		seen := map[string]int{}
+		f.index[list] = map[string]int{}
 		for i, item := range r.list(f.root, "", list) {
 			path := fmt.Sprintf("%s[%d]", list, i)
 			n := deref(item)
@@ -172,10 +173,10 @@ func (f *File) readEntries() error {
 				break
 			}
 			name := r.text(n, path, "name")
-			if first, ok := seen[name]; ok && r.err == nil {
-				return &DuplicateEntryError{File: f.name, List: list, Name: name, Line: item.Line, FirstLine: first}
+			if first, ok := f.find(list, name); ok && r.err == nil {
+				return &DuplicateEntryError{File: f.name, List: list, Name: name, Line: item.Line, FirstLine: f.lists[list][first].item.Line}
 			}
-			seen[name] = item.Line
+			f.index[list][name] = len(f.lists[list])
 			f.lists[list] = append(f.lists[list], entry{name: name, item: item})
 			r.entry(list, path, name, item.Line, r.mapping(n, path, bodyKey[list]))
 		}

@@ -108,8 +108,8 @@ func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 		}
 		l.held = append(l.held, heldLock{path: p, file: f})
 	}
-	for _, p := range paths {
-		sweep(strings.TrimSuffix(p, lockSuffix))
+	for _, h := range l.held {
+		sweep(strings.TrimSuffix(h.path, lockSuffix), h.file)
 	}
 	return l, nil
 }

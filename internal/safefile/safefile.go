@@ -221,8 +221,10 @@ func isTemp(name, base string) bool {
 // sweep removes what killed processes left beside target. The caller holds
 // target's lock, so that no living process has a temporary file of target;
 // those of the lock file itself are held by an OS lock while they live. Sweep
-// is housekeeping: what it cannot remove does not stop the caller.
-func sweep(target string) {
+// is housekeeping: what it cannot remove does not stop the caller. A process
+// killed in publish leaves its temporary file as a second name of the lock file
+// that was taken over from it, where the caller's own OS lock is in the way.
+func sweep(target string, lock *os.File) {
 	dir, base := filepath.Split(target)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -237,7 +239,11 @@ func sweep(target string) {
 		case isTemp(e.Name(), base):
 			_ = os.Remove(path)
 		case isTemp(e.Name(), base+lockSuffix):
-			sweepLockTemp(path)
+			if isAt(lock, path) {
+				_ = os.Remove(path)
+			} else {
+				sweepLockTemp(path)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -81,4 +82,20 @@ func TestCreateInPlace(t *testing.T) {
 	if err := (heldLock{path, f}).release(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A process killed between publish's two steps leaves one file with two names.
+func TestKilledInPublish(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config")
+	tmp := tempName(path + ".lock")
+	put(t, tmp, string(marker()), 0o600)
+	if err := os.Link(tmp, path+".lock"); err != nil {
+		t.Fatal(err)
+	}
+	l := acquire(t, path)
+	if got := names(t, dir); !slices.Equal(got, []string{"config.lock"}) {
+		t.Errorf("left behind: %v", got)
+	}
+	release(t, l)
 }
