@@ -3,6 +3,8 @@ package awsconf
 import (
 	"errors"
 	"io/fs"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // ConfigError says that a setting, wherever it came from, cannot be.
@@ -109,6 +111,10 @@ func reasonOf(err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err.Error()
+	}
+	var odd *safefile.NotRegularError
+	if errors.As(err, &odd) {
+		return "is not a regular file"
 	}
 	return err.Error()
 }

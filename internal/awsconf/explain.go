@@ -44,9 +44,6 @@ func innermost(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
-	if strings.Contains(err.Error(), "invalid proxy address") {
-		return "the proxy's address does not parse" // and may hold a password
-	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		return oneLine(u.Err.Error())
@@ -130,14 +127,32 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 		return fail(cause, "run the command in the profile by hand to see what it says")
 	case errors.As(err, &sso), called(err, "SSO"), called(err, "SSO OIDC"), strings.Contains(err.Error(), "cached SSO token"):
 		var unreachable *UnreachableError
-		if errors.As(Explain(err), &unreachable) {
+		var api *APIError
+		switch explained := Explain(err); {
+		case errors.As(explained, &unreachable):
 			return fail(unreachable.Error(), "check the network and the proxy settings")
+		case errors.As(explained, &api) && api.Code == "ForbiddenException":
+			return fail(api.Error(), "check sso_account_id and sso_role_name of profile "+s.profile)
+		case errors.As(explained, &api) && !ssoExpired(api):
+			return fail(api.Error(), HintFor(api))
 		}
 		return fail("the SSO session of profile "+s.profile+" has expired or does not exist", "run: aws sso login --profile "+shellWord(s.profile))
 	case called(err, "Signin"), strings.Contains(err.Error(), "login token"), strings.Contains(err.Error(), "login session"):
 		return fail("the login session of profile "+s.profile+" has expired or does not exist", "run: aws login --profile "+shellWord(s.profile))
 	}
 	return s.explainAssume(err, role)
+}
+
+// ssoExpired knows the answers to a session that has ended.
+//
+// Source: https://docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html
+// and https://docs.aws.amazon.com/singlesignon/latest/OIDCAPIReference/API_CreateToken.html
+func ssoExpired(e *APIError) bool {
+	switch e.Code {
+	case "UnauthorizedException", "InvalidGrantException", "ExpiredTokenException":
+		return true
+	}
+	return false
 }
 
 func (s *Session) explainAssume(err error, role string) error {
@@ -158,7 +173,7 @@ func (s *Session) explainAssume(err error, role string) error {
 	case errors.As(explained, &unreachable):
 		return &CredentialsError{Cause: what + ": " + unreachable.Reason, Hint: HintFor(unreachable), Err: err}
 	}
-	return &CredentialsError{Cause: what + ": " + oneLine(err.Error()), Hint: s.files.suspect(), Err: err}
+	return &CredentialsError{Cause: what + ": " + innermost(err), Hint: s.files.suspect(), Err: err}
 }
 
 func (s *Session) noCredentials(err error) error {

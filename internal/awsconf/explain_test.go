@@ -27,6 +27,13 @@ func TestCredentialsErrors(t *testing.T) {
 		_, _ = io.WriteString(w, `{"message":"Session token not found or invalid"}`)
 	}))
 	defer portal.Close()
+	forbidding := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Amzn-ErrorType", "ForbiddenException")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"message":"No access"}`)
+	}))
+	defer forbidding.Close()
 	const ssoProfile = "sso_account_id = 111122223333\nsso_role_name = r\n"
 	// The name of the cache file is the SHA-1 of the start URL.
 	const cacheFile = "13f9d35043871d073ab260e020f0ffde092cb14b.json"
@@ -49,6 +56,9 @@ func TestCredentialsErrors(t *testing.T) {
 		{name: "sso, logged out elsewhere", file: "[profile x y]\nsso_region = eu-central-1\nsso_start_url = https://d-92671207e4.awsapps.com/start\n" + ssoProfile,
 			cache: `{"accessToken":"cached-secret","expiresAt":"2099-01-01T00:00:00Z"}`, env: map[string]string{"AWS_ENDPOINT_URL_SSO": portal.URL},
 			cause: "the SSO session of profile x y has expired or does not exist", hint: "run: aws sso login --profile 'x y'"},
+		{name: "sso, not a role of the user", file: "[profile x y]\nsso_region = eu-central-1\nsso_start_url = https://d-92671207e4.awsapps.com/start\n" + ssoProfile,
+			cache: `{"accessToken":"cached-secret","expiresAt":"2099-01-01T00:00:00Z"}`, env: map[string]string{"AWS_ENDPOINT_URL_SSO": forbidding.URL},
+			cause: "calling SSO GetRoleCredentials: ForbiddenException: No access", hint: "check sso_account_id and sso_role_name of profile x y"},
 		{name: "sso, portal not reachable", file: "[profile x y]\nsso_region = eu-central-1\nsso_start_url = https://d-92671207e4.awsapps.com/start\n" + ssoProfile,
 			cache: `{"accessToken":"cached-secret","expiresAt":"2099-01-01T00:00:00Z"}`, env: map[string]string{"AWS_ENDPOINT_URL_SSO": "http://127.0.0.1:1"},
 			cause: "calling SSO GetRoleCredentials: ", hint: "check the network and the proxy settings"},
@@ -59,7 +69,7 @@ func TestCredentialsErrors(t *testing.T) {
 		{name: "a program that says nonsense", file: "[profile x y]\ncredential_process = echo secret-value\n",
 			cause: "the credential_process of profile x y gave no credentials", hint: "run the command"},
 		{name: "a container that does not answer", env: map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret-value"},
-			cause: "getting credentials: "},
+			cause: "getting credentials: dial tcp 127.0.0.1:1: "},
 		{name: "a web identity without its file", env: map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/missing", "AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/r"},
 			cause: "getting credentials: "},
 	} {

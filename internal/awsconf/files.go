@@ -3,15 +3,18 @@ package awsconf
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// maxFile is how much of a configuration file is looked at for hints, in bytes.
+// maxFile is how large a file may be that is read here and not by the SDK, in bytes.
 const maxFile = 1 << 20
 
 // files are AWS's two configuration files, looked at only for hints and for
@@ -42,7 +45,11 @@ func newFiles(getenv func(string) string) files {
 func Profiles(getenv func(string) string) []string {
 	var names []string
 	for _, path := range newFiles(getenv).paths {
-		for _, line := range lines(path) {
+		data, err := safefile.Read(path, maxFile)
+		if err != nil {
+			continue
+		}
+		for _, line := range lines(data) {
 			if name, ok := profileOf(line); ok {
 				names = append(names, name)
 			}
@@ -70,15 +77,13 @@ func (f files) known() string {
 // format. It never quotes a line, which may be a secret.
 func (f files) suspect() string {
 	for _, path := range f.paths {
-		file, err := os.Open(path) // #nosec G304 -- the user's own file
-		if err != nil {
-			if !os.IsNotExist(err) {
-				return path + " cannot be read: " + reasonOf(err)
-			}
+		data, err := safefile.Read(path, maxFile)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		} else if err != nil {
+			return path + " cannot be read: " + reasonOf(err)
 		}
-		_ = file.Close()
-		for i, line := range lines(path) {
+		for i, line := range lines(data) {
 			if !wellFormed(line) {
 				return fmt.Sprintf("line %d of %s is neither a [section] nor a setting", i+1, path)
 			}
@@ -87,16 +92,7 @@ func (f files) suspect() string {
 	return ""
 }
 
-func lines(path string) []string {
-	file, err := os.Open(path) // #nosec G304 -- the user's own file
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFile))
-	if err != nil {
-		return nil
-	}
+func lines(data []byte) []string {
 	var out []string
 	scanner := bufio.NewScanner(bytes.NewReader(data))
 	scanner.Buffer(nil, maxFile)

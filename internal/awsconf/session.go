@@ -23,9 +23,11 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/ekskey/ekskey/identity"
 )
@@ -33,11 +35,8 @@ import (
 // globalRegion is the SDKs' name for "no region"; somebody may set it.
 const globalRegion = "aws-global"
 
-const (
-	dialTimeout = 5 * time.Second
-	// callTimeout bounds one attempt at an AWS API, answer included.
-	callTimeout = 30 * time.Second
-)
+// dialTimeout bounds the way to one connection.
+const dialTimeout = 5 * time.Second
 
 // Config says what to load. The zero value is what the environment and AWS's
 // files say.
@@ -57,6 +56,9 @@ type Config struct {
 	// MFACode asks for the code of the second factor with this serial number. Nil
 	// means that nobody can be asked.
 	MFACode func(ctx context.Context, serial string) (string, error)
+	// NoFiles leaves AWS's files and all profiles alone, for callers who need no
+	// credentials: the Session has none.
+	NoFiles bool
 	// Log gets the SDK's few messages, at debug level. Nil means none.
 	Log *slog.Logger
 	// Getenv reads the environment where the SDK does not do so itself, which
@@ -93,11 +95,15 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if c.NoFiles {
+		s.cfg, err = environment(c.Region)
+	} else {
+		s.cfg, err = config.LoadDefaultConfig(ctx, options...)
+	}
 	if err != nil {
 		return nil, s.explainLoading(err)
 	}
-	s.cfg = cfg
+	cfg := s.cfg
 	s.region = regionOf(cfg.ConfigSources)
 	if s.caFile == "" {
 		s.caFile = profileCABundle(cfg.ConfigSources)
@@ -135,8 +141,15 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 		config.WithDefaultRegion(identity.GlobalSTSRegion),
 		config.WithLogger(sdkLogger{c.Log}),
 		config.WithHTTPClient(awshttp.NewBuildableClient().
-			WithTimeout(callTimeout).
+			WithTimeout(attemptTimeout).
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })),
+		config.WithAPIOptions([]func(*middleware.Stack) error{limits(callTimeout)}),
+		// The default. "auto" would ask the instance metadata service, and all that
+		// the modes set are timeouts, which are set here.
+		config.WithDefaultsMode(aws.DefaultsModeLegacy),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) {
+			o.APIOptions = []func(*middleware.Stack) error{limits(containerTimeout)}
+		}),
 		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = &shortMetadata{cfg: &s.cfg} }),
 		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = first(o.RoleSessionName, DefaultSessionName)
@@ -184,9 +197,6 @@ func (s *Session) NeedRegion() (string, error) {
 	}
 	return s.region, nil
 }
-
-// Profile is the name of the profile in use, "default" if nothing names one.
-func (s *Session) Profile() string { return s.profile }
 
 // STSVariant says which of a region's STS hosts the settings ask for.
 func (s *Session) STSVariant() identity.STSVariant {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
-	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // setting asks the sources in the SDK's order (options, environment, files)
@@ -73,8 +74,22 @@ func profileCABundle(sources []any) string {
 	})
 }
 
+// environment is the configuration that the process's environment alone makes.
+func environment(region string) (aws.Config, error) {
+	env, err := config.NewEnvConfig()
+	if err != nil {
+		return aws.Config{}, err
+	}
+	env.Region = first(region, env.Region)
+	cfg := aws.Config{Region: env.Region, ConfigSources: []any{env}, Credentials: aws.AnonymousCredentials{}}
+	if env.BaseEndpoint != "" && !aws.ToBool(env.IgnoreConfiguredEndpoints) {
+		cfg.BaseEndpoint = &env.BaseEndpoint
+	}
+	return cfg, nil
+}
+
 func readCABundle(path string) ([]byte, error) {
-	pem, err := os.ReadFile(path) // #nosec G304 -- the user names the file
+	pem, err := safefile.Read(path, maxFile)
 	if err != nil {
 		return nil, &CABundleError{Path: path, Reason: reasonOf(err)}
 	}

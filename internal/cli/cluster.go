@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
+	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
@@ -42,9 +46,40 @@ func (a *app) describe(ctx context.Context, session *awsconf.Session, name strin
 	case out.Cluster == nil:
 		return nil, errors.New("calling EKS DescribeCluster: the answer holds no cluster")
 	}
+	if err := checkAnswer(out.Cluster, name, region); err != nil {
+		return nil, fmt.Errorf("calling EKS DescribeCluster: %w", err)
+	}
 	a.log.Debug("cluster described", "name", name, "region", region, "status", out.Cluster.Status)
 	return out.Cluster, nil
 }
+
+// checkAnswer holds an answer against the question. An endpoint that is not AWS's
+// could else name another cluster, get a token for that, or have another entry
+// of the kubeconfig overwritten.
+func checkAnswer(c *types.Cluster, name, region string) error {
+	if got := aws.ToString(c.Name); got != name {
+		return fmt.Errorf("the answer is about cluster %q, not %q", got, name)
+	}
+	partition, err := identity.PartitionOfRegion(region)
+	if err != nil {
+		return err
+	}
+	arn := aws.ToString(c.Arn)
+	rest, ok := strings.CutPrefix(arn, "arn:"+partition.ID+":eks:"+region+":")
+	account, ok2 := strings.CutSuffix(rest, ":cluster/"+name)
+	if !ok || !ok2 || !isAccount.MatchString(account) {
+		return fmt.Errorf("the answer's ARN %q is not that of cluster %q in %s", arn, name, region)
+	}
+	if id := aws.ToString(c.Id); c.OutpostConfig != nil && id != "" && !isUUID.MatchString(id) {
+		return fmt.Errorf("the answer's id %q is not that of a local cluster", id)
+	}
+	return nil
+}
+
+var (
+	isAccount = regexp.MustCompile(`^[0-9]{12}$`)
+	isUUID    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+)
 
 // needEndpoint refuses clusters that nobody can connect to.
 func needEndpoint(c *types.Cluster) error {

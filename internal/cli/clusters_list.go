@@ -20,6 +20,15 @@ import (
 // listAtOnce bounds the calls under way at one time.
 const listAtOnce = 16
 
+// pageSize is how many clusters are asked for at once, the most that EKS gives;
+// maxPages is how often, far beyond any account's quota of clusters.
+//
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html
+const (
+	pageSize = 100
+	maxPages = 1000
+)
+
 // listOptions are the flags of `ekskey clusters list`.
 type listOptions struct {
 	regions  []string
@@ -78,6 +87,9 @@ func (a *app) runClustersList(ctx context.Context, o listOptions) error {
 	}
 	listings, err := a.listings(ctx, o)
 	if err != nil {
+		return err
+	}
+	if listings, err = withCredentials(ctx, listings); err != nil {
 		return err
 	}
 	if err := ask(ctx, listings); err != nil {
@@ -169,6 +181,32 @@ func regionsFor(session *awsconf.Session, asked []string) ([]string, error) {
 	}), nil
 }
 
+// withCredentials gets the credentials of each session, one after the other, for
+// each may have a question to the user. Of a session that has none, one failed
+// listing stays. It fails only when the context ends.
+func withCredentials(ctx context.Context, listings []*listing) ([]*listing, error) {
+	asked := map[*awsconf.Session]error{}
+	var kept []*listing
+	for _, l := range listings {
+		if l.err != nil {
+			kept = append(kept, l)
+			continue
+		}
+		err, again := asked[l.session]
+		if !again {
+			_, err = l.session.Credentials().Retrieve(ctx)
+			asked[l.session] = err
+		}
+		switch {
+		case err == nil:
+			kept = append(kept, l)
+		case !again:
+			kept = append(kept, &listing{profile: l.profile, err: err})
+		}
+	}
+	return kept, ctx.Err()
+}
+
 // ask puts the questions side by side. It fails only when the context ends.
 func ask(ctx context.Context, listings []*listing) error {
 	accounts := map[*awsconf.Session]*string{}
@@ -206,10 +244,13 @@ func ask(ctx context.Context, listings []*listing) error {
 
 func listRegion(ctx context.Context, session *awsconf.Session, region string) ([]string, error) {
 	var names []string
-	pages := eks.NewListClustersPaginator(session.EKS(region), &eks.ListClustersInput{MaxResults: aws.Int32(100)},
+	pages := eks.NewListClustersPaginator(session.EKS(region), &eks.ListClustersInput{MaxResults: aws.Int32(pageSize)},
 		// Never again from the same place, or a bad server could keep us for ever.
 		func(o *eks.ListClustersPaginatorOptions) { o.StopOnDuplicateToken = true })
-	for pages.HasMorePages() {
+	for n := 0; pages.HasMorePages(); n++ {
+		if n == maxPages || len(names) > maxPages*pageSize {
+			return nil, errors.New("calling EKS ListClusters: the list does not end")
+		}
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsconf.Explain(err)
@@ -238,7 +279,7 @@ func (a *app) reportFailures(listings []*listing) error {
 		if failed == 1 {
 			return firstErr
 		}
-		return &hintError{err: &allFailedError{count: failed, first: firstErr}, hint: hintFor(firstErr)}
+		return &hintError{err: newAllFailed(listings), hint: hintFor(firstErr)}
 	}
 	for _, l := range listings {
 		if l.err == nil {
@@ -269,8 +310,24 @@ func (l *listing) place() string {
 
 // allFailedError says that no listing succeeded, whatever the reasons.
 type allFailedError struct {
-	count int
 	first error
+	alike bool // all have one exit code
+}
+
+func newAllFailed(listings []*listing) *allFailedError {
+	e := &allFailedError{first: listings[0].err, alike: true}
+	for _, l := range listings {
+		e.alike = e.alike && exitCode(l.err) == exitCode(e.first)
+	}
+	return e
 }
 
 func (e *allFailedError) Error() string { return "every listing failed, the first: " + e.first.Error() }
+
+// Unwrap gives the first error where it stands for all.
+func (e *allFailedError) Unwrap() error {
+	if e.alike {
+		return e.first
+	}
+	return nil
+}

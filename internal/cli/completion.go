@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 func newCompletionCommand(a *app) *cobra.Command {
@@ -45,6 +47,10 @@ func complete(cmd *cobra.Command, flag string, values func() []string) {
 	})
 }
 
+// maxKubeconfig is how large a kubeconfig may be to be looked at for completion,
+// in bytes.
+const maxKubeconfig = 1 << 20
+
 // completeCluster offers the clusters that stand in the user's kubeconfigs, which
 // takes no network.
 func (a *app) completeCluster(cmd *cobra.Command) {
@@ -65,7 +71,7 @@ func (a *app) clustersInKubeconfigs() []string {
 	arn := regexp.MustCompile(`arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/([A-Za-z0-9_-]+)`)
 	var names []string
 	for _, path := range paths {
-		data, err := os.ReadFile(path) // #nosec G304 -- the user's own file
+		data, err := safefile.Read(path, maxKubeconfig)
 		if err != nil {
 			continue
 		}

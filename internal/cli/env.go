@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode"
@@ -53,6 +54,8 @@ type app struct {
 	started bool
 	// mayPrompt is false where the caller forbids questions to the user.
 	mayPrompt bool
+	// prompting is held while a question stands on the terminal.
+	prompting sync.Mutex
 }
 
 // Main runs the command that the arguments name and returns its exit code:
@@ -61,6 +64,8 @@ type app struct {
 func Main(env Env) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Not everything looks at the context: a second signal ends the process.
+	context.AfterFunc(ctx, stop)
 	a := newApp(env)
 	root := newRootCommand(a)
 	root.SetArgs(env.Args)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -63,12 +64,12 @@ type brokenRule struct {
 	Reason string     `json:"reason"`
 }
 
-func (a *app) runInspect(_ context.Context, args []string) error {
+func (a *app) runInspect(ctx context.Context, args []string) error {
 	format, err := a.format(formatTable, formatJSON, formatYAML)
 	if err != nil {
 		return err
 	}
-	raw, err := a.readToken(args)
+	raw, err := a.readToken(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -187,15 +188,18 @@ func span(d time.Duration) string {
 
 // readToken takes a token from the command line or from standard input, bare or
 // in an ExecCredential document. One line break at the end is not part of it.
-func (a *app) readToken(args []string) (string, error) {
+func (a *app) readToken(ctx context.Context, args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
 		return args[0], nil
 	}
 	if len(args) == 0 && isTerminal(a.env.Stdin) {
 		return "", &usageError{reason: "no token is given", hint: "pipe one in, or give it as an argument"}
 	}
-	data, err := io.ReadAll(io.LimitReader(a.env.Stdin, maxInput+1))
-	if err != nil {
+	a.log.Debug("reading standard input")
+	data, err := readAll(ctx, io.LimitReader(a.env.Stdin, maxInput+1))
+	if errors.Is(err, context.Canceled) {
+		return "", err
+	} else if err != nil {
 		return "", fmt.Errorf("reading standard input: %w", err)
 	}
 	if len(data) > maxInput {
@@ -213,4 +217,24 @@ func (a *app) readToken(args []string) (string, error) {
 		return tok, nil
 	}
 	return text, nil
+}
+
+// readAll reads to the end. When the context ends it leaves the read behind, for
+// the process is about to end.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type answer struct {
+		data []byte
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		data, err := io.ReadAll(r)
+		read <- answer{data, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case got := <-read:
+		return got.data, got.err
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -45,7 +48,7 @@ func (a *app) write(w io.Writer, format string, v any, table func(io.Writer)) er
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("rendering the output: %w", err)
 	}
-	out := buf.Bytes()
+	out := escape(buf.Bytes(), format == formatYAML)
 	if format == formatYAML {
 		var err error
 		if out, err = toYAML(out); err != nil {
@@ -54,6 +57,26 @@ func (a *app) write(w io.Writer, format string, v any, table func(io.Writer)) er
 	}
 	_, err := w.Write(out)
 	return err
+}
+
+// escape writes what does not print, or steers a terminal, as escapes. Outside
+// of quotes the document must have no such thing. YAML has no surrogates, but
+// longer escapes.
+func escape(doc []byte, forYAML bool) []byte {
+	out := make([]byte, 0, len(doc))
+	for _, r := range string(doc) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out = utf8.AppendRune(out, r)
+		case forYAML:
+			out = fmt.Appendf(out, `\U%08X`, r)
+		default:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				out = fmt.Appendf(out, `\u%04x`, unit)
+			}
+		}
+	}
+	return out
 }
 
 // toYAML turns JSON into YAML in block style, keys in the same order. JSON is
@@ -68,6 +91,9 @@ func toYAML(doc []byte) ([]byte, error) {
 		if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
 			n.Style = 0
 		}
+		if n.Kind == yaml.ScalarNode && strings.ContainsFunc(n.Value, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			n.Style = yaml.DoubleQuotedStyle // in which escape may do its work
+		}
 		for _, c := range n.Content {
 			plain(c)
 		}
@@ -79,7 +105,7 @@ func toYAML(doc []byte) ([]byte, error) {
 	if err := enc.Encode(&node); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), nil
+	return escape(buf.Bytes(), true), nil
 }
 
 // table writes rows in columns under a header.

@@ -18,11 +18,31 @@ func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
 		return nil
 	}
 	return func(ctx context.Context, serial string) (string, error) {
+		a.prompting.Lock()
+		defer a.prompting.Unlock()
 		_, _ = fmt.Fprintf(a.env.Stderr, "code of the second factor %s: ", printable(serial))
 		code, err := readHidden(ctx, stdin)
 		_, _ = fmt.Fprintln(a.env.Stderr)
 		return code, err
 	}
+}
+
+// muteHelpers keeps a credential_process from our standard input and error, where
+// there is nobody for it to talk to: what it says may be a secret, and a command
+// that succeeds writes nothing there. The SDK hands its helpers os.Stdin and
+// os.Stderr and can be told no other files; the commands themselves use those of
+// Env. It does nothing where Env's are not the process's own, as in a test.
+func (a *app) muteHelpers() error {
+	stderr, ok := a.env.Stderr.(*os.File)
+	if !ok || stderr != os.Stderr || a.mayPrompt && isTerminal(stderr) {
+		return nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	os.Stdin, os.Stderr = null, null
+	return nil
 }
 
 // readHidden reads a line without showing it. When the context ends it puts the

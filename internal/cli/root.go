@@ -54,6 +54,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
 	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
 	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate))
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
 		newTokenCommand(a, a.runToken),
 		newInspectCommand(a, a.runInspect),
@@ -80,6 +81,34 @@ func (g *globalOptions) bind(f *pflag.FlagSet) {
 	f.Var(g.roles.value(roleMFASerial), "mfa-serial", "`serial` number of the second factor for the role before it")
 }
 
+// newHelpCommand is cobra's, but fails for what there is no help on.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND...]",
+		Short:   "Help about a command",
+		Example: "  ekskey help kubeconfig update",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if on, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range on.Commands() {
+					names = append(names, sub.Name())
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			on, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return usageOf(err)
+			}
+			if len(rest) > 0 {
+				return &usageError{reason: fmt.Sprintf("unknown command %q for %q", rest[0], on.CommandPath())}
+			}
+			return on.Help()
+		},
+	}
+}
+
 // newGroup is a command that only holds others.
 func newGroup(name, short string) *cobra.Command {
 	return &cobra.Command{
@@ -104,6 +133,9 @@ func newGroup(name, short string) *cobra.Command {
 func (a *app) awsConfig() (awsconf.Config, error) {
 	roles, err := a.global.roles.chain()
 	if err != nil {
+		return awsconf.Config{}, err
+	}
+	if err := a.muteHelpers(); err != nil {
 		return awsconf.Config{}, err
 	}
 	return awsconf.Config{

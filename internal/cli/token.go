@@ -86,6 +86,10 @@ func (a *app) runToken(ctx context.Context, o tokenOptions) error {
 
 // mint makes one token, always for AWS's own host.
 func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string) (token.Token, error) {
+	if session.Region() == "" && session.STSVariant().FIPS {
+		// The global host, which stands in for no region, is no FIPS host.
+		return token.Token{}, &awsconf.NoRegionError{}
+	}
 	source, err := token.New(token.Config{
 		Cluster: cluster, Region: session.Region(), Variant: session.STSVariant(),
 		Credentials: session.Credentials(), Now: a.env.Now,

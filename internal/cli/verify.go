@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -64,11 +65,20 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	if err := needCluster(o.cluster); err != nil {
 		return err
 	}
-	raw, err := a.readToken(o.args)
+	raw, err := a.readToken(ctx, o.args)
 	if err != nil {
 		return err
 	}
 	session, err := a.load(ctx)
+	var creds *awsconf.CredentialsError
+	if errors.As(err, &creds) && a.global.profile == "" {
+		// No credentials are needed, so a profile that the environment names, and
+		// that cannot be had, is no obstacle.
+		session, err = awsconf.Load(ctx, awsconf.Config{
+			Region: a.global.region, EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
+			Log: a.log, Getenv: a.env.Getenv, NoFiles: true,
+		})
+	}
 	if err != nil {
 		return err
 	}
