@@ -29,8 +29,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## bin/ekskey and bin/ekskey-server, stripped
+build: ## bin/ekskey, bin/ekskey-server and bin/ekskey-sandbox, stripped
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) -C sandbox build -trimpath -ldflags '-s -w' -o ../bin/ ./cmd/ekskey-sandbox
 
 .PHONY: demo
 demo: ## a real kube-apiserver and an embedded AWS on loopback: watch an identity go in

@@ -74,8 +74,14 @@ func (a *app) runInspect(ctx context.Context, args []string) error {
 		return err
 	}
 	now := a.env.Now()
-	policy := token.Policy{Regions: a.namedRegions(), Now: func() time.Time { return now }}
+	policy := token.Policy{Now: func() time.Time { return now }}
 	parsed, broken := policy.Inspect(raw)
+	if parsed != nil && parsed.Region != "" {
+		// The region it names may be newer than the table of hosts. If its name is
+		// one of AWS's, so are the hosts that the endpoint rules make of it.
+		policy.Regions = []string{parsed.Region}
+		parsed, broken = policy.Inspect(raw)
+	}
 	report := newTokenReport(raw, parsed, broken, now)
 	table := func(w io.Writer) { a.tokenTable(w, report, now) }
 	if len(broken) == 0 {
@@ -95,18 +101,6 @@ func (a *app) runInspect(ctx context.Context, args []string) error {
 		err:  fmt.Errorf("the token breaks %d rules (%s), the first: %w", len(broken), strings.Join(codes, ", "), broken[0]),
 		hint: ruleHint(broken[0].Code),
 	}
-}
-
-// namedRegions are regions that flags and environment name: they may be newer
-// than the table of hosts.
-func (a *app) namedRegions() []string {
-	var regions []string
-	for _, r := range []string{a.global.region, a.env.Getenv("AWS_REGION"), a.env.Getenv("AWS_DEFAULT_REGION")} {
-		if r != "" {
-			regions = append(regions, r)
-		}
-	}
-	return regions
 }
 
 func newTokenReport(raw string, p *token.Parsed, broken []*token.RuleError, now time.Time) tokenReport {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
+	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/kubeapi"
 )
@@ -36,12 +37,14 @@ cluster, mint a token, and ask its API server whom it takes the caller for.`,
 
 // whoamiReport is who the caller is.
 type whoamiReport struct {
-	ARN        string            `json:"arn"`
-	Account    string            `json:"account"`
-	UserID     string            `json:"userID"`
-	Source     string            `json:"credentials"`
-	Region     string            `json:"region,omitempty"`
-	Kubernetes *kubernetesReport `json:"kubernetes,omitempty"`
+	ARN string `json:"arn"`
+	// CanonicalARN is what aws-auth and access entries name: for a session, its role.
+	CanonicalARN string            `json:"canonicalArn"`
+	Account      string            `json:"account"`
+	UserID       string            `json:"userID"`
+	Source       string            `json:"credentials"`
+	Region       string            `json:"region,omitempty"`
+	Kubernetes   *kubernetesReport `json:"kubernetes,omitempty"`
 }
 
 type kubernetesReport struct {
@@ -73,7 +76,7 @@ func (a *app) runWhoami(ctx context.Context, cluster string) error {
 		return err
 	}
 	report := whoamiReport{
-		ARN: aws.ToString(out.Arn), Account: aws.ToString(out.Account), UserID: aws.ToString(out.UserId),
+		ARN: aws.ToString(out.Arn), CanonicalARN: canonical(aws.ToString(out.Arn)), Account: aws.ToString(out.Account), UserID: aws.ToString(out.UserId),
 		Source: session.Source(), Region: session.Region(),
 	}
 	if cluster != "" {
@@ -82,6 +85,15 @@ func (a *app) runWhoami(ctx context.Context, cluster string) error {
 		}
 	}
 	return a.write(&a.out, format, report, func(w io.Writer) { a.whoamiTable(w, report) })
+}
+
+// canonical is the ARN that mappings name: for a session, its role.
+func canonical(arn string) string {
+	p, err := identity.ParsePrincipal(arn)
+	if err != nil {
+		return arn
+	}
+	return p.Canonical().String()
 }
 
 // askCluster asks a cluster's API server whom it takes the caller for.
@@ -116,7 +128,7 @@ func (a *app) askCluster(ctx context.Context, session *awsconf.Session, name str
 
 func (a *app) whoamiTable(w io.Writer, r whoamiReport) {
 	pairs := [][2]string{
-		{"aws identity", r.ARN}, {"account", r.Account}, {"user id", r.UserID},
+		{"aws identity", r.ARN}, {"canonical arn", r.CanonicalARN}, {"account", r.Account}, {"user id", r.UserID},
 		{"credentials", r.Source}, {"region", r.Region},
 	}
 	if k := r.Kubernetes; k != nil {

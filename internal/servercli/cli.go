@@ -109,7 +109,7 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 	}
 	text, err := safefile.ReadTrusted(o.config, maxConfig)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, nil, &hintError{fmt.Errorf("reading the configuration: %w", err), "docs/server.md shows a configuration of five lines"}
 	}
 	c, err := parseConfig(o.config, text)
 	if err != nil {

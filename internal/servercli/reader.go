@@ -244,7 +244,8 @@ func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
 			s, _ := r.scalar(i)
 			if !token.ValidAccessKeyID(s) || s != strings.ToUpper(s) {
-				r.fail(i, fmt.Sprintf("%q is not an access key id", s))
+				// Not quoted: it may be a secret key, pasted by mistake.
+				r.fail(i, "this is not an access key id: 16 to 128 capital letters and digits")
 			}
 			*to = append(*to, s)
 		})

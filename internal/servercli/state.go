@@ -226,5 +226,11 @@ Start the server, then give kube-apiserver this flag and restart it:
 
   --authentication-token-webhook-config-file=%s
 `, filepath.Join(c.server.stateDir, "cert.pem"), file, file)
+	if err == nil && c.server.clientCAFile != "" {
+		_, err = fmt.Fprintf(stdout, `
+server.clientCAFile is set, so kube-apiserver must show a certificate of one of its
+CAs. Make one, and put its paths into the kubeconfig: those there are examples.
+`)
+	}
 	return err
 }

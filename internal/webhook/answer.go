@@ -71,14 +71,15 @@ func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserI
 // is neither key id nor ARN, and no reason, which may cite one.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
-	open := !slices.Contains(h.scrubbed, v.identity.AccountID)
+	known := v.identity.AccountID != ""
+	open := len(h.scrubbed) == 0 || known && !slices.Contains(h.scrubbed, v.identity.AccountID)
 	if v.parsed != nil {
 		attrs = append(attrs, slog.String("stsHost", v.parsed.Host))
-		if open && (len(h.scrubbed) == 0 || v.identity.AccountID != "") {
+		if open {
 			attrs = append(attrs, slog.String("accessKeyId", v.parsed.AccessKeyID))
 		}
 	}
-	if open && v.identity.ARN != "" {
+	if open && known {
 		attrs = append(attrs, slog.String("arn", v.identity.ARN))
 	}
 	if v.outcome == outcomeAuthenticated {
@@ -86,8 +87,12 @@ func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 		h.log.LogAttrs(ctx, slog.LevelInfo, "access granted", attrs...)
 		return
 	}
-	if open {
+	var broken *token.RuleError
+	switch {
+	case open:
 		attrs = append(attrs, slog.String("reason", v.err.Error()))
+	case errors.As(v.err, &broken):
+		attrs = append(attrs, slog.String("rule", string(broken.Code)))
 	}
 	h.log.LogAttrs(ctx, slog.LevelWarn, "access denied", attrs...)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
 )
 
@@ -70,7 +71,11 @@ func (m *Metrics) remembered() {
 }
 
 func (m *Metrics) asked(err error, d time.Duration) {
-	if m == nil {
+	// What was never sent, because too much was under way or the token aged while
+	// it waited, is no question to STS.
+	var broken *token.RuleError
+	unsent := errors.As(err, &broken) && broken.Code < "V30"
+	if m == nil || unsent || errors.Is(err, errOverload) {
 		return
 	}
 	result := "ok"

@@ -62,8 +62,8 @@ func Run(ctx context.Context, cfg Config) error {
 			return &WrongError{Step: fmt.Sprintf("%d (%s)", s.page.steps, step.title), Reason: err.Error()}
 		}
 	}
-	s.page.say(fmt.Sprintf("All %d steps gave exactly what they should, in %s. Play with the same sandbox yourself: "+
-		"ekskey-sandbox up.", s.page.steps, time.Since(begun).Round(100*time.Millisecond)))
+	s.page.say(fmt.Sprintf("All %d steps gave exactly what they should, in %s. Play with a sandbox of your own: "+
+		"make build, then bin/ekskey-sandbox up. docs/sandbox.md says more.", s.page.steps, time.Since(begun).Round(100*time.Millisecond)))
 	return nil
 }
 
