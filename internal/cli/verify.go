@@ -82,7 +82,7 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	config, err := a.verifyConfig(session, o.cluster)
+	config, err := a.verifyConfig(session, o.cluster, regionOf(raw))
 	if err != nil {
 		return err
 	}
@@ -107,14 +107,25 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	})
 }
 
-// verifyConfig lets a person look at any token of any partition, account roots
-// included: whether it opens a door is the cluster's affair.
-func (a *app) verifyConfig(session *awsconf.Session, cluster string) (verify.Config, error) {
+// regionOf is the region that a token says it is signed for, if that is one.
+func regionOf(raw string) string {
+	parsed, _ := token.Policy{}.Inspect(raw)
+	if parsed == nil {
+		return ""
+	}
+	if _, err := identity.PartitionOfRegion(parsed.Region); err != nil {
+		return ""
+	}
+	return parsed.Region
+}
+
+// verifyConfig lets a person look at any token of any partition and region,
+// account roots included: whether it opens a door is the cluster's affair.
+func (a *app) verifyConfig(session *awsconf.Session, cluster, region string) (verify.Config, error) {
 	c := verify.Config{
 		Cluster: cluster, AllowRoot: true,
 		Policy: token.Policy{Now: a.env.Now},
 	}
-	region := session.Region()
 	if region != "" {
 		c.Policy.Regions = []string{region}
 	}
