@@ -11,7 +11,7 @@ import (
 // below it.
 var layers = [][]string{
 	{"identity", "internal/safefile", "internal/tlstest"},
-	{"token", "internal/execcred", "internal/fakeaws"},
+	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook"},
 	{"internal/cli", "internal/servercli"},

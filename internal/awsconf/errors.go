@@ -3,6 +3,8 @@ package awsconf
 import (
 	"errors"
 	"io/fs"
+	"strconv"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
@@ -52,12 +54,27 @@ type APIError struct {
 	Service, Operation string
 	// Code is AWS's, such as ResourceNotFoundException.
 	Code string
-	// Message is AWS's own text.
+	// Message is AWS's own text, without the values of parameters.
 	Message string
+	// Skew is how far this computer's clock is ahead of AWS's, negative if it is
+	// behind, where that is why AWS refused. Zero means another reason.
+	Skew time.Duration
 }
 
 func (e *APIError) Error() string {
-	text := "calling " + e.Service + " " + e.Operation + ": " + e.Code
+	return "calling " + e.Service + " " + e.Operation + ": " + e.reason()
+}
+
+// reason is the error without the call.
+func (e *APIError) reason() string {
+	if e.Skew != 0 {
+		direction := "ahead of"
+		if e.Skew < 0 {
+			direction = "behind"
+		}
+		return "this computer's clock is " + roughly(e.Skew.Abs()) + " " + direction + " AWS's (" + e.Code + ")"
+	}
+	text := e.Code
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
@@ -66,6 +83,20 @@ func (e *APIError) Error() string {
 
 // NotFound reports whether what was asked for does not exist.
 func (e *APIError) NotFound() bool { return e.Code == "ResourceNotFoundException" }
+
+// Expired reports whether the caller's credentials were good once.
+func (e *APIError) Expired() bool {
+	return e.Code == "ExpiredToken" || e.Code == "ExpiredTokenException"
+}
+
+// Throttled reports whether there were too many calls.
+func (e *APIError) Throttled() bool {
+	switch e.Code {
+	case "Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDownException", "RequestLimitExceeded":
+		return true
+	}
+	return false
+}
 
 // Unauthorized reports whether the caller is known and may not do this.
 func (e *APIError) Unauthorized() bool {
@@ -84,7 +115,7 @@ func (e *APIError) BadCredentials() bool {
 	switch e.Code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired",
 		"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId",
-		"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+		"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "RequestTimeTooSkewed", "RequestInTheFuture",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired":
 		return true
 	}
@@ -105,6 +136,21 @@ func (e *UnreachableError) Error() string {
 
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// roughly words a duration as people say it: in the largest unit that there are
+// two of.
+func roughly(d time.Duration) string {
+	day := 24 * time.Hour
+	switch {
+	case d >= 2*day:
+		return strconv.FormatInt(int64(d.Round(day)/day), 10) + " days"
+	case d >= 2*time.Hour:
+		return strconv.FormatInt(int64(d.Round(time.Hour)/time.Hour), 10) + " hours"
+	case d.Round(time.Minute) == time.Minute:
+		return "1 minute"
+	}
+	return strconv.FormatInt(int64(d.Round(time.Minute)/time.Minute), 10) + " minutes"
+}
 
 // reasonOf leaves out the path that the caller names already.
 func reasonOf(err error) string {

@@ -69,9 +69,9 @@ func TestCredentialsErrors(t *testing.T) {
 		{name: "a program that says nonsense", file: "[profile x y]\ncredential_process = echo secret-value\n",
 			cause: "the credential_process of profile x y gave no credentials", hint: "run the command"},
 		{name: "a container that does not answer", env: map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret-value"},
-			cause: "getting credentials: dial tcp 127.0.0.1:1: "},
+			cause: "the container credentials endpoint: dial tcp 127.0.0.1:1: ", hint: "check AWS_CONTAINER_CREDENTIALS_FULL_URI"},
 		{name: "a web identity without its file", env: map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/missing", "AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/r"},
-			cause: "getting credentials: "},
+			cause: "the web identity token file /missing cannot be read: ", hint: "in a pod, "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			clean(t)(tt.file)

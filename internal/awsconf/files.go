@@ -92,6 +92,50 @@ func (f files) suspect() string {
 	return ""
 }
 
+// sourceLoop follows source_profile from a profile on, and gives the profiles on
+// the way if it comes back to one of them; else nil.
+func (f files) sourceLoop(profile string) []string {
+	sources := f.sourceProfiles()
+	way := []string{profile}
+	for {
+		next, ok := sources[way[len(way)-1]]
+		if !ok {
+			return nil
+		}
+		back := slices.Contains(way, next)
+		way = append(way, next)
+		if back {
+			return way
+		}
+	}
+}
+
+// sourceProfiles are the values of source_profile, by profile. As with the SDK,
+// the credentials file goes before the config file, and later lines before
+// earlier ones.
+func (f files) sourceProfiles() map[string]string {
+	sources := map[string]string{}
+	for _, path := range f.paths {
+		data, err := safefile.Read(path, maxFile)
+		if err != nil {
+			continue
+		}
+		profile := ""
+		for _, line := range lines(data) {
+			if strings.HasPrefix(strings.TrimSpace(line), "[") {
+				profile, _ = profileOf(line)
+				continue
+			}
+			key, value, ok := strings.Cut(line, "=")
+			if ok && profile != "" && strings.EqualFold(strings.TrimSpace(key), "source_profile") {
+				value, _, _ = strings.Cut(value, " #")
+				sources[profile] = strings.TrimSpace(value)
+			}
+		}
+	}
+	return sources
+}
+
 func lines(data []byte) []string {
 	var out []string
 	scanner := bufio.NewScanner(bytes.NewReader(data))

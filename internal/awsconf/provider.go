@@ -72,17 +72,23 @@ func (m *shortMetadata) GetMetadata(ctx context.Context, in *imds.GetMetadataInp
 
 // Source says in a few words where the credentials come from.
 func (s *Session) Source() string {
-	words := "unknown source"
-	for _, source := range s.base.ProviderSources() {
-		if w := s.sourceWords(source); w != "" {
-			words = w
-			break
-		}
-	}
+	words := s.baseSource()
 	if s.credentials.role != "" {
 		return "role " + s.credentials.role + ", assumed with: " + words
 	}
 	return words
+}
+
+// baseSource is the Source of what the SDK found.
+func (s *Session) baseSource() string {
+	if provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource); ok {
+		for _, source := range provider.ProviderSources() {
+			if w := s.sourceWords(source); w != "" {
+				return w
+			}
+		}
+	}
+	return "unknown source"
 }
 
 // sourceWords words what the SDK calls a source. The first one of a chain of

@@ -30,6 +30,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/credcache"
 )
 
 // globalRegion is the SDKs' name for "no region"; somebody may set it.
@@ -56,6 +57,21 @@ type Config struct {
 	// MFACode asks for the code of the second factor with this serial number. Nil
 	// means that nobody can be asked.
 	MFACode func(ctx context.Context, serial string) (string, error)
+	// ForwardSessionName gives the session name of the caller to the sessions of
+	// Roles that name none of their own.
+	ForwardSessionName bool
+	// Store keeps credentials between processes. Nil keeps none.
+	Store *credcache.Store
+	// Fingerprint is what NewFingerprint made of this Config. Nil means that Load
+	// takes it, where there is a Store.
+	Fingerprint *Fingerprint
+	// CacheOpaque has also kept what comes from sources with a state of their own
+	// that is not seen here: credential_process, and the endpoints of containers and
+	// instances.
+	CacheOpaque bool
+	// EnvironmentOnly loads nothing but the environment and its keys, for callers who
+	// only sign, where Static says that no more is needed.
+	EnvironmentOnly bool
 	// NoFiles leaves AWS's files and all profiles alone, for callers who need no
 	// credentials: the Session has none.
 	NoFiles bool
@@ -75,6 +91,12 @@ type Session struct {
 	region      string // empty if nothing names one
 	endpointURL string
 	caFile      string
+	store       *credcache.Store
+	print       *Fingerprint // nil if nothing may be kept
+	keep        kept
+	kept        credcache.About
+	named       []seen    // the files that profiles name and that decide who signs
+	decided     []seen    // all files that do
 	base        *provider // what the SDK found
 	credentials *provider // base, or the last role on top of it
 }
@@ -89,19 +111,14 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	if c.Fingerprint == nil {
+		// Before the SDK reads the files, or it may have read others.
+		c.Fingerprint = c.fingerprint()
+	}
 	s := &Session{files: newFiles(c.Getenv), endpointURL: c.EndpointURL, caFile: first(c.CABundle, c.Getenv("AWS_CA_BUNDLE"))}
 	s.profile = first(c.Profile, c.Getenv("AWS_PROFILE"), c.Getenv("AWS_DEFAULT_PROFILE"), "default")
-	options, err := s.options(ctx, c)
-	if err != nil {
+	if err := s.read(ctx, c); err != nil {
 		return nil, err
-	}
-	if c.NoFiles {
-		s.cfg, err = environment(c.Region)
-	} else {
-		s.cfg, err = config.LoadDefaultConfig(ctx, options...)
-	}
-	if err != nil {
-		return nil, s.explainLoading(err)
 	}
 	cfg := s.cfg
 	s.region = regionOf(cfg.ConfigSources)
@@ -113,8 +130,27 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 			return nil, &ConfigError{Setting: "region", Reason: err.Error()}
 		}
 	}
+	s.prepareStore(c)
 	s.assume(ctx, c)
 	return s, nil
+}
+
+// read fills in what the SDK makes of the settings.
+func (s *Session) read(ctx context.Context, c Config) error {
+	var err error
+	if c.NoFiles || c.EnvironmentOnly {
+		s.cfg, err = environment(c.Region, !c.NoFiles)
+	} else {
+		var options []func(*config.LoadOptions) error
+		if options, err = s.options(ctx, c); err != nil {
+			return err
+		}
+		s.cfg, err = config.LoadDefaultConfig(ctx, options...)
+	}
+	if err != nil {
+		return s.explainLoading(err)
+	}
+	return nil
 }
 
 func (c *Config) validate() error {
@@ -140,6 +176,9 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 		// not asked.
 		config.WithDefaultRegion(identity.GlobalSTSRegion),
 		config.WithLogger(sdkLogger{c.Log}),
+		// A token signed by a wrong clock is refused by every cluster, so a wrong
+		// clock must be told, not made up for.
+		func(o *config.LoadOptions) error { o.DisableClockSkewCorrection = aws.Bool(true); return nil },
 		config.WithHTTPClient(awshttp.NewBuildableClient().
 			WithTimeout(attemptTimeout).
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })),

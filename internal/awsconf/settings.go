@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -74,14 +75,20 @@ func profileCABundle(sources []any) string {
 	})
 }
 
-// environment is the configuration that the process's environment alone makes.
-func environment(region string) (aws.Config, error) {
+// environment is the configuration that the process's environment alone makes,
+// with its keys or without.
+func environment(region string, keys bool) (aws.Config, error) {
 	env, err := config.NewEnvConfig()
 	if err != nil {
 		return aws.Config{}, err
 	}
 	env.Region = first(region, env.Region)
 	cfg := aws.Config{Region: env.Region, ConfigSources: []any{env}, Credentials: aws.AnonymousCredentials{}}
+	if keys {
+		cfg.Credentials = credentials.StaticCredentialsProvider{
+			Value: env.Credentials, Source: []aws.CredentialSource{aws.CredentialSourceEnvVars},
+		}
+	}
 	if env.BaseEndpoint != "" && !aws.ToBool(env.IgnoreConfiguredEndpoints) {
 		cfg.BaseEndpoint = &env.BaseEndpoint
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +34,21 @@ var canaryRuns = map[string][]canaryRun{
 		{args: "--cluster demo --profile nope"},
 		{args: "TOKEN"}, {args: "--cluster TOKEN|"}, {args: "--cluster demo --region TOKEN"}, {args: "--cluster demo -o TOKEN"},
 		{args: "--cluster demo --endpoint-url https://127.0.0.1:1 --role-arn arn:aws:iam::111122223333:role/dev"},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/mfa --mfa-serial " + mfaSerial + " --mfa-command tail${IFS}-n1${IFS}config"},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/mfa --mfa-serial " + mfaSerial + " --mfa-code TOKEN"},
+		{args: "--cluster demo --config config"},
 	},
+	"eks get-token": {
+		{args: "--cluster-name demo", mayPrintToken: true},
+		{args: "--cluster-name demo --role-arn arn:aws:iam::111122223333:role/dev --debug", mayPrintToken: true},
+		{args: "--cluster-name TOKEN|"}, {args: "--cluster-name demo --query TOKEN"}, {args: "--cluster-name demo --output TOKEN"}, {args: "TOKEN"},
+	},
+	"cache list": {
+		{first: "token --cluster demo --role-arn arn:aws:iam::111122223333:role/dev", args: ""},
+		{first: "token --cluster demo --role-arn arn:aws:iam::111122223333:role/dev", args: "-o json"},
+		{args: "TOKEN"},
+	},
+	"cache clear": {{first: "token --cluster demo --role-arn arn:aws:iam::111122223333:role/dev", args: ""}},
 	"inspect": {
 		{args: "TOKEN"}, {args: "-", stdin: "TOKEN"}, {args: "-o json", stdin: "TOKEN"}, {args: "TOKENx"},
 		{args: "-", stdin: `{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"TOKEN"}}`},
@@ -62,6 +77,7 @@ var canaryRuns = map[string][]canaryRun{
 }
 
 type canaryRun struct {
+	first         string // a command that runs before, and is not looked at
 	args, stdin   string
 	mayPrintToken bool
 }
@@ -122,6 +138,7 @@ type canary struct {
 	env     []string
 	secrets map[string]string // name of each
 	inputs  []string          // files that hold secrets because the test put them there
+	cache   string            // the folder of the cache
 }
 
 func newCanary(t *testing.T) *canary {
@@ -168,6 +185,8 @@ func newCanary(t *testing.T) *canary {
 		t.Fatal(err)
 	}
 	vars["AWS_CONFIG_FILE"] = c.inputs[0]
+	c.cache = filepath.Join(c.dir, "cache")
+	vars["EKSKEY_CACHE_DIR"] = c.cache
 	vars["AWS_ACCESS_KEY_ID"], vars["AWS_SECRET_ACCESS_KEY"], vars["AWS_SESSION_TOKEN"] = c.keys.AccessKeyID, c.keys.SecretAccessKey, c.keys.SessionToken
 	c.env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "SYSTEMROOT=" + os.Getenv("SYSTEMROOT")}
 	for name, value := range vars {
@@ -178,6 +197,13 @@ func newCanary(t *testing.T) *canary {
 
 func (c *canary) run(t *testing.T, path string, run canaryRun, fair bool) {
 	t.Helper()
+	if run.first != "" {
+		first := exec.CommandContext(t.Context(), "ekskey", strings.Fields(run.first)...)
+		first.Dir, first.Env = c.dir, c.env
+		if err := first.Run(); fair && err != nil {
+			t.Errorf("%s: %v", run.first, err)
+		}
+	}
 	words := strings.Fields(path + " --log-level debug " + strings.NewReplacer("TOKEN", c.token, "|", "\u00e9").Replace(run.args))
 	cmd := exec.CommandContext(t.Context(), "ekskey", words...)
 	cmd.Dir, cmd.Env = c.dir, c.env
@@ -208,11 +234,29 @@ func (c *canary) run(t *testing.T, path string, run canaryRun, fair bool) {
 			return err
 		}
 		data, err := os.ReadFile(path)
+		if strings.HasPrefix(path, c.cache+string(filepath.Separator)) {
+			c.searchCache(t, path, data)
+			return err
+		}
 		c.search(t, path, data)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// searchCache looks for what may not even be in the cache, which keeps tokens and
+// the secrets of assumed roles: the secrets they were got with.
+func (c *canary) searchCache(t *testing.T, path string, data []byte) {
+	t.Helper()
+	for name, secret := range c.secrets {
+		if !strings.HasSuffix(name, "of an assumed role") && bytes.Contains(data, []byte(secret)) {
+			t.Errorf("the %s is in %s", name, path)
+		}
+	}
+	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode().Perm() != 0o600) {
+		t.Errorf("%s: mode %v, error %v", path, info.Mode(), err)
 	}
 }
 

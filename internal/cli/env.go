@@ -68,7 +68,7 @@ func Main(env Env) int {
 	context.AfterFunc(ctx, stop)
 	a := newApp(env)
 	root := newRootCommand(a)
-	root.SetArgs(env.Args)
+	root.SetArgs(awsOrder(root, env.Args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
 		return a.report(cmd, err)

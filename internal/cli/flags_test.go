@@ -16,10 +16,12 @@ import (
 	"github.com/ekskey/ekskey/internal/kubeconfig"
 )
 
-func testApp() *app {
+func testApp() *app { return testAppWith(nil) }
+
+func testAppWith(env map[string]string) *app {
 	return newApp(Env{
 		Program: "ekskey", Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard,
-		Getenv: func(string) string { return "" }, Now: time.Now,
+		Getenv: func(name string) string { return env[name] }, Now: time.Now,
 	})
 }
 
@@ -59,6 +61,13 @@ func TestRoleChain(t *testing.T) {
 			[]awsconf.Role{{ARN: "a", ExternalID: "x"}, {ARN: "b", ExternalID: "y"}}, false},
 		{"three", "whoami --role-arn a --role-arn b --mfa-serial m --role-arn c",
 			[]awsconf.Role{{ARN: "a"}, {ARN: "b", MFASerial: "m"}, {ARN: "c"}}, false},
+		{"a duration", "token --role-arn a --duration 90m", []awsconf.Role{{ARN: "a", Duration: 90 * time.Minute}}, false},
+		{"a duration in seconds, before", "token --duration 900 --role-arn a", []awsconf.Role{{ARN: "a", Duration: 15 * time.Minute}}, false},
+		{"two durations", "token --role-arn a --duration 12h --role-arn b --duration 3600",
+			[]awsconf.Role{{ARN: "a", Duration: 12 * time.Hour}, {ARN: "b", Duration: time.Hour}}, false},
+		{"two, a duration for one", "token --role-arn a --role-arn b --duration 1h",
+			[]awsconf.Role{{ARN: "a"}, {ARN: "b", Duration: time.Hour}}, false},
+		{"two, a duration before both", "token --duration 1h --role-arn a --role-arn b", nil, true},
 		{"two, a flag before both", "token --external-id x --role-arn a --role-arn b", nil, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,45 +87,18 @@ func TestRoleChain(t *testing.T) {
 
 func TestAWSConfig(t *testing.T) {
 	a := testApp()
-	parse(t, a, "whoami --profile p --region r --endpoint-url https://e --ca-bundle c --role-arn a")
+	parse(t, a, "whoami --profile p --region r --endpoint-url https://e --ca-bundle c --role-arn a --forward-session-name --no-cache")
 	got, err := a.awsConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := awsconf.Config{Profile: "p", Region: "r", EndpointURL: "https://e", CABundle: "c", Roles: []awsconf.Role{{ARN: "a"}}}
+	want := awsconf.Config{Profile: "p", Region: "r", EndpointURL: "https://e", CABundle: "c", Roles: []awsconf.Role{{ARN: "a"}}, ForwardSessionName: true}
 	if got.MFACode != nil {
 		t.Error("it would ask where there is no terminal")
 	}
 	got.Getenv, got.Log = nil, nil
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
-	}
-}
-
-func TestTokenOptions(t *testing.T) {
-	for _, tt := range []struct {
-		line string
-		want tokenOptions
-	}{
-		{"--cluster c", tokenOptions{cluster: "c"}},
-		{"-i c", tokenOptions{cluster: "c"}},
-		{"--cluster-id c --token-only", tokenOptions{cluster: "c", tokenOnly: true}},
-		{"--cluster-name c --exec-api-version v1", tokenOptions{cluster: "c", execAPIVersion: "v1"}},
-	} {
-		t.Run(tt.line, func(t *testing.T) {
-			var got tokenOptions
-			cmd := newTokenCommand(testApp(), func(_ context.Context, o tokenOptions) error {
-				got = o
-				return nil
-			})
-			cmd.SetArgs(strings.Fields(tt.line))
-			if err := cmd.Execute(); err != nil {
-				t.Fatal(err)
-			}
-			if got != tt.want {
-				t.Errorf("got %+v, want %+v", got, tt.want)
-			}
-		})
 	}
 }
 

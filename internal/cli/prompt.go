@@ -18,8 +18,6 @@ func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
 		return nil
 	}
 	return func(ctx context.Context, serial string) (string, error) {
-		a.prompting.Lock()
-		defer a.prompting.Unlock()
 		_, _ = fmt.Fprintf(a.env.Stderr, "code of the second factor %s: ", printable(serial))
 		code, err := readHidden(ctx, stdin)
 		_, _ = fmt.Fprintln(a.env.Stderr)

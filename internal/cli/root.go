@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,9 @@ type globalOptions struct {
 	endpointURL, caBundle string
 	logLevel, output      string
 	roles                 roleFlags
+	mfa                   mfaFlags
+	forwardSessionName    bool
+	noCache, refresh      bool
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -47,6 +51,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	a.global.bind(root.PersistentFlags())
 	complete(root, "profile", func() []string { return awsconf.Profiles(a.env.Getenv) })
 	complete(root, "region", func() []string { return regionsOf("") })
+	complete(root, "duration", func() []string { return []string{"15m", "1h", "12h"} })
 	complete(root, "log-level", func() []string { return []string{"debug", "info", "warn", "error"} })
 	complete(root, "output", func() []string { return []string{formatTable, formatJSON, formatYAML} })
 
@@ -54,6 +59,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
 	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
 	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate))
+	cache := newGroup("cache", "List and forget what is cached")
+	cache.AddCommand(newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
+	eks := newGroup("eks", "What the AWS CLI calls it")
+	eks.Hidden = true
+	eks.AddCommand(newEKSGetTokenCommand(a, a.runEKSGetToken))
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
 		newTokenCommand(a, a.runToken),
@@ -62,6 +72,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 		newWhoamiCommand(a, a.runWhoami),
 		clusters,
 		kubeconfig,
+		cache,
+		eks,
 		newVersionCommand(a, a.runVersion),
 		newCompletionCommand(a),
 	)
@@ -79,6 +91,12 @@ func (g *globalOptions) bind(f *pflag.FlagSet) {
 	f.Var(g.roles.value(roleExternalID), "external-id", "external `id` for the role before it")
 	f.Var(g.roles.value(roleSessionName), "session-name", "session `name` for the role before it")
 	f.Var(g.roles.value(roleMFASerial), "mfa-serial", "`serial` number of the second factor for the role before it")
+	f.Var(g.roles.value(roleDuration), "duration", "`time` that the session of the role before it lives, 15m to 12h (default 1h)")
+	f.BoolVar(&g.forwardSessionName, "forward-session-name", false, "give the roles' sessions the session name of the caller")
+	f.StringVar(&g.mfa.code, "mfa-code", "", "`code` of the second factor, good for one use")
+	f.StringVar(&g.mfa.command, "mfa-command", "", "shell `command` that prints the code of the second factor")
+	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor write the cache")
+	f.BoolVar(&g.refresh, "refresh", false, "load credentials and mint tokens anew, and cache those")
 }
 
 // newHelpCommand is cobra's, but fails for what there is no help on.
@@ -135,13 +153,28 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 	if err != nil {
 		return awsconf.Config{}, err
 	}
+	if a.global.forwardSessionName && slices.ContainsFunc(roles, func(r awsconf.Role) bool { return r.SessionName != "" }) {
+		return awsconf.Config{}, &usageError{
+			reason: "--forward-session-name and --session-name exclude each other",
+			hint:   "leave out one of them",
+		}
+	}
+	secondFactor, err := a.secondFactor()
+	if err != nil {
+		return awsconf.Config{}, err
+	}
+	store, err := a.store()
+	if err != nil {
+		return awsconf.Config{}, err
+	}
 	if err := a.muteHelpers(); err != nil {
 		return awsconf.Config{}, err
 	}
 	return awsconf.Config{
 		Profile: a.global.profile, Region: a.global.region,
 		EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
-		Roles: roles, MFACode: a.mfaPrompt(), Log: a.log, Getenv: a.env.Getenv,
+		Roles: roles, ForwardSessionName: a.global.forwardSessionName,
+		MFACode: secondFactor, Store: store, Log: a.log, Getenv: a.env.Getenv,
 	}, nil
 }
 

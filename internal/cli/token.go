@@ -15,6 +15,9 @@ type tokenOptions struct {
 	cluster        string
 	execAPIVersion string
 	tokenOnly      bool
+	// authenticatorConfig is the file in which aws-iam-authenticator looks for what
+	// its command line leaves out.
+	authenticatorConfig string
 }
 
 func newTokenCommand(a *app, run func(context.Context, tokenOptions) error) *cobra.Command {
@@ -27,12 +30,19 @@ what kubectl and other clients want of an exec plugin. It asks no service unless
 the credentials have to be fetched or a role is to be assumed.
 
 The document's version is the one asked for in KUBERNETES_EXEC_INFO, else the one
-of --exec-api-version, else v1beta1.`,
+of --exec-api-version, else v1beta1. The cluster is the one of the flag, else the
+one named in KUBERNETES_EXEC_INFO by clients with provideClusterInfo, else the one
+of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
 		Example: `  ekskey token --cluster prod
   ekskey token --cluster prod --output token
   ekskey token --cluster prod --role-arn arn:aws:iam::111122223333:role/admin`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.fillIn(&o, cmd.Flags()); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster (for a local cluster on Outposts, its id)")
@@ -44,6 +54,7 @@ of --exec-api-version, else v1beta1.`,
 	f.VarP(a.global.roles.value(roleARN), "role", "r", "the same as --role-arn")
 	f.VarP(a.global.roles.value(roleExternalID), "external-id", "e", "external `id` for the role before it")
 	f.VarP(a.global.roles.value(roleSessionName), "session-name", "s", "session `name` for the role before it")
+	addAuthenticatorFlags(f, &o)
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
 	return cmd
@@ -57,18 +68,14 @@ func (a *app) runToken(ctx context.Context, o tokenOptions) error {
 	if o.tokenOnly {
 		format = formatToken
 	}
-	if err := needCluster(o.cluster); err != nil {
-		return err
-	}
 	version, err := a.execVersion(o.execAPIVersion)
 	if err != nil {
 		return err
 	}
-	session, err := a.load(ctx)
-	if err != nil {
+	if err := needCluster(o.cluster); err != nil {
 		return err
 	}
-	tok, err := a.mint(ctx, session, o.cluster)
+	tok, err := a.tokenFor(ctx, o.cluster)
 	if err != nil {
 		return err
 	}
@@ -102,34 +109,6 @@ func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string
 		a.log.Debug("token minted", "cluster", cluster, "host", source.Endpoint().Host, "key", tok.AccessKeyID, "expires", tok.Expiry)
 	}
 	return tok, err
-}
-
-// execVersion decides the version of the document, and whether questions may be
-// asked. A client that asks for nothing intelligible gets what it would have got
-// had it not asked.
-func (a *app) execVersion(flag string) (string, error) {
-	fallback := execcred.V1Beta1
-	if flag != "" {
-		v, err := execcred.ParseVersion(flag)
-		if err != nil {
-			return "", &usageError{reason: "--exec-api-version: " + err.Error()}
-		}
-		fallback = v
-	}
-	value := a.env.Getenv(execcred.EnvVar)
-	if value == "" {
-		return fallback, nil
-	}
-	info, err := execcred.ParseInfo(value)
-	if err != nil {
-		a.warn("%v; answering in %s", err, fallback)
-		return fallback, nil
-	}
-	a.mayPrompt = info.Interactive
-	if info.APIVersion == execcred.V1Alpha1 {
-		a.warn("the kubeconfig asks for %s, which Kubernetes 1.24 removed: change it to v1", execcred.V1Alpha1)
-	}
-	return info.APIVersion, nil
 }
 
 func needCluster(name string) error {

@@ -16,9 +16,6 @@ import (
 	"time"
 )
 
-// EnvVar is the variable in which a client tells its plugin what it wants.
-const EnvVar = "KUBERNETES_EXEC_INFO"
-
 const (
 	group = "client.authentication.k8s.io/"
 	kind  = "ExecCredential"
@@ -39,11 +36,6 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("%q is not a version of %s: v1, v1beta1 and v1alpha1 are", clip(e.Version), kind)
 }
 
-// InfoError says why the variable's value cannot be understood.
-type InfoError struct{ Reason string }
-
-func (e *InfoError) Error() string { return EnvVar + " " + e.Reason }
-
 // ParseVersion reads a version, with its group or without, and returns it with
 // the group. It fails with *VersionError.
 func ParseVersion(s string) (string, error) {
@@ -52,45 +44,6 @@ func ParseVersion(s string) (string, error) {
 		return v, nil
 	}
 	return "", &VersionError{Version: s}
-}
-
-// Info is what a client says in the variable.
-type Info struct {
-	// APIVersion is the version the answer must have.
-	APIVersion string
-	// Interactive says that the plugin may ask the user on standard input.
-	Interactive bool
-}
-
-// ParseInfo reads the variable's value. Fields it does not know are passed over,
-// as Kubernetes adds some. It fails with *InfoError.
-func ParseInfo(value string) (Info, error) {
-	fail := func(reason string) (Info, error) { return Info{}, &InfoError{Reason: reason} }
-	var doc struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Spec       struct {
-			// In v1alpha1 it may be left out, and then clients gave a terminal.
-			Interactive *bool `json:"interactive"`
-		} `json:"spec"`
-	}
-	if !strings.HasPrefix(strings.TrimSpace(value), "{") {
-		return fail("is not a JSON object")
-	}
-	if err := json.Unmarshal([]byte(value), &doc); err != nil {
-		return fail("does not parse: " + err.Error())
-	}
-	if doc.Kind != kind {
-		return fail(fmt.Sprintf("has the kind %q, not %s", clip(doc.Kind), kind))
-	}
-	if !strings.HasPrefix(doc.APIVersion, group) {
-		return fail(fmt.Sprintf("has the apiVersion %q, not one of %s", clip(doc.APIVersion), strings.TrimSuffix(group, "/")))
-	}
-	version, err := ParseVersion(doc.APIVersion)
-	if err != nil {
-		return fail("asks for what is not known: " + err.Error())
-	}
-	return Info{APIVersion: version, Interactive: doc.Spec.Interactive == nil || *doc.Spec.Interactive}, nil
 }
 
 type document struct {

@@ -18,7 +18,40 @@ const (
 	ListClusters      Action = "eks:ListClusters"
 	DescribeCluster   Action = "eks:DescribeCluster"
 	AnyAction         Action = "*"
+
+	// These are not signed.
+	AssumeRoleWithWebIdentity Action = "sts:AssumeRoleWithWebIdentity"
+	GetRoleCredentials        Action = "sso:GetRoleCredentials" // #nosec G101 -- a name
+	ListAccounts              Action = "sso:ListAccounts"
+	ListAccountRoles          Action = "sso:ListAccountRoles"
+	RegisterClient            Action = "sso-oauth:RegisterClient"
+	StartDeviceAuthorization  Action = "sso-oauth:StartDeviceAuthorization"
+	CreateToken               Action = "sso-oauth:CreateToken" // #nosec G101 -- a name
 )
+
+// routes are the actions that are known by method and path.
+var routes = map[string]map[string]Action{
+	servicePortal: {
+		"GET /federation/credentials": GetRoleCredentials,
+		"GET /assignment/accounts":    ListAccounts,
+		"GET /assignment/roles":       ListAccountRoles,
+	},
+	serviceOIDC: {
+		"POST /client/register":      RegisterClient,
+		"POST /device_authorization": StartDeviceAuthorization,
+		"POST /token":                CreateToken,
+	},
+}
+
+// unsigned reports whether an action needs no signature: what proves the caller
+// is in the request itself.
+func (a Action) unsigned() bool {
+	switch a {
+	case AssumeRoleWithWebIdentity, GetRoleCredentials, ListAccounts, ListAccountRoles, RegisterClient, StartDeviceAuthorization, CreateToken:
+		return true
+	}
+	return false
+}
 
 // The API versions of the query protocol, from AWS's API references.
 const (
@@ -29,6 +62,9 @@ const (
 // actionOf names the action that a request asks for, and is empty for one that
 // is not known here.
 func actionOf(c *call) Action {
+	if known, ok := routes[c.service]; ok {
+		return known[c.r.Method+" "+c.path]
+	}
 	if c.service == serviceEKS {
 		if c.r.Method != http.MethodGet {
 			return ""
@@ -49,7 +85,7 @@ func actionOf(c *call) Action {
 		return ""
 	}
 	switch a := Action(c.service + ":" + c.params["Action"]); a {
-	case GetCallerIdentity, AssumeRole, GetRole:
+	case GetCallerIdentity, AssumeRole, AssumeRoleWithWebIdentity, GetRole:
 		return a
 	}
 	return ""

@@ -50,7 +50,7 @@ type metadata struct {
 func (c *call) succeed(result any) {
 	name := c.action.name()
 	switch {
-	case c.service == serviceEKS:
+	case isREST(c.service):
 		c.sendJSON(http.StatusOK, result)
 	case c.wantsJSON():
 		c.sendJSON(http.StatusOK, map[string]any{name + "Response": map[string]any{
@@ -81,7 +81,10 @@ func (c *call) fail(err *apiError) {
 		body.Type = "Receiver"
 	}
 	switch {
-	case c.service == serviceEKS:
+	case c.service == serviceOIDC:
+		c.w.Header().Set("X-Amzn-Errortype", err.code)
+		c.sendJSON(err.status, map[string]any{"error": oauthError(err.code), "error_description": err.message})
+	case isREST(c.service):
 		c.w.Header().Set("X-Amzn-Errortype", err.code)
 		c.sendJSON(err.status, map[string]any{"message": err.message})
 	case c.wantsJSON():

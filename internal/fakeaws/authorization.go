@@ -35,8 +35,9 @@ type authorization struct {
 func parseAuthorization(c *call) (*authorization, *apiError) {
 	headers := c.r.Header.Values("Authorization")
 	_, inQuery := c.has("X-Amz-Algorithm")
+	c.signed = len(headers) > 0 || inQuery
 	switch {
-	case len(headers) == 0 && !inQuery:
+	case !c.signed:
 		return nil, missingToken()
 	case len(headers) > 1 || len(headers) == 1 && inQuery:
 		return nil, incomplete("Only one authorization may be given.")

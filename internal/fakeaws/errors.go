@@ -1,9 +1,13 @@
 package fakeaws
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+	"unicode"
+)
 
-// apiError is a refusal in STS's vocabulary. EKS says most of them otherwise;
-// forService translates.
+// apiError is a refusal in STS's vocabulary. Other services say them
+// otherwise; forService translates.
 type apiError struct {
 	code    string
 	message string
@@ -47,12 +51,17 @@ func validation(message string) *apiError {
 	return &apiError{"ValidationError", message, http.StatusBadRequest}
 }
 
+// invalidRequest is how the SSO services refuse what is not whole.
+func invalidRequest(message string) *apiError {
+	return &apiError{"InvalidRequestException", message, http.StatusBadRequest}
+}
+
 func malformedQuery() *apiError {
 	return &apiError{"MalformedQueryString", "The query string contains a syntax error.", http.StatusNotFound}
 }
 
 func unknownAction(c *call) *apiError {
-	if c.service == serviceEKS {
+	if isREST(c.service) {
 		return &apiError{"UnknownOperationException", "Unknown operation.", http.StatusNotFound}
 	}
 	version, ok := c.params["Version"]
@@ -83,29 +92,59 @@ var knownErrors = map[string]apiError{
 	"RegionDisabledException":    {"RegionDisabledException", "STS is not activated in this region for account. Your account administrator can activate STS in this region using the IAM Console.", http.StatusForbidden},
 }
 
-// eksWords are the same refusals as EKS words them, which answers like API
+// words are the same refusals as other services word them. EKS answers like API
 // Gateway: it names them as exceptions, throttles with 429 and refuses
-// incomplete signatures with 403.
-var eksWords = map[string]struct {
+// incomplete signatures with 403. The two of SSO know few of them.
+var words = map[string]map[string]struct {
 	code   string
 	status int
 }{
-	"SignatureDoesNotMatch":      {"InvalidSignatureException", http.StatusForbidden},
-	"InvalidClientTokenId":       {"UnrecognizedClientException", http.StatusForbidden},
-	"ExpiredToken":               {"ExpiredTokenException", http.StatusForbidden},
-	"IncompleteSignature":        {"IncompleteSignatureException", http.StatusForbidden},
-	"MissingAuthenticationToken": {"MissingAuthenticationTokenException", http.StatusForbidden},
-	"AccessDenied":               {"AccessDeniedException", http.StatusForbidden},
-	"Throttling":                 {"ThrottlingException", http.StatusTooManyRequests},
-	"InternalFailure":            {"ServerException", http.StatusInternalServerError},
-	"ServiceUnavailable":         {"ServiceUnavailableException", http.StatusServiceUnavailable},
-	"MalformedQueryString":       {"InvalidParameterException", http.StatusBadRequest},
+	serviceEKS: {
+		"SignatureDoesNotMatch":      {"InvalidSignatureException", http.StatusForbidden},
+		"InvalidClientTokenId":       {"UnrecognizedClientException", http.StatusForbidden},
+		"ExpiredToken":               {"ExpiredTokenException", http.StatusForbidden},
+		"IncompleteSignature":        {"IncompleteSignatureException", http.StatusForbidden},
+		"MissingAuthenticationToken": {"MissingAuthenticationTokenException", http.StatusForbidden},
+		"AccessDenied":               {"AccessDeniedException", http.StatusForbidden},
+		"Throttling":                 {"ThrottlingException", http.StatusTooManyRequests},
+		"InternalFailure":            {"ServerException", http.StatusInternalServerError},
+		"ServiceUnavailable":         {"ServiceUnavailableException", http.StatusServiceUnavailable},
+		"MalformedQueryString":       {"InvalidParameterException", http.StatusBadRequest},
+	},
+	servicePortal: {
+		"ExpiredToken": {"UnauthorizedException", http.StatusUnauthorized},
+		"AccessDenied": {"ForbiddenException", http.StatusForbidden},
+		"Throttling":   {"TooManyRequestsException", http.StatusTooManyRequests},
+	},
+	serviceOIDC: {
+		"ExpiredToken":    {"ExpiredTokenException", http.StatusBadRequest},
+		"AccessDenied":    {"AccessDeniedException", http.StatusBadRequest},
+		"Throttling":      {"SlowDownException", http.StatusBadRequest},
+		"InternalFailure": {"InternalServerException", http.StatusInternalServerError},
+	},
 }
 
 // forService gives the error in the words of one service.
 func (e *apiError) forService(service string) *apiError {
-	if words, ok := eksWords[e.code]; ok && service == serviceEKS {
-		return &apiError{words.code, e.message, words.status}
+	if w, ok := words[service][e.code]; ok {
+		return &apiError{w.code, e.message, w.status}
 	}
 	return e
+}
+
+// oauthError is the error that OAuth's own vocabulary has for a code of
+// SSO-OIDC: InvalidGrantException is invalid_grant
+// (https://docs.aws.amazon.com/singlesignon/latest/OIDCAPIReference/API_CreateToken.html#API_CreateToken_Errors).
+func oauthError(code string) string {
+	if code == "InternalServerException" {
+		return "server_error"
+	}
+	var b strings.Builder
+	for i, r := range strings.TrimSuffix(code, "Exception") {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }

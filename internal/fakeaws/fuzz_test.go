@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -59,4 +60,12 @@ func FuzzTrustPolicy(f *testing.F) {
 			t.Errorf("got %q, %v", role, err)
 		}
 	})
+}
+
+func postForm(server *fakeaws.Server, form, token string) int {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form+"&WebIdentityToken="+url.QueryEscape(token)))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+	return w.Code
 }

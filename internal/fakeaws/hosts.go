@@ -18,7 +18,8 @@ var dnsSuffixes = []string{
 }
 
 // awsHost says which service and region a host of AWS's own belongs to. It
-// knows the hosts of STS, EKS and IAM, and reports false for every other.
+// knows the hosts of STS, EKS, IAM, the SSO portal and SSO-OIDC, and reports
+// false for every other.
 func awsHost(hostport string) (service, region string, ok bool) {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
@@ -30,6 +31,9 @@ func awsHost(hostport string) (service, region string, ok bool) {
 			continue
 		}
 		labels = strings.TrimPrefix(labels, "fips.") // EKS's form
+		if portal, ok := strings.CutPrefix(labels, "portal.sso."); ok {
+			labels = servicePortal + "." + portal
+		}
 		service, region, _ = strings.Cut(labels, ".")
 		switch service = strings.TrimSuffix(service, "-fips"); service {
 		case serviceSTS:
@@ -38,7 +42,9 @@ func awsHost(hostport string) (service, region string, ok bool) {
 			}
 		case serviceIAM:
 			region = iamRegion(region, suffix)
-		case serviceEKS:
+		case "oidc":
+			service = serviceOIDC
+		case serviceEKS, servicePortal:
 		default:
 			return "", "", false
 		}

@@ -18,6 +18,7 @@ type statement struct {
 	deny       bool
 	actions    []string
 	principals []string // of type AWS; "*" is anyone
+	federated  []string // of type Federated
 	conditions []condition
 }
 
@@ -106,7 +107,8 @@ var operators = map[string]func(policy, request string) bool{
 	"Bool":                   strings.EqualFold,
 }
 
-// conditionKeys are the keys that trustContext may fill.
+// conditionKeys are the keys that trustContext may fill. Those of a web identity
+// are named by its provider, and are known by their ends.
 var conditionKeys = []string{"sts:externalid", "sts:rolesessionname", "aws:multifactorauthpresent", "aws:principalarn", "aws:principalaccount", "aws:userid", "aws:username"}
 
 func parseTrustPolicy(text string) (*trustPolicy, error) {
@@ -127,7 +129,7 @@ func parseTrustPolicy(text string) (*trustPolicy, error) {
 	}
 	var policy trustPolicy
 	for _, w := range doc.Statement {
-		st := statement{deny: w.Effect == "Deny", actions: w.Action, principals: w.Principal["AWS"]}
+		st := statement{deny: w.Effect == "Deny", actions: w.Action, principals: w.Principal["AWS"], federated: w.Principal["Federated"]}
 		if w.Effect != "Allow" && w.Effect != "Deny" {
 			return nil, fmt.Errorf("parsing trust policy: effect %q is neither Allow nor Deny", w.Effect)
 		}
@@ -144,7 +146,7 @@ func parseTrustPolicy(text string) (*trustPolicy, error) {
 				if _, ok := operators[cond.operator]; !ok {
 					return nil, fmt.Errorf("parsing trust policy: condition operator %q is not supported", operator)
 				}
-				if !slices.Contains(conditionKeys, cond.key) {
+				if !slices.Contains(conditionKeys, cond.key) && !isWebIdentityKey(cond.key) {
 					return nil, fmt.Errorf("parsing trust policy: condition key %q is not supported", key)
 				}
 				st.conditions = append(st.conditions, cond)
@@ -153,6 +155,16 @@ func parseTrustPolicy(text string) (*trustPolicy, error) {
 		policy.statements = append(policy.statements, st)
 	}
 	return &policy, nil
+}
+
+// isWebIdentityKey knows <issuer>:sub and <issuer>:aud. An issuer has a dot in
+// it, which tells it from the services of AWS, and SAML's keys are not meant.
+func isWebIdentityKey(key string) bool {
+	colon := strings.LastIndexByte(key, ':')
+	if colon < 0 || !strings.Contains(key[:colon], ".") {
+		return false
+	}
+	return key[colon+1:] == "sub" || key[colon+1:] == "aud"
 }
 
 // trustContext is what conditions may ask about an AssumeRole request. MFA is
@@ -177,11 +189,12 @@ func trustContext(params map[string]string, who *credential, mfa bool) map[strin
 	return ctx
 }
 
-// allows reports whether a statement allows the caller and none denies.
-func (p *trustPolicy) allows(ctx map[string]string, who *credential) bool {
+// allows reports whether a statement allows the action to a caller and none
+// denies it. Named says whether a statement is about the caller.
+func (p *trustPolicy) allows(a Action, ctx map[string]string, named func(statement) bool) bool {
 	allowed := false
 	for _, st := range p.statements {
-		if !st.applies(ctx, who) {
+		if !st.applies(a, ctx, named) {
 			continue
 		}
 		if st.deny {
@@ -192,9 +205,9 @@ func (p *trustPolicy) allows(ctx map[string]string, who *credential) bool {
 	return allowed
 }
 
-func (st statement) applies(ctx map[string]string, who *credential) bool {
-	acts := slices.ContainsFunc(st.actions, func(a string) bool { return matchAction(a, AssumeRole) })
-	if !acts || !slices.ContainsFunc(st.principals, who.matches) {
+func (st statement) applies(a Action, ctx map[string]string, named func(statement) bool) bool {
+	acts := slices.ContainsFunc(st.actions, func(pattern string) bool { return matchAction(pattern, a) })
+	if !acts || !named(st) {
 		return false
 	}
 	for _, cond := range st.conditions {
@@ -215,6 +228,9 @@ func (c condition) holds(ctx map[string]string) bool {
 	found := slices.ContainsFunc(c.values, func(v string) bool { return operators[c.operator](v, value) })
 	return found != c.negated
 }
+
+// isNamed reports whether a statement is about the caller.
+func (c *credential) isNamed(st statement) bool { return slices.ContainsFunc(st.principals, c.matches) }
 
 // matches reports whether the caller is meant by a principal of type AWS: by
 // "*", an account's id or root, or the ARN of a user, role or role session.

@@ -12,7 +12,15 @@ const (
 	serviceSTS = "sts"
 	serviceEKS = "eks"
 	serviceIAM = "iam"
+
+	servicePortal = "awsssoportal"
+	serviceOIDC   = "sso-oauth"
 )
+
+// isREST reports whether a service speaks JSON, its actions being routes.
+func isREST(service string) bool {
+	return service == serviceEKS || service == servicePortal || service == serviceOIDC
+}
 
 // call is one request on its way to an answer.
 type call struct {
@@ -26,6 +34,7 @@ type call struct {
 	body   []byte
 	params map[string]string // of the query protocol: URL and form
 
+	signed  bool           // or claims to be
 	auth    *authorization // nil if there is none that parses
 	service string
 	action  Action
@@ -87,7 +96,7 @@ func parsePairs(raw string) ([]pair, error) {
 func (c *call) parseParams() *apiError {
 	c.params = map[string]string{}
 	pairs := c.query
-	if c.service != serviceEKS && c.r.Method == http.MethodPost && len(c.body) <= maxBody {
+	if !isREST(c.service) && c.r.Method == http.MethodPost && len(c.body) <= maxBody {
 		mediaType, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";")
 		if strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
 			form, err := parsePairs(string(c.body))
@@ -131,12 +140,17 @@ func serviceOf(c *call) string {
 	if strings.HasPrefix(c.path, "/clusters") {
 		return serviceEKS
 	}
+	for service, known := range routes {
+		if _, ok := known[c.r.Method+" "+c.path]; ok {
+			return service
+		}
+	}
 	return serviceSTS
 }
 
 // checkRoute refuses, once the signature holds, what no service has.
 func (c *call) checkRoute() *apiError {
-	if c.service == serviceEKS {
+	if isREST(c.service) {
 		return nil // its actions are the routes
 	}
 	if c.path != "/" {

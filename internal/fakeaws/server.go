@@ -1,13 +1,15 @@
 // Package fakeaws is a small AWS that runs inside a test or a sandbox: an
-// http.Handler that answers STS GetCallerIdentity and AssumeRole, EKS
-// ListClusters and DescribeCluster, and IAM GetRole, in AWS's shapes, codes and
-// HTTP statuses.
+// http.Handler that answers STS GetCallerIdentity, AssumeRole and
+// AssumeRoleWithWebIdentity, EKS ListClusters and DescribeCluster, IAM GetRole,
+// and of IAM Identity Center the access portal and SSO-OIDC, in AWS's shapes,
+// codes and HTTP statuses.
 //
 // It is not a mock of one client. It verifies Signature Version 4 by itself,
 // from AWS's specification, and imports neither an AWS SDK nor anything of
 // ekskey, so that a mistake in signing cannot vouch for itself. What real AWS
 // refuses, it refuses in the same words: a wrong signature, an old date, a key
-// it does not know, a session token that belongs to another key.
+// it does not know, a session token that belongs to another key, a web identity
+// whose own signature does not hold.
 //
 // One handler serves every service, account and region: the credential scope of
 // the signature says which service and region a request is for, and its key
@@ -27,6 +29,12 @@ import (
 	"sync"
 	"time"
 )
+
+// distance is how long an answer to a request with a body takes at the least. No
+// caller of AWS is as near as one on the same computer: there, an answer can be
+// back before the caller's transport has taken note of having sent all, and Go's
+// then closes the connection with the answer half read.
+const distance = 2 * time.Millisecond
 
 // maxBody is the largest request body that is read, in bytes. The largest real
 // request here is an AssumeRole form of a few KiB.
@@ -81,6 +89,8 @@ type Server struct {
 	clusters map[clusterKey]Cluster
 	counts   map[Action]int
 	faults   map[Action]*Fault
+	sso      ssoState
+	oidc     map[string]*OIDCProvider // by ARN
 }
 
 // New returns a Server with no accounts, users, roles or clusters.
@@ -96,6 +106,8 @@ func New(cfg Config) *Server {
 		clusters:  map[clusterKey]Cluster{},
 		counts:    map[Action]int{},
 		faults:    map[Action]*Fault{},
+		sso:       newSSOState(),
+		oidc:      map[string]*OIDCProvider{},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -115,6 +127,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{r: r, w: w, at: s.clock(), requestID: newRequestID()}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	c.body = body
+	if len(body) > 0 {
+		time.Sleep(distance)
+	}
 	target := c.parseTarget()
 	auth, authErr := parseAuthorization(c)
 	c.auth = auth
@@ -134,7 +149,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.fail(&apiError{"RequestEntityTooLarge", "Request body is too large.", http.StatusRequestEntityTooLarge})
 		case target != nil:
 			c.fail(target)
-		case authErr != nil:
+		case authErr != nil && !c.bare():
 			c.fail(authErr)
 		case paramsErr != nil:
 			c.fail(paramsErr)
@@ -146,36 +161,63 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve verifies who calls and runs the action.
 func (s *Server) serve(c *call) {
-	who, err := s.authenticate(c)
-	if err != nil {
-		c.fail(err)
-		return
+	var who *credential
+	if !c.bare() {
+		var err *apiError
+		if who, err = s.authenticate(c); err != nil {
+			c.fail(err)
+			return
+		}
+		c.callerARN = who.arn()
 	}
-	c.callerARN = who.arn()
 	if err := c.checkRoute(); err != nil {
 		c.fail(err)
 		return
 	}
-	var result any
-	switch c.action {
-	case GetCallerIdentity:
-		result = getCallerIdentity(who)
-	case AssumeRole:
-		result, err = s.assumeRole(c, who)
-	case GetRole:
-		result, err = s.getRole(c, who)
-	case ListClusters:
-		result, err = s.listClusters(c, who)
-	case DescribeCluster:
-		result, err = s.describeCluster(c, who)
-	default:
-		err = unknownAction(c)
-	}
+	result, err := s.run(c, who)
 	if err != nil {
 		c.fail(err)
 		return
 	}
 	c.succeed(result)
+}
+
+// bare reports whether the request bears no signature and needs none.
+func (c *call) bare() bool { return !c.signed && c.action.unsigned() }
+
+// run does what was asked. Who is nil where nothing had to be signed.
+func (s *Server) run(c *call, who *credential) (any, *apiError) {
+	switch c.action {
+	case GetCallerIdentity:
+		return getCallerIdentity(who), nil
+	case AssumeRole:
+		return s.assumeRole(c, who)
+	case AssumeRoleWithWebIdentity:
+		return s.assumeRoleWithWebIdentity(c)
+	case GetRole:
+		return s.getRole(c, who)
+	case ListClusters:
+		return s.listClusters(c, who)
+	case DescribeCluster:
+		return s.describeCluster(c, who)
+	}
+	if s.hasSSO() {
+		switch c.action {
+		case GetRoleCredentials:
+			return s.getRoleCredentials(c)
+		case ListAccounts:
+			return s.listAccounts(c)
+		case ListAccountRoles:
+			return s.listAccountRoles(c)
+		case RegisterClient:
+			return s.registerClient(c)
+		case StartDeviceAuthorization:
+			return s.startDeviceAuthorization(c)
+		case CreateToken:
+			return s.createToken(c)
+		}
+	}
+	return nil, unknownAction(c)
 }
 
 // clock is the server's time, skew included.

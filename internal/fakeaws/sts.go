@@ -43,13 +43,15 @@ const (
 	chainedSession = 3600 // the most for a role assumed from another role
 )
 
+const messageTooLong = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+
 // assumeRoleParams are the parameters that are understood. Others would narrow
 // or mark the session, and to take no notice of them would be to grant more
 // than was asked for.
 var assumeRoleParams = []string{"Action", "Version", "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "SerialNumber", "TokenCode"}
 
 func (s *Server) assumeRole(c *call, who *credential) (any, *apiError) {
-	duration, err := checkAssumeRole(c.params)
+	duration, err := checkRoleRequest(c.params, assumeRoleParams)
 	if err != nil {
 		return nil, err
 	}
@@ -66,16 +68,19 @@ func (s *Server) assumeRole(c *call, who *credential) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	if !role.trust.allows(trustContext(c.params, who, mfa), who) {
+	if !role.trust.allows(AssumeRole, trustContext(c.params, who, mfa), who.isNamed) {
 		return nil, denied
 	}
 	if duration > role.maxSession {
-		return nil, validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		return nil, validation(messageTooLong)
 	}
 	if who.session != "" && duration > chainedSession*time.Second {
 		return nil, validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
-	session := s.newSession(role, c.params["RoleSessionName"], c.at.Add(duration))
+	return newAssumedRole(s.newSession(role, c.params["RoleSessionName"], c.at.Add(duration))), nil
+}
+
+func newAssumedRole(session credential) assumedRole {
 	var result assumedRole
 	result.Credentials.AccessKeyID = session.key.AccessKeyID
 	result.Credentials.SecretAccessKey = session.key.SecretAccessKey
@@ -83,14 +88,14 @@ func (s *Server) assumeRole(c *call, who *credential) (any, *apiError) {
 	result.Credentials.Expiration = timestamp(session.expires)
 	result.AssumedRoleUser.AssumedRoleID = session.userID()
 	result.AssumedRoleUser.Arn = session.arn()
-	return result, nil
+	return result
 }
 
-// checkAssumeRole holds the parameters against the API's constraints and
+// checkRoleRequest holds the parameters against the API's constraints and
 // returns the duration asked for.
-func checkAssumeRole(params map[string]string) (time.Duration, *apiError) {
+func checkRoleRequest(params map[string]string, known []string) (time.Duration, *apiError) {
 	for name := range params {
-		if !strings.HasPrefix(name, "X-Amz-") && !slices.Contains(assumeRoleParams, name) {
+		if !strings.HasPrefix(name, "X-Amz-") && !slices.Contains(known, name) {
 			return 0, validation(fmt.Sprintf("The parameter %s is not supported here.", name))
 		}
 	}

@@ -1,0 +1,118 @@
+package awsconf
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
+// isWebIdentity reports whether a web identity was to be shown to STS.
+func isWebIdentity(err error) bool {
+	if op := failedOperation(err); op != nil && op.Operation() == "AssumeRoleWithWebIdentity" {
+		return true
+	}
+	return strings.Contains(err.Error(), "failed to retrieve jwt")
+}
+
+// explainWebIdentity words what became of a web identity. The token is in no
+// answer of STS's, and the file is never quoted.
+func (s *Session) explainWebIdentity(err error) error {
+	path := s.webIdentityFile()
+	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	const mounted = "in a pod, see that the service account's token is mounted there; elsewhere, that whoever writes the file does"
+	token, readErr := safefile.Read(path, maxFile)
+	switch {
+	case readErr != nil:
+		return fail("the web identity token file "+path+" cannot be read: "+reasonOf(readErr), mounted)
+	case len(token) == 0:
+		return fail("the web identity token file "+path+" is empty", mounted)
+	}
+	var api *APIError
+	if !errors.As(Explain(err), &api) {
+		return s.explainAssume(err, "")
+	}
+	switch {
+	case api.Expired():
+		return fail("the web identity token in "+path+" has expired", "whoever writes the file must renew it: in a pod, is it the mounted file, and not a copy?")
+	case api.Code == "InvalidIdentityToken", api.Code == "IDPRejectedClaim", api.Code == "IDPCommunicationError":
+		return fail("STS does not accept the web identity token in "+path+": "+api.reason(),
+			"the role's account needs an OIDC identity provider for the token's issuer, with the token's audience")
+	case api.Unauthorized():
+		return fail("assuming a role with the web identity token in "+path+": "+api.reason(),
+			"the role must exist, and its trust policy must name the OIDC identity provider and the token's subject and audience")
+	}
+	return fail("assuming a role with the web identity token in "+path+": "+api.reason(), assumeHint(api))
+}
+
+// webIdentityFile is the file that a web identity is read from: the environment's
+// where no profile was asked for, else the one of the profile or of its sources.
+func (s *Session) webIdentityFile() string {
+	var fromEnv, fromProfile string
+	for _, source := range s.cfg.ConfigSources {
+		switch c := source.(type) {
+		case config.EnvConfig:
+			fromEnv = c.WebIdentityTokenFilePath
+		case config.SharedConfig:
+			for p := &c; p != nil; p = p.Source {
+				fromProfile = first(fromProfile, p.WebIdentityTokenFile)
+			}
+		}
+	}
+	if slices.Contains(s.base.ProviderSources(), aws.CredentialSourceEnvVarsSTSWebIDToken) {
+		return fromEnv
+	}
+	return first(fromProfile, fromEnv)
+}
+
+// isContainer reports whether a container's credentials endpoint was asked, by
+// itself or for the role on top of it. The SDK has no type for that, only these
+// words around whatever went wrong.
+func isContainer(err error) bool {
+	return strings.Contains(err.Error(), "failed to load credentials, ")
+}
+
+// explainContainer words what became of the request to a container's credentials
+// endpoint. Its message is not passed on, nor its address: an answer may quote
+// what was asked, and either may hold the authorization.
+func (s *Session) explainContainer(err error) error {
+	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	const (
+		fileVariable = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+		check        = "check AWS_CONTAINER_AUTHORIZATION_TOKEN or " + fileVariable + ", and that a role is associated with the task or the pod's service account"
+	)
+	if strings.Contains(err.Error(), "resolve auth token: ") {
+		path := s.files.getenv(fileVariable)
+		if _, readErr := safefile.Read(path, maxFile); path != "" && readErr != nil {
+			return fail("the file of "+fileVariable+" ("+path+") cannot be read: "+reasonOf(readErr), "the file is there only inside the container that it was mounted for")
+		}
+		return fail("the container authorization token has a line break in it", check)
+	}
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return fail("the container credentials endpoint: "+innermost(err), "check AWS_CONTAINER_CREDENTIALS_FULL_URI, or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, which are for inside the container only")
+	}
+	cause := "the container credentials endpoint refused"
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
+		cause += ": " + strconv.Itoa(answer.HTTPStatusCode())
+		if code := api.ErrorCode(); isCode(code) {
+			cause += " " + code
+		} else {
+			cause += " " + http.StatusText(answer.HTTPStatusCode())
+		}
+	}
+	return fail(strings.TrimSpace(cause), check)
+}
+
+// isCode reports whether a text is a plain error code and not a whole answer.
+func isCode(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}

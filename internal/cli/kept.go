@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/credcache"
+	"github.com/ekskey/ekskey/token"
+)
+
+// kept is where a token for a cluster may be kept between runs. Its zero value
+// keeps none.
+type kept struct {
+	store   *credcache.Store
+	key     credcache.Key
+	parent  credcache.Parent
+	cluster string
+}
+
+// keptFor prepares config for a token, and says where one may be kept. Keys that
+// stand in the environment sign as fast as anything could be looked up, so for
+// them nothing is.
+func (a *app) keptFor(config *awsconf.Config, cluster string) kept {
+	if config.Static() {
+		config.EnvironmentOnly, config.Store = true, nil
+	}
+	if config.Store == nil {
+		return kept{}
+	}
+	parent, ok := credcache.ParentProcess()
+	if !ok {
+		// It could not be told if it comes back because the token was refused.
+		a.log.Debug("nothing is kept", "reason", "the parent process is not known")
+		config.Store = nil
+		return kept{}
+	}
+	fingerprint, err := awsconf.NewFingerprint(*config)
+	if err != nil {
+		a.log.Debug("nothing is kept", "reason", err)
+		config.Store = nil
+		return kept{}
+	}
+	config.Fingerprint = fingerprint
+	return kept{store: config.Store, key: fingerprint.TokenKey(cluster), parent: parent, cluster: cluster}
+}
+
+// get is the token that is kept, if there is one that may be handed out again.
+func (k kept) get() (credcache.Token, bool) {
+	if k.store == nil {
+		return credcache.Token{}, false
+	}
+	return k.store.Token(k.key, k.parent)
+}
+
+// put keeps a token, if those who signed it can be told again.
+func (k kept) put(session *awsconf.Session, t token.Token) {
+	if k.store == nil {
+		return
+	}
+	inputs, about, ok := session.Keep()
+	if !ok {
+		return
+	}
+	about.Cluster = k.cluster
+	k.store.PutToken(k.key, k.parent, credcache.NewToken(t.Value(), t.Expiry, t.SignedAt, t.AccessKeyID), inputs, about)
+}
+
+// tokenFor is a token for a cluster: one that is kept, or a new one.
+func (a *app) tokenFor(ctx context.Context, cluster string) (credcache.Token, error) {
+	config, err := a.awsConfig()
+	if err != nil {
+		return credcache.Token{}, err
+	}
+	kept := a.keptFor(&config, cluster)
+	if t, ok := kept.get(); ok {
+		a.log.Debug("token from the cache", "cluster", cluster, "key", t.AccessKeyID, "expires", t.Expiry)
+		return t, nil
+	}
+	session, err := awsconf.Load(ctx, config)
+	if err != nil {
+		return credcache.Token{}, err
+	}
+	t, err := a.mint(ctx, session, cluster)
+	if err != nil {
+		return credcache.Token{}, err
+	}
+	kept.put(session, t)
+	return credcache.NewToken(t.Value(), t.Expiry, t.SignedAt, t.AccessKeyID), nil
+}

@@ -1,0 +1,113 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ekskey/ekskey/internal/fakeaws"
+
+	"github.com/ekskey/ekskey/sandbox/internal/seed"
+)
+
+const viewer = "arn:aws:iam::" + seed.Account + ":role/team/viewer"
+
+// assumed is how often a role has been assumed in the sandbox.
+func (b *box) assumed() int { return b.AWS().Counts()[fakeaws.AssumeRole] }
+
+// kubectl is run again and again, and the role is assumed once.
+func TestKubectlAgainIsACacheHit(t *testing.T) {
+	b := shared
+	env := b.env(t, "admin")
+	b.update(t, env, "look", "--role-arn", viewer)
+	before := b.assumed()
+	for range 5 {
+		has(t, mustRun(t, env, kubectl, "--context", "look", "get", "pods", "-n", "shop"), "db-0")
+	}
+	if n := b.assumed() - before; n != 1 {
+		t.Errorf("the role was assumed %d times, want once", n)
+	}
+	if kinds := cached(t, b, env); kinds["token"] == "" || kinds["credentials"] == "" {
+		t.Errorf("the cache holds %v, want a token and credentials", kinds)
+	}
+	// Without a cache each asks for itself.
+	none := append(env, "EKSKEY_CACHE=none")
+	for range 2 {
+		mustRun(t, none, kubectl, "--context", "look", "get", "pods", "-n", "shop")
+	}
+	if n := b.assumed() - before; n != 3 {
+		t.Errorf("the role was assumed %d times, want twice more", n)
+	}
+}
+
+// cached is the access key of what is kept, by kind.
+func cached(t *testing.T, b *box, env []string) map[string]string {
+	t.Helper()
+	var rows []struct{ Kind, AccessKeyID string }
+	if err := json.Unmarshal([]byte(mustRun(t, env, b.Record().Ekskey, "cache", "list", "--output", "json")), &rows); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]string{}
+	for _, r := range rows {
+		kinds[r.Kind] = r.AccessKeyID
+	}
+	return kinds
+}
+
+// The role's session ends, as when somebody revokes it, and a token of it is in
+// the cache. client-go gets that token, is refused, asks the plugin again, and
+// must get another one, of a new session.
+func TestClientGoIsNotGivenARefusedTokenAgain(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the token is asked for by way of sh")
+	}
+	b := shared
+	env := b.env(t, "admin")
+	b.update(t, env, "look", "--role-arn", viewer)
+	conf, err := clientcmd.BuildConfigFromFlags("", value(env, "KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		conf.ExecProvider.Env = append(conf.ExecProvider.Env, clientcmdapi.ExecEnvVar{Name: name, Value: value})
+	}
+	// Somebody else, whose parent is sh, fills the cache.
+	args := append([]string{"-c", `"$@" >/dev/null; exit $?`, "sh", conf.ExecProvider.Command}, conf.ExecProvider.Args...)
+	fill := exec.CommandContext(t.Context(), "sh", args...)
+	fill.Env = env
+	if out, err := fill.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	before := b.assumed()
+	if err := b.AWS().ExpireSession(cached(t, b, env)["token"]); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func() error {
+		_, err := client.CoreV1().Pods("shop").List(t.Context(), metav1.ListOptions{})
+		return err
+	}
+	if err := list(); !apierrors.IsUnauthorized(err) {
+		t.Fatalf("with the token of a session that has ended: %v, want unauthorized", err)
+	}
+	if err := list(); err != nil {
+		t.Fatalf("after the refusal: %v", err)
+	}
+	if n := b.assumed() - before; n != 1 {
+		t.Errorf("the role was assumed %d times after the refusal, want once", n)
+	}
+}
