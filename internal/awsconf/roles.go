@@ -154,23 +154,3 @@ func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 	}
 	return code, nil
 }
-
-// lateSTS is the STS client of a role in a profile, which the SDK makes before it
-// knows the endpoint override. Its own is made when it is first called.
-type lateSTS struct {
-	session *Session
-	options sts.Options // the SDK's client's, with the credentials to sign with
-}
-
-// AssumeRole calls STS at the address that all other calls go to.
-func (l *lateSTS) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, opts ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
-	final := sts.NewFromConfig(l.session.cfg, l.session.toOverride).Options()
-	client := sts.New(l.options, func(o *sts.Options) { o.BaseEndpoint = final.BaseEndpoint })
-	return client.AssumeRole(ctx, in, opts...)
-}
-
-// AssumeRoleWithWebIdentity calls STS at the address that all other calls go to.
-// The call is not signed.
-func (l *lateSTS) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRoleWithWebIdentityInput, opts ...func(*sts.Options)) (*sts.AssumeRoleWithWebIdentityOutput, error) {
-	return sts.NewFromConfig(l.session.cfg, l.session.toOverride).AssumeRoleWithWebIdentity(ctx, in, opts...)
-}

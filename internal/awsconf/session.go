@@ -24,8 +24,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/sso"
+	"github.com/aws/aws-sdk-go-v2/service/ssooidc"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/middleware"
 
@@ -203,6 +206,16 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 		config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
 			o.RoleSessionName = first(o.RoleSessionName, DefaultSessionName)
 			o.Client = &lateSTS{session: s}
+		}),
+		config.WithSSOProviderOptions(func(o *ssocreds.Options) {
+			if client, ok := o.Client.(*sso.Client); ok {
+				o.Client = &lateSSO{session: s, options: client.Options()}
+			}
+		}),
+		config.WithSSOTokenProviderOptions(func(o *ssocreds.SSOTokenProviderOptions) {
+			if client, ok := o.Client.(*ssooidc.Client); ok {
+				o.Client = &lateOIDC{session: s, options: client.Options()}
+			}
 		}),
 	}
 	if c.Profile != "" {

@@ -157,3 +157,9 @@ func TestSSORefused(t *testing.T) {
 		})
 	}
 }
+
+// ssoPath is the file of a session of aws sso login.
+func (s *sources) ssoPath(session string) string {
+	name, _ := fakeaws.SSOToken{StartURL: ssoStart}.CacheFile(session)
+	return filepath.Join(os.Getenv("HOME"), ".aws", "sso", "cache", name)
+}

@@ -47,8 +47,6 @@ func newSources(t *testing.T) *sources {
 	s := &sources{t: t, write: clean(t), dir: t.TempDir()}
 	s.aws, s.alice = newAWS(t)
 	setKeys(t, fakeaws.Key{})
-	t.Setenv("AWS_ENDPOINT_URL_SSO", os.Getenv("AWS_ENDPOINT_URL"))
-	t.Setenv("AWS_ENDPOINT_URL_SSO_OIDC", os.Getenv("AWS_ENDPOINT_URL"))
 	var err error
 	if s.bob, err = s.aws.AddUser(fakeaws.User{Account: sourceAccount, Name: "bob"}); err != nil {
 		t.Fatal(err)

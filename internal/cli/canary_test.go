@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -32,6 +34,11 @@ var canaryRuns = map[string][]canaryRun{
 		{args: "--cluster demo --profile vendor"},
 		{args: "--cluster demo --profile half"},
 		{args: "--cluster demo --profile nope"},
+		{args: "--cluster demo --profile sso", mayPrintToken: true},
+		{args: "--cluster demo --profile sso-ended"},
+		{args: "--cluster demo --profile web"},
+		{args: "--cluster demo --profile container"},
+		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/mfa --mfa-serial arn:aws:iam::111122223333:mfa/alice --mfa-code 29384756102938475610"},
 		{args: "TOKEN"}, {args: "--cluster TOKEN|"}, {args: "--cluster demo --region TOKEN"}, {args: "--cluster demo -o TOKEN"},
 		{args: "--cluster demo --endpoint-url https://127.0.0.1:1 --role-arn arn:aws:iam::111122223333:role/dev"},
 		{args: "--cluster demo --role-arn arn:aws:iam::111122223333:role/mfa --mfa-serial " + mfaSerial + " --mfa-command tail${IFS}-n1${IFS}config"},
@@ -160,6 +167,7 @@ func newCanary(t *testing.T) *canary {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const webSecret, containerSecret, mfaSecret = "WebIdentityWebIdentityWebIdentity", "ContainerTokenContainerToken", "29384756102938475610"
 	const processSecret, halfSecret = "ProcessSecretProcessSecret", "HalfSecretHalfSecretHalfSecret"
 	c.secrets = map[string]string{
 		"secret access key":     c.keys.SecretAccessKey,
@@ -169,6 +177,31 @@ func newCanary(t *testing.T) *canary {
 		"credential_process":    processSecret,
 		"half a key":            halfSecret,
 	}
+	c.secrets["web identity token"], c.secrets["container authorization token"], c.secrets["code of a second factor"] = webSecret, containerSecret, mfaSecret
+	sso, err := c.logIn("sso", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := c.logIn("sso-ended", func(token *fakeaws.SSOToken) error {
+		token.ExpiresAt = time.Now().Add(-time.Hour)
+		return w.aws.EndSSOSession(token.AccessToken)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]fakeaws.SSOToken{"": sso, "ended ": ended} {
+		c.secrets[name+"SSO access token"], c.secrets[name+"SSO refresh token"], c.secrets[name+"SSO client secret"] = token.AccessToken, token.RefreshToken, token.ClientSecret
+	}
+	refusing := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprintf(rw, `{"code":"AccessDenied","message":"not %s"}`, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(refusing.Close)
+	webFile := filepath.Join(c.dir, "web-identity")
+	if err := os.WriteFile(webFile, []byte(webSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, secret := range c.secrets {
 		if len(secret) < 20 {
 			t.Fatalf("the %s is too short to look for: %q", name, secret)
@@ -176,15 +209,23 @@ func newCanary(t *testing.T) *canary {
 	}
 	config := "[profile vendor]\ncredential_process = echo " + processSecret + "\n" +
 		"[profile half]\naws_secret_access_key = " + halfSecret + "\nnonsense " + halfSecret + "\n"
-	c.inputs = []string{filepath.Join(c.dir, "config")}
-	if err := os.WriteFile(c.inputs[0], []byte(config), 0o600); err != nil {
+	for _, name := range []string{"sso", "sso-ended"} {
+		config += "[profile " + name + "]\nsso_session = " + name + "\nsso_account_id = " + testAccount + "\nsso_role_name = Ops\n" +
+			"[sso-session " + name + "]\nsso_region = " + testRegion + "\nsso_start_url = " + ssoStartURL + "\n"
+	}
+	config += "[profile web]\nrole_arn = arn:aws:iam::111122223333:role/dev\nweb_identity_token_file = " + webFile + "\n" +
+		"[profile container]\nrole_arn = arn:aws:iam::111122223333:role/dev\ncredential_source = EcsContainer\n"
+	c.inputs = append(c.inputs, webFile, filepath.Join(c.dir, "config"))
+	configFile := filepath.Join(c.dir, "config")
+	if err := os.WriteFile(configFile, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	vars, err := w.environ(c.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars["AWS_CONFIG_FILE"] = c.inputs[0]
+	vars["AWS_CONFIG_FILE"] = configFile
+	vars["AWS_CONTAINER_CREDENTIALS_FULL_URI"], vars["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = refusing.URL, containerSecret
 	c.cache = filepath.Join(c.dir, "cache")
 	vars["EKSKEY_CACHE_DIR"] = c.cache
 	vars["AWS_ACCESS_KEY_ID"], vars["AWS_SECRET_ACCESS_KEY"], vars["AWS_SESSION_TOKEN"] = c.keys.AccessKeyID, c.keys.SecretAccessKey, c.keys.SessionToken
@@ -193,6 +234,24 @@ func newCanary(t *testing.T) *canary {
 		c.env = append(c.env, name+"="+value)
 	}
 	return c
+}
+
+// logIn leaves the file that `aws sso login` does, after a change to the token.
+func (c *canary) logIn(session string, change func(*fakeaws.SSOToken) error) (fakeaws.SSOToken, error) {
+	token, err := c.world.aws.LogInSSO(ssoStartURL, "ann")
+	if err == nil && change != nil {
+		err = change(&token)
+	}
+	if err != nil {
+		return token, err
+	}
+	name, content := token.CacheFile(session)
+	path := filepath.Join(c.dir, "home", ".aws", "sso", "cache", name)
+	c.inputs = append(c.inputs, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return token, err
+	}
+	return token, os.WriteFile(path, content, 0o600)
 }
 
 func (c *canary) run(t *testing.T, path string, run canaryRun, fair bool) {

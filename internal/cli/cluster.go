@@ -32,7 +32,7 @@ func (a *app) describe(ctx context.Context, session *awsconf.Session, name strin
 		return nil, err
 	}
 	out, err := session.EKS(region).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
-	err = awsconf.Explain(err)
+	err = session.Explain(err)
 	var api *awsconf.APIError
 	switch {
 	case errors.As(err, &api) && api.NotFound():
@@ -67,19 +67,21 @@ func checkAnswer(c *types.Cluster, name, region string) error {
 	arn := aws.ToString(c.Arn)
 	rest, ok := strings.CutPrefix(arn, "arn:"+partition.ID+":eks:"+region+":")
 	account, ok2 := strings.CutSuffix(rest, ":cluster/"+name)
-	if !ok || !ok2 || !isAccount.MatchString(account) {
+	if !ok || !ok2 || !isAccount(account) {
 		return fmt.Errorf("the answer's ARN %q is not that of cluster %q in %s", arn, name, region)
 	}
-	if id := aws.ToString(c.Id); c.OutpostConfig != nil && id != "" && !isUUID.MatchString(id) {
+	if id := aws.ToString(c.Id); c.OutpostConfig != nil && id != "" && !isUUID(id) {
 		return fmt.Errorf("the answer's id %q is not that of a local cluster", id)
 	}
 	return nil
 }
 
-var (
-	isAccount = regexp.MustCompile(`^[0-9]{12}$`)
-	isUUID    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-)
+func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
+
+// isUUID compiles its pattern at need, and not at each start.
+func isUUID(s string) bool {
+	return regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(s)
+}
 
 // needEndpoint refuses clusters that nobody can connect to.
 func needEndpoint(c *types.Cluster) error {

@@ -253,7 +253,7 @@ func listRegion(ctx context.Context, session *awsconf.Session, region string) ([
 		}
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, awsconf.Explain(err)
+			return nil, session.Explain(err)
 		}
 		names = append(names, page.Clusters...)
 	}

@@ -72,7 +72,7 @@ func (a *app) runWhoami(ctx context.Context, cluster string) error {
 		}
 	}
 	out, err := session.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err := awsconf.Explain(err); err != nil {
+	if err := session.Explain(err); err != nil {
 		return err
 	}
 	report := whoamiReport{

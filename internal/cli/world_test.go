@@ -37,6 +37,7 @@ import (
 const (
 	testAccount = "111122223333"
 	testRegion  = "eu-central-1"
+	ssoStartURL = "https://corp.awsapps.com/start"
 	mfaSerial   = "arn:aws:iam::111122223333:mfa/alice"
 )
 
@@ -59,7 +60,7 @@ func (w *world) serveAWS(rw http.ResponseWriter, r *http.Request) {
 	w.aws.ServeHTTP(rec, r)
 	for _, m := range issuedSecret.FindAllSubmatch(rec.Body.Bytes(), -1) {
 		w.mu.Lock()
-		w.issued = append(w.issued, html.UnescapeString(string(m[1])))
+		w.issued = append(w.issued, html.UnescapeString(string(m[1])+string(m[2])))
 		w.mu.Unlock()
 	}
 	maps.Copy(rw.Header(), rec.Header())
@@ -67,7 +68,7 @@ func (w *world) serveAWS(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(rec.Body.Bytes())
 }
 
-var issuedSecret = regexp.MustCompile(`<(?:SecretAccessKey|SessionToken)>([^<]+)</`)
+var issuedSecret = regexp.MustCompile(`<(?:SecretAccessKey|SessionToken)>([^<]+)</|"(?:secretAccessKey|sessionToken|accessToken|refreshToken)":"([^"]+)"`)
 
 func newWorld() (*world, error) {
 	ca, err := newAuthority()
@@ -117,6 +118,11 @@ func (w *world) seed() error {
 			return err
 		}
 	}
+	if err := w.aws.AddSSO(fakeaws.SSO{StartURL: ssoStartURL, Region: testRegion, Users: []fakeaws.SSOUser{
+		{Name: "ann", Roles: []fakeaws.SSORole{{Account: testAccount, Name: "Ops"}}},
+	}}); err != nil {
+		return err
+	}
 	session, err := w.aws.AddSession(fakeaws.Session{RoleARN: own + ":role/dev", Name: "session"})
 	if err != nil {
 		return err
@@ -165,6 +171,7 @@ func (w *world) environ(dir string) (map[string]string, error) {
 	return map[string]string{
 		"HOME": home, "USERPROFILE": home,
 		"AWS_ENDPOINT_URL_STS": w.awsHTTP.URL, "AWS_ENDPOINT_URL_EKS": w.awsHTTP.URL,
+		"AWS_ENDPOINT_URL_SSO": w.awsHTTP.URL, "AWS_ENDPOINT_URL_SSO_OIDC": w.awsHTTP.URL,
 		"AWS_CA_BUNDLE": caFile, "AWS_REGION": testRegion,
 		"AWS_ACCESS_KEY_ID": w.keys["alice"].AccessKeyID, "AWS_SECRET_ACCESS_KEY": w.keys["alice"].SecretAccessKey,
 		"AWS_EC2_METADATA_DISABLED": "true",

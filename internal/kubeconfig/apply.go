@@ -3,7 +3,6 @@ package kubeconfig
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -237,8 +236,16 @@ func (p *plan) appendFlow(seq *yaml.Node, items []any) ([]splice, error) {
 	return []splice{{end, end, text.String()}}, nil
 }
 
-// documentMarks are those that text cannot be put behind, or only with a mark.
-var documentMarks = regexp.MustCompile(`(?m)^(?:\.\.\.|%)`)
+// hasDocumentMark reports whether a line begins with one of the marks that text
+// cannot be put behind, or only with another mark.
+func hasDocumentMark(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if bytes.HasPrefix(line, []byte("...")) || bytes.HasPrefix(line, []byte("%")) {
+			return true
+		}
+	}
+	return false
+}
 
 // addTop adds top-level keys, and to a file without any those that say what it is.
 func (p *plan) addTop(missing fields) ([]splice, error) {
@@ -247,7 +254,7 @@ func (p *plan) addTop(missing fields) ([]splice, error) {
 		missing = append(fields{{"apiVersion", "v1"}, {"kind", "Config"}}, missing...)
 	}
 	if f.root == nil {
-		if documentMarks.Match(s.data) {
+		if hasDocumentMark(s.data) {
 			return nil, &NotEditableError{File: f.name, Reason: "has an end of document or a directive and nothing else"}
 		}
 		text := strings.Join(st.blockFields(missing, 0), s.eol) + s.eol

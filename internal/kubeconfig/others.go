@@ -98,7 +98,7 @@ type literal string
 // isOldWord reports whether a plain scalar is a string here and a boolean to
 // kubectl's YAML reader, as in yes.
 func isOldWord(n *yaml.Node) bool {
-	return n.Style&^yaml.TaggedStyle == 0 && words.MatchString(n.Value)
+	return n.Style&^yaml.TaggedStyle == 0 && isWord(n.Value)
 }
 
 // copyValue returns a value to be written elsewhere, with aliases replaced by

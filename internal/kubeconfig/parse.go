@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -115,28 +116,32 @@ func (f *File) syntax(line int, reason string) error {
 	return &SyntaxError{File: f.name, Line: line, Reason: reason}
 }
 
-var (
-	yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+// yamlPatterns takes messages of the YAML library apart. They are compiled at
+// need: most starts of the client read no kubeconfig, let alone a broken one.
+var yamlPatterns = sync.OnceValue(func() (p struct{ line, fromZero, anchor *regexp.Regexp }) {
+	p.line = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 	// For these the library counts lines from 0.
-	yamlFromZero = regexp.MustCompile(`^did not find expected (?:node content|key|'-' indicator|',' or|<)|^found undefined tag handle`)
-	yamlAnchor   = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
-)
+	p.fromZero = regexp.MustCompile(`^did not find expected (?:node content|key|'-' indicator|',' or|<)|^found undefined tag handle`)
+	p.anchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+	return p
+})
 
 // yamlError takes the line out of the library's message, or finds it. A word
 // of the file is never repeated: a password that begins with * is an alias.
 func (f *File) yamlError(err error) error {
-	m := yamlLine.FindStringSubmatch(err.Error())
+	patterns := yamlPatterns()
+	m := patterns.line.FindStringSubmatch(err.Error())
 	if m == nil {
 		return f.syntax(0, "is not YAML")
 	}
 	msg := strings.TrimPrefix(err.Error(), m[0])
 	line, _ := strconv.Atoi(m[1])
-	if line == 0 || yamlFromZero.MatchString(msg) {
+	if line == 0 || patterns.fromZero.MatchString(msg) {
 		line++
 	}
 	text := f.data[f.bom:]
 	at := -1
-	if a := yamlAnchor.FindStringSubmatch(msg); a != nil {
+	if a := patterns.anchor.FindStringSubmatch(msg); a != nil {
 		at = bytes.Index(text, []byte("*"+a[1]))
 		msg = "an alias has no anchor"
 	} else if strings.HasPrefix(msg, "control characters") {

@@ -2,7 +2,7 @@ package kubeconfig
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -24,16 +24,31 @@ type style struct {
 	seqIndent int  // of a list in a mapping: 0 as kubectl writes it, or 2
 }
 
-// plainSafe are the strings that every YAML reader takes for the same string
-// without quotes, in block and in flow style. It is narrower than YAML's rule:
-// nothing here can be a number, a date, an indicator or a comment.
-var plainSafe = regexp.MustCompile(`^(?:--?[A-Za-z]|[A-Za-z/])[A-Za-z0-9_./:@~+=-]*$`)
-
 // words are plain scalars that some reader takes for a boolean, a null or a number.
-var words = regexp.MustCompile(`(?i)^(?:true|false|yes|no|on|off|y|n|null|nan|inf|infinity|-inf)$`)
+var words = [...]string{"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity", "-inf"}
 
+func isWord(s string) bool {
+	return slices.ContainsFunc(words[:], func(word string) bool { return strings.EqualFold(word, s) })
+}
+
+const (
+	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	// plain is what may follow the first letter of a string without quotes.
+	plain = letters + "0123456789_./:@~+=-"
+)
+
+// isPlainSafe reports whether every YAML reader takes s for the same string
+// without quotes, in block and in flow style. It is narrower than YAML's rule:
+// nothing here can be a number, a date, an indicator or a comment. It is no
+// regular expression, as that would be compiled at each start of the client.
 func isPlainSafe(s string) bool {
-	return plainSafe.MatchString(s) && !words.MatchString(s) && !strings.HasSuffix(s, ":")
+	bare := strings.TrimLeft(s, "-")
+	dashes := len(s) - len(bare)
+	if bare == "" || dashes > 2 || isWord(s) || strings.HasSuffix(s, ":") {
+		return false
+	}
+	begins := strings.IndexByte(letters, bare[0]) >= 0 || dashes == 0 && bare[0] == '/'
+	return begins && strings.Trim(bare[1:], plain) == ""
 }
 
 // scalar renders a string or a boolean. The style of what it replaces is kept

@@ -1,0 +1,100 @@
+package awsconf_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/fakeaws"
+)
+
+// Credentials, and tokens made of them, hang on the file that says who signs,
+// though only the configuration names it. Another in its place gets its own, and
+// none gets nothing.
+func TestKeptCredentialsHangOnFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		action fakeaws.Action
+		set    func(*sources)
+		file   func(*sources) string // puts another identity's in place, and tells where
+	}{
+		{
+			"sso-session", fakeaws.GetRoleCredentials,
+			func(s *sources) { s.write(ssoFile); s.login("corp", nil) },
+			func(s *sources) string { s.login("corp", nil); return s.ssoPath("corp") },
+		},
+		{
+			"sso of old", fakeaws.GetRoleCredentials,
+			func(s *sources) { s.write(legacySSOFile); s.login("", nil) },
+			func(s *sources) string { s.login("", nil); return s.ssoPath("") },
+		},
+		{
+			"web identity of a profile", fakeaws.AssumeRoleWithWebIdentity,
+			func(s *sources) {
+				path := s.file("jwt", webToken(s.t, time.Now().Add(time.Hour)))
+				s.write("[profile p]\nrole_arn = " + webRole + "\nweb_identity_token_file = " + path + "\n")
+			},
+			func(s *sources) string { return s.file("jwt", webToken(s.t, time.Now().Add(2*time.Hour))) },
+		},
+		{
+			"role over sso", fakeaws.GetRoleCredentials,
+			func(s *sources) {
+				s.write(ssoFile + "[profile q]\nrole_arn = " + firstRole + "\nsource_profile = p\n")
+				s.login("corp", nil)
+				s.t.Setenv("AWS_PROFILE", "q")
+			},
+			func(s *sources) string { s.login("corp", nil); return s.ssoPath("corp") },
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSources(t)
+			tt.set(s)
+			c := awsconf.Config{Profile: "p"}
+			if p := os.Getenv("AWS_PROFILE"); p != "" {
+				c.Profile = p
+			}
+			l := newLater(t)
+			first := l.key(t, c)
+			if again := l.key(t, c); again != first || s.aws.Counts()[tt.action] != 1 {
+				t.Errorf("%s, then %s, and %d calls; want the same, and one", first, again, s.aws.Counts()[tt.action])
+			}
+			kept := load(t, awsconf.Config{Profile: c.Profile, Store: l.store()})
+			inputs, _, ok := kept.Keep()
+			if !ok || len(inputs) == 0 {
+				t.Errorf("a token may be kept: %v, and hangs on %v", ok, inputs)
+			}
+			path := tt.file(s)
+			if _, _, ok := kept.Keep(); ok {
+				t.Error("a token signed before may still be kept")
+			}
+			if got := l.key(t, c); got == first || s.aws.Counts()[tt.action] != 2 {
+				t.Errorf("with another file: %s, and %d calls; want another key, and two", got, s.aws.Counts()[tt.action])
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			c.Store = l.store()
+			if creds, err := load(t, c).Credentials().Retrieve(t.Context()); err == nil {
+				t.Errorf("with no file there are still credentials: %s", creds.AccessKeyID)
+			}
+		})
+	}
+}
+
+// A refreshed session is another file: it is kept from the next time on.
+func TestRefreshedSessionIsKeptLater(t *testing.T) {
+	s := newSources(t)
+	s.write(ssoFile)
+	s.login("corp", s.expire)
+	l := newLater(t)
+	c := awsconf.Config{Profile: "p"}
+	l.key(t, c)
+	if n := l.entries(t); n != 0 {
+		t.Errorf("%d entries after the refresh", n)
+	}
+	second := l.key(t, c)
+	if third := l.key(t, c); third != second || s.aws.Counts()[fakeaws.GetRoleCredentials] != 2 {
+		t.Errorf("%s, then %s, and %d calls", second, third, s.aws.Counts()[fakeaws.GetRoleCredentials])
+	}
+}
