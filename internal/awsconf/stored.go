@@ -191,11 +191,15 @@ func (s *Session) inputs() []credcache.Input {
 	return inputs
 }
 
+// Keeps reports whether tokens signed with the session's credentials may be kept,
+// as far as is known before there are any.
+func (s *Session) Keeps() bool { return s.print != nil && s.keep != keepNothing }
+
 // Keep reports whether a token signed with the session's credentials may be kept
 // under a key of its Fingerprint, which files it hangs on besides, and what to say
 // of it in a list.
 func (s *Session) Keep() ([]credcache.Input, credcache.About, bool) {
-	if s.print == nil || s.keep == keepNothing || !unchanged(s.decided) {
+	if !s.Keeps() || !unchanged(s.decided) {
 		return nil, credcache.About{}, false
 	}
 	return s.inputs(), s.kept, true

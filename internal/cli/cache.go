@@ -31,7 +31,7 @@ func (a *app) store() (*credcache.Store, error) {
 		return nil, nil
 	}
 	return credcache.New(credcache.Config{
-		Dir: dir, Storage: storage, Now: a.env.Now, Log: a.log, Refresh: a.global.refresh,
+		Dir: dir, Storage: storage, Now: a.env.Now, Began: credcache.ProcessStart(), Log: a.log, Refresh: a.global.refresh,
 	}), nil
 }
 

@@ -111,8 +111,10 @@ func TestManyAtOnce(t *testing.T) {
 	for _, parents := range []string{"one parent", "many parents"} {
 		t.Run(parents, func(t *testing.T) {
 			u := newUser(t)
-			asked := filepath.Join(u.home, "asked")
-			args := []string{"--role-arn", mfaRole, "--mfa-serial", mfaSerial, "--mfa-command", "echo x >>" + asked + "; echo 123456"}
+			// Whoever is asked for the code answers when all have begun.
+			asked, begun := filepath.Join(u.home, "asked"), filepath.Join(u.home, "begun")
+			args := []string{"--role-arn", mfaRole, "--mfa-serial", mfaSerial, "--mfa-command",
+				"echo x >>" + asked + "; until test -e " + begun + "; do sleep 0.05; done; echo 123456"}
 			if runtime.GOOS == "windows" {
 				t.Skip("the command is for sh")
 			}
@@ -130,6 +132,9 @@ func TestManyAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				running = append(running, cmd)
+			}
+			if err := os.WriteFile(begun, nil, 0o600); err != nil {
+				t.Fatal(err)
 			}
 			keys := map[string]bool{}
 			for i, cmd := range running {

@@ -55,6 +55,24 @@ func TestAWSOrder(t *testing.T) {
 	}
 }
 
+// No word is lost or made up, and a line without both words of the command stays.
+func FuzzAWSOrder(f *testing.F) {
+	for _, line := range []string{"", "eks get-token", "--region r eks --debug get-token --cl= --x", "token --cluster eks get-token", "-- eks get-token", "--= eks get-token --"} {
+		f.Add(line)
+	}
+	root := newRootCommand(testApp())
+	f.Fuzz(func(t *testing.T, line string) {
+		args := strings.Split(line, " ")
+		got := awsOrder(root, args)
+		if len(got) != len(args) {
+			t.Errorf("%q became %q", args, got)
+		}
+		if !(slices.Contains(args, "eks") && slices.Contains(args, "get-token")) && !slices.Equal(got, args) {
+			t.Errorf("%q became %q", args, got)
+		}
+	})
+}
+
 func TestEKSGetTokenOptions(t *testing.T) {
 	for _, tt := range []struct {
 		line string

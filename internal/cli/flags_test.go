@@ -87,12 +87,12 @@ func TestRoleChain(t *testing.T) {
 
 func TestAWSConfig(t *testing.T) {
 	a := testApp()
-	parse(t, a, "whoami --profile p --region r --endpoint-url https://e --ca-bundle c --role-arn a --forward-session-name --no-cache")
+	parse(t, a, "whoami --profile p --region r --endpoint-url https://e --ca-bundle c --role-arn a --forward-session-name --no-cache --cache-all")
 	got, err := a.awsConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := awsconf.Config{Profile: "p", Region: "r", EndpointURL: "https://e", CABundle: "c", Roles: []awsconf.Role{{ARN: "a"}}, ForwardSessionName: true}
+	want := awsconf.Config{Profile: "p", Region: "r", EndpointURL: "https://e", CABundle: "c", Roles: []awsconf.Role{{ARN: "a"}}, ForwardSessionName: true, CacheOpaque: true}
 	if got.MFACode != nil {
 		t.Error("it would ask where there is no terminal")
 	}

@@ -52,6 +52,21 @@ func (k kept) get() (credcache.Token, bool) {
 	return k.store.Token(k.key, k.parent)
 }
 
+// expect says that there will be a token, so that others of the same parent that
+// begin meanwhile are not taken for ones that were refused; forget says that there
+// will not.
+func (k kept) expect() {
+	if k.store != nil {
+		k.store.Expect(k.key, k.parent)
+	}
+}
+
+func (k kept) forget() {
+	if k.store != nil {
+		k.store.Forget(k.key, k.parent)
+	}
+}
+
 // put keeps a token, if those who signed it can be told again.
 func (k kept) put(session *awsconf.Session, t token.Token) {
 	if k.store == nil {
@@ -80,8 +95,12 @@ func (a *app) tokenFor(ctx context.Context, cluster string) (credcache.Token, er
 	if err != nil {
 		return credcache.Token{}, err
 	}
+	if session.Keeps() {
+		kept.expect()
+	}
 	t, err := a.mint(ctx, session, cluster)
 	if err != nil {
+		kept.forget()
 		return credcache.Token{}, err
 	}
 	kept.put(session, t)

@@ -21,6 +21,7 @@ type globalOptions struct {
 	mfa                   mfaFlags
 	forwardSessionName    bool
 	noCache, refresh      bool
+	cacheAll              bool
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -96,6 +97,7 @@ func (g *globalOptions) bind(f *pflag.FlagSet) {
 	f.StringVar(&g.mfa.code, "mfa-code", "", "`code` of the second factor, good for one use")
 	f.StringVar(&g.mfa.command, "mfa-command", "", "shell `command` that prints the code of the second factor")
 	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor write the cache")
+	f.BoolVar(&g.cacheAll, "cache-all", false, "also cache what comes of a credential_process, a container or an instance, which may have changed unseen")
 	f.BoolVar(&g.refresh, "refresh", false, "load credentials and mint tokens anew, and cache those")
 }
 
@@ -174,7 +176,7 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 		Profile: a.global.profile, Region: a.global.region,
 		EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
 		Roles: roles, ForwardSessionName: a.global.forwardSessionName,
-		MFACode: secondFactor, Store: store, Log: a.log, Getenv: a.env.Getenv,
+		MFACode: secondFactor, Store: store, CacheOpaque: a.global.cacheAll, Log: a.log, Getenv: a.env.Getenv,
 	}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -15,12 +14,21 @@ import (
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// A marker is a file that says: this process was given a token for this key,
-// which lasts until then. Its text is Unix seconds in a fixed width; clients
-// know the expiry no finer.
+// A marker is a file that says: this client was given a token for this key, which
+// lasts until then, and was given one first at that time and last at that. Its
+// text is the first in Unix seconds, for clients know it no finer, and the others
+// in nanoseconds, each in a fixed width. One without text is that of a client that
+// was given nothing yet.
+//
+// Each process that asks for the client holds a lock on it that they have
+// together, until it ends.
 const (
 	markerPrefix = "asked-"
-	markerWidth  = 20
+	fieldWidth   = 20
+	markerWidth  = 3 * fieldWidth
+	// together is how long after the first asking of a client another may begin and
+	// still be a part of it, if they overlap.
+	together = 10 * time.Second
 )
 
 func markerName(k Key, p Parent) string {
@@ -38,89 +46,131 @@ func isMarker(name string) bool {
 	return ok && err == nil && len(raw) == 16 && hex.EncodeToString(raw) == id
 }
 
-func markerText(expiry time.Time) []byte {
-	return fmt.Appendf(nil, "%0*d\n", markerWidth-1, expiry.Unix())
+// given is what a marker says.
+type given struct{ expiry, first, last time.Time }
+
+func (g given) text() []byte {
+	return fmt.Appendf(nil, "%019d %019d %019d\n", g.expiry.Unix(), g.first.UnixNano(), g.last.UnixNano())
 }
 
-// claim records that p is given a token, if it has not been given one before
-// that is still to expire. Of several processes that claim at once for the same
-// p, one succeeds.
-func (s *Store) claim(k Key, p Parent, expiry time.Time) error {
+func parseMarker(text []byte) (given, bool) {
+	if len(text) != markerWidth {
+		return given{}, false
+	}
+	var n [3]int64
+	for i := range n {
+		field, end := text[i*fieldWidth:(i+1)*fieldWidth-1], text[(i+1)*fieldWidth-1]
+		v, err := strconv.ParseUint(string(field), 10, 63)
+		if err != nil || end != "  \n"[i] {
+			return given{}, false
+		}
+		n[i] = int64(v) // #nosec G115 -- of 63 bits
+	}
+	return given{time.Unix(n[0], 0), time.Unix(0, n[1]), time.Unix(0, n[2])}, true
+}
+
+// asking is one process's part in what a client asks for.
+type asking struct {
+	path   string
+	marker *safefile.Presence // nil where there could be none
+	err    error              // why
+	// again says that the client was given a token before this process began, and
+	// that the token should still be good.
+	again bool
+	first time.Time // when the client was first given a token, or will be
+	done  bool      // this process has given it one
+}
+
+// ask begins the asking of p for k, or goes on with it.
+func (s *Store) ask(k Key, p Parent) *asking {
 	path := s.path(markerName(k, p))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- our own folder
-	if errors.Is(err, os.ErrExist) {
-		return s.reclaim(path, expiry)
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
+	if a := s.asks[path]; a != nil {
+		return a
 	}
+	a := &asking{path: path, first: s.now()}
+	var alone bool
+	if a.err = s.folder(true); a.err == nil {
+		a.marker, alone, a.err = safefile.Attend(path)
+	}
+	doubt := a.err != nil && replaceable(path)
+	if doubt {
+		a.marker, alone, a.err = safefile.Attend(path)
+	}
+	if a.err == nil {
+		a.err = s.judge(a, alone)
+	}
+	a.again = a.again || doubt
+	if a.err != nil {
+		a.err = fmt.Errorf("recording who was given it: %w", a.err)
+		a.again = s.wasGiven(path)
+	}
+	if s.asks == nil {
+		s.asks = map[string]*asking{}
+	}
+	s.asks[path] = a
+	return a
+}
+
+// replaceable takes away what is at a marker's path and cannot be one.
+func replaceable(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && !info.IsDir() && os.Remove(path) == nil
+}
+
+// judge reads from the marker whether the client asks again. A process is part of
+// what was asked before if it began before that was answered, or if another of
+// the client's is not done yet. Where the client does ask again, so do all who
+// began meanwhile.
+func (s *Store) judge(a *asking, alone bool) error {
+	text, err := a.marker.Read(markerWidth + 1)
 	if err != nil {
+		return err
+	}
+	made, err := a.marker.Made()
+	if err != nil {
+		return err
+	}
+	g, _ := parseMarker(text)
+	a.again = s.alive(text, made)
+	if since := s.now().Sub(g.first); a.again && since >= 0 && since <= together && (!alone || !s.began.After(g.last)) {
+		a.again, a.first = false, g.first
+	}
+	if !alone {
+		return nil
+	}
+	if a.again {
+		err = s.record(a, given{expiry: g.expiry, first: time.Unix(0, 0), last: time.Unix(0, 0)})
+	}
+	return errors.Join(err, a.marker.Settle())
+}
+
+// give records that the client is given a token.
+func (s *Store) give(a *asking, expiry time.Time) error {
+	if a.err != nil {
+		return a.err
+	}
+	if err := s.record(a, given{expiry: expiry, first: a.first, last: s.now()}); err != nil {
 		return fmt.Errorf("recording who was given it: %w", err)
 	}
-	_, err = f.Write(markerText(expiry))
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = dateFile(path, expiry)
-	}
-	if err != nil {
-		_ = os.Remove(path) // else it would stand for a token that was not given
-		return fmt.Errorf("recording who was given it: %w", err)
-	}
+	a.done = true
 	return nil
 }
 
-// reclaim takes over a marker that has expired. An OS lock decides between
-// those who find it at once.
-func (s *Store) reclaim(path string, expiry time.Time) error {
-	l, err := safefile.TryOS(path, false)
-	var held *safefile.HeldError
-	if errors.As(err, &held) {
-		return errAskedAgain
+func (s *Store) record(a *asking, g given) error {
+	if err := a.marker.Write(g.text()); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("%w; and else: %w", errAskedAgain, err)
-	}
-	defer func() { _ = l.Release() }()
-	info, err := l.File().Stat()
-	if err != nil {
-		return fmt.Errorf("%w; and else: %w", errAskedAgain, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(l.File(), markerWidth+1))
-	if err != nil || s.alive(text, info.ModTime()) {
-		return errAskedAgain
-	}
-	if err := l.File().Truncate(markerWidth); err != nil {
-		return fmt.Errorf("recording who was given it: %w", err)
-	}
-	_, err = l.File().WriteAt(markerText(expiry), 0)
-	if err == nil {
-		err = dateFile(path, expiry)
-	}
-	if err != nil {
-		return fmt.Errorf("recording who was given it: %w", err)
-	}
-	return nil
+	return dateFile(a.path, g.expiry)
 }
 
-// mark records that p is given a token, whatever was recorded before.
-func (s *Store) mark(k Key, p Parent, expiry time.Time) error {
-	path := s.path(markerName(k, p))
-	err := safefile.WritePrivate(path, markerText(expiry))
-	if err == nil {
-		err = dateFile(path, expiry)
-	}
-	if err != nil {
-		return fmt.Errorf("recording who was given it: %w", err)
-	}
-	return nil
-}
-
-// wasGiven reports whether p has been given a token that is still to expire. When
-// in doubt it has.
-func (s *Store) wasGiven(k Key, p Parent) bool {
-	if s.open(false) != nil {
+// wasGiven is what a marker says that cannot be written. When in doubt it says
+// that the client was given a token.
+func (s *Store) wasGiven(path string) bool {
+	if s.folder(false) != nil {
 		return false // then nothing is served, old or new
 	}
-	path := s.path(markerName(k, p))
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false
@@ -132,13 +182,15 @@ func (s *Store) wasGiven(k Key, p Parent) bool {
 	return err != nil || s.alive(text, info.ModTime())
 }
 
-// alive tells whether a marker still counts. One without its text was made a
-// moment ago, or its maker was killed; it counts as long as a token made then
-// could.
+// alive tells whether a marker says that a token was given that still lasts. One
+// with an odd text counts as long as a token given when it was made could.
 func (s *Store) alive(text []byte, made time.Time) bool {
-	seconds, err := strconv.ParseInt(strings.TrimSuffix(string(text), "\n"), 10, 64)
-	if err != nil || len(text) != markerWidth {
+	if len(text) == 0 {
+		return false
+	}
+	g, ok := parseMarker(text)
+	if !ok {
 		return s.now().Sub(made).Abs() < tokenLife
 	}
-	return s.now().Unix() < seconds
+	return s.now().Before(g.expiry)
 }

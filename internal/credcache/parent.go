@@ -2,7 +2,15 @@ package credcache
 
 import (
 	"os"
+	"time"
 )
+
+// processStart is taken before most other packages begin.
+var processStart = time.Now()
+
+// ProcessStart is when this process began, or a few milliseconds later. It is
+// never before.
+func ProcessStart() time.Time { return processStart }
 
 // Parent is the process that started ours: the client that asks for tokens. The
 // zero value is an unknown one.

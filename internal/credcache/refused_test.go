@@ -1,9 +1,9 @@
 package credcache
 
 import (
+	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +14,12 @@ import (
 func TestRefused(t *testing.T) {
 	k := key("a")
 	put := func(p Parent) func(*world) {
-		return func(w *world) { w.store().PutToken(k, p, w.token(), nil, about); w.pass(time.Millisecond) }
+		return func(w *world) {
+			s := w.store()
+			defer s.end()
+			s.PutToken(k, p, w.token(), nil, about)
+			w.pass(time.Millisecond)
+		}
 	}
 	ask := func(p Parent) func(*world) { return func(w *world) { w.served(k, p) } }
 	wait := func(d time.Duration) func(*world) { return func(w *world) { w.pass(d) } }
@@ -50,14 +55,18 @@ func TestRefused(t *testing.T) {
 		{"given one that was not kept", []func(*world){func(w *world) {
 			tok := w.token()
 			tok.Expiry = w.clock().Add(time.Minute)
-			w.store().PutToken(k, self, tok, nil, about)
+			s := w.store()
+			defer s.end()
+			s.PutToken(k, self, tok, nil, about)
 			w.pass(time.Millisecond)
 		}}, self, "nothing"},
-		{"an empty marker", []func(*world){text("")}, self, "nothing"},
+		{"a marker of nothing given", []func(*world){text("")}, self, "both"},
+		{"a whole marker", []func(*world){text("0000000009999999999 0000000000000000000 0000000000000000000\n")}, self, "nothing"},
+		{"a marker with a sign", []func(*world){text("-000000000000000001 0000000000000000000 0000000000000000000\n")}, self, "nothing"},
 		{"a torn marker", []func(*world){text("00000")}, self, "nothing"},
 		{"an odd marker", []func(*world){text("never\n")}, self, "nothing"},
 		{"an overlong marker", []func(*world){text(strings.Repeat("0", 100))}, self, "nothing"},
-		{"an empty marker of long ago", []func(*world){text(""), func(w *world) {
+		{"an odd marker of long ago", []func(*world){text("never\n"), func(w *world) {
 			must(w.t, dateFile(w.path(markerName(k, self)), w.clock().Add(-time.Hour)))
 		}}, self, "both"},
 		{"a folder for a marker", []func(*world){marker(func(p string) error { return os.Mkdir(p, 0o700) })}, self, "nothing"},
@@ -117,11 +126,12 @@ func TestNewerThanUs(t *testing.T) {
 			if got := what(tok, creds); got != "both" {
 				t.Errorf("the new: served %s\n%s", got, w.said())
 			}
-			if got := w.served(k, self); got != "nothing" {
-				t.Errorf("asked again after that: served %s", got)
-			}
 			if _, ok := s.Token(k, self); ok {
 				t.Error("the same Store serves it twice")
+			}
+			s.end()
+			if got := w.served(k, self); got != "nothing" {
+				t.Errorf("asked again after that: served %s", got)
 			}
 		})
 	}
@@ -136,9 +146,13 @@ func TestNewerThanUs(t *testing.T) {
 	})
 }
 
-// Of processes that one client starts at once, the old token goes to one.
+// Processes that one client starts at once, and that overlap, ask for one thing:
+// what is there is for all of them. Who begins when they are done asks again.
 func TestAskedAtOnce(t *testing.T) {
-	for _, c := range []struct{ name, marker string }{{"never before", ""}, {"given one that has expired", "0000000000000000001\n"}} {
+	for _, c := range []struct{ name, marker string }{
+		{"never before", ""},
+		{"given one that has expired", "0000000000000000001 0000000000000000001 0000000000000000001\n"},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			now := time.Now()
@@ -148,45 +162,132 @@ func TestAskedAtOnce(t *testing.T) {
 				must(t, os.WriteFile(filepath.Join(dir, markerName(k, self)), []byte(c.marker), 0o600))
 			}
 			const processes = 20
-			gate, open, err := os.Pipe()
-			must(t, err)
-			outs := make([]*strings.Builder, processes)
+			var ends []io.Closer
 			var waits []func() error
-			for i := range processes {
-				cmd := start(t, "ask", dir)
-				cmd.Stdin = gate
-				outs[i] = &strings.Builder{}
-				cmd.Stdout, cmd.Stderr = outs[i], outs[i]
-				must(t, cmd.Start())
-				waits = append(waits, cmd.Wait)
-			}
-			must(t, gate.Close())
-			must(t, open.Close()) // and they are off
 			served := 0
-			for i, wait := range waits {
-				if err := wait(); err != nil {
-					t.Errorf("%v: %s", err, outs[i])
-				}
-				if n, _ := strconv.Atoi(strings.TrimSpace(outs[i].String())); n == 1 {
-					served++
-				}
+			for range processes {
+				cmd := start(t, "ask", dir)
+				end, err := cmd.StdinPipe()
+				must(t, err)
+				out, err := cmd.StdoutPipe()
+				must(t, err)
+				must(t, cmd.Start())
+				ends, waits = append(ends, end), append(waits, cmd.Wait)
+				line := make([]byte, 1)
+				_, err = io.ReadFull(out, line) // it has asked, and is not done
+				must(t, err)
+				served += int(line[0] - '0')
 			}
-			if served != 1 {
-				t.Errorf("served to %d", served)
+			if served != processes {
+				t.Errorf("served to %d of %d", served, processes)
+			}
+			for i := range processes {
+				must(t, ends[i].Close())
+				must(t, waits[i]())
+			}
+			late := start(t, "ask", dir)
+			if out, err := late.Output(); err != nil || string(out) != "0" {
+				t.Errorf("one that began later: served %s, %v", out, err)
 			}
 		})
 	}
 }
 
-// askOnce is a process of one client: it waits for the gate, and prints how
-// often it was served.
+// askOnce is a process of one client: it asks, prints how often it was served, and
+// stays until it is let go.
 func askOnce(args []string) error {
-	s := New(Config{Dir: args[0]})
-	_, _ = os.Stdin.Read(make([]byte, 1))
-	n := 0
+	s := New(Config{Dir: args[0], Began: ProcessStart()})
+	n := "0"
 	if _, ok := s.Token(key("a"), self); ok {
-		n++
+		n = "1"
 	}
-	_, err := os.Stdout.WriteString(strconv.Itoa(n) + "\n")
+	if _, err := os.Stdout.WriteString(n); err != nil {
+		return err
+	}
+	_, err := io.ReadAll(os.Stdin)
 	return err
+}
+
+// Which askings of one client are one: a list of when they began and ended.
+func TestOverlap(t *testing.T) {
+	k := key("a")
+	for _, c := range []struct {
+		name string
+		do   func(w *world) string
+		want string
+	}{
+		{"began before the answer", func(w *world) string {
+			began := w.clock()
+			w.served(k, self)
+			return w.served(k, self, func(c *Config) { c.Began = began })
+		}, "both"},
+		{"began after it", func(w *world) string {
+			w.served(k, self)
+			return w.served(k, self)
+		}, "nothing"},
+		{"began before another answer", func(w *world) string {
+			began := w.clock()
+			w.served(k, self)
+			between := w.clock()
+			w.served(k, self, func(c *Config) { c.Began = began })
+			return w.served(k, self, func(c *Config) { c.Began = between })
+		}, "both"},
+		{"long after the first of them", func(w *world) string {
+			began := w.clock()
+			w.served(k, self)
+			w.pass(together + time.Second)
+			return w.served(k, self, func(c *Config) { c.Began = began })
+		}, "nothing"},
+		{"beside one that is not done", func(w *world) string {
+			s := w.store()
+			defer s.end()
+			s.Token(k, self)
+			return w.served(k, self)
+		}, "both"},
+		{"beside one of another client", func(w *world) string {
+			w.served(k, self)
+			s := w.store()
+			defer s.end()
+			s.Token(k, other)
+			return w.served(k, self)
+		}, "nothing"},
+		{"beside one that asks again", func(w *world) string {
+			w.served(k, self)
+			s := w.store()
+			defer s.end()
+			s.Token(k, self)
+			return w.served(k, self)
+		}, "nothing"},
+		{"beside one that expects a token", func(w *world) string {
+			s := w.store()
+			defer s.end()
+			s.Expect(k, self)
+			w.served(k, self)
+			return w.served(k, self)
+		}, "both"},
+		{"after one that expected a token in vain", func(w *world) string {
+			s := w.store()
+			s.Expect(k, self)
+			s.Forget(k, self)
+			if _, err := os.Lstat(w.path(markerName(k, self))); !os.IsNotExist(err) {
+				w.t.Errorf("it left its marker: %v", err)
+			}
+			return w.served(k, self)
+		}, "both"},
+		{"what was given is not forgotten", func(w *world) string {
+			s := w.store()
+			s.Token(k, self)
+			s.Forget(k, self)
+			return w.served(k, self)
+		}, "nothing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.now = time.Now()
+			w.fill(k)
+			if got := c.do(w); got != c.want {
+				t.Errorf("served %s, want %s\n%s", got, c.want, w.said())
+			}
+		})
+	}
 }

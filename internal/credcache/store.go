@@ -95,6 +95,9 @@ type Config struct {
 	Vault Vault
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Began is when this process did, see [ProcessStart]. The zero value is the time
+	// at which the Store is made.
+	Began time.Time
 	// Log gets a line at debug level for each thing ignored; nil logs nothing.
 	Log *slog.Logger
 	// Refresh serves nothing that was made before the Store was. What another
@@ -111,11 +114,15 @@ type Store struct {
 	vault   Vault
 	now     func() time.Time
 	log     *slog.Logger
+	began   time.Time
 	// asked is when this Store was made, or last gave a token: what is younger
 	// cannot be what a client complains about.
 	asked atomic.Pointer[time.Time]
 	// fresh is set once the Store serves nothing older than that.
 	fresh atomic.Bool
+
+	askMu sync.Mutex
+	asks  map[string]*asking // by the path of the marker
 
 	keyMu sync.Mutex
 	key   func() []byte // nil until the vault was asked
@@ -139,6 +146,9 @@ func New(cfg Config) *Store {
 	}
 	s.fresh.Store(cfg.Refresh)
 	s.answered()
+	if s.began = cfg.Began; s.began.IsZero() {
+		s.began = *s.asked.Load()
+	}
 	return s
 }
 
@@ -160,13 +170,7 @@ var (
 // open checks that the folder can be trusted, and makes it where asked to. That
 // is done each time: it costs a system call, and a Store may live for days.
 func (s *Store) open(make bool) error {
-	if s.storage == None {
-		return errNone
-	}
-	if s.dir == "" {
-		return errNoDir
-	}
-	if err := safefile.PrivateDir(s.dir, make); err != nil {
+	if err := s.folder(make); err != nil {
 		return err
 	}
 	if make && s.storage == Keyring {
@@ -174,6 +178,17 @@ func (s *Store) open(make bool) error {
 		return err
 	}
 	return nil
+}
+
+// folder is open without a look at the keyring.
+func (s *Store) folder(make bool) error {
+	if s.storage == None {
+		return errNone
+	}
+	if s.dir == "" {
+		return errNoDir
+	}
+	return safefile.PrivateDir(s.dir, make)
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }

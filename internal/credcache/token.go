@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 )
 
@@ -59,34 +60,18 @@ var (
 	errOlder         = errors.New("older than this process, and only what is newer will do")
 )
 
-// Token returns the token kept for k, if process p has not been given one yet
-// that should still be good, and records that it has now. The answer is also
-// no where that could not be recorded.
+// Token returns the token kept for k, if client p has not been given one yet that
+// should still be good, and records that it has now. The answer is also no where
+// that could not be recorded.
 //
-// A process that asks again was refused: from then on this Store serves
-// neither tokens nor credentials made before the Store was. An unknown p is
-// given none, and the same holds, for it might be asking again.
+// A client that asks again was refused: from then on this Store serves neither
+// tokens nor credentials made before the Store was. An unknown p is given none,
+// and the same holds, for it might be asking again. Askings that overlap are one:
+// a client that starts many processes at once has not been refused anything yet.
 func (s *Store) Token(k Key, p Parent) (Token, bool) {
 	path := s.path(kindToken.file(k))
 	e, err := s.read(kindToken, k)
-	switch {
-	case p == Parent{}:
-		s.fresh.Store(true)
-		err = errUnknownParent
-	case err == nil && s.isNew(e):
-		// Made while we were running, so nobody's second asking is about it.
-		err = s.mark(k, p, e.Expires)
-	case err == nil && s.fresh.Load():
-		err = errOlder
-	case err == nil:
-		err = s.claim(k, p, e.Expires)
-	case !s.fresh.Load() && s.wasGiven(k, p):
-		err = fmt.Errorf("%w; and else: %w", errAskedAgain, err)
-	}
-	if errors.Is(err, errAskedAgain) {
-		s.fresh.Store(true)
-	}
-	if err != nil {
+	if err = s.mayServe(k, p, e, err); err != nil {
 		s.missed("token", path, err)
 		return Token{}, false
 	}
@@ -99,13 +84,73 @@ func (s *Store) Token(k Key, p Parent) (Token, bool) {
 	return NewToken(body.Token, e.Expires, e.SignedAt, e.AccessKeyID), true
 }
 
-// PutToken keeps t for k, in place of what is kept, and records that process p
-// has been given it. Where that cannot be recorded it is not kept.
+// mayServe decides whether p is served the token's entry, or why it could not be
+// read is all there is to say.
+func (s *Store) mayServe(k Key, p Parent, e entry, err error) error {
+	if p == (Parent{}) {
+		s.fresh.Store(true)
+		return errUnknownParent
+	}
+	if err != nil && !s.hasMarker(k, p) {
+		return err // nothing to serve, and nobody to wonder about
+	}
+	a := s.ask(k, p)
+	if a.again {
+		s.fresh.Store(true)
+	}
+	switch {
+	case err != nil && a.again:
+		return fmt.Errorf("%w; and else: %w", errAskedAgain, err)
+	case err != nil:
+		return err
+	case s.isNew(e):
+		// Made while we were running, so nobody's second asking is about it.
+	case a.again, a.done:
+		return errAskedAgain
+	case s.fresh.Load():
+		return errOlder
+	}
+	return s.give(a, e.Expires)
+}
+
+// hasMarker reports whether there is a file that must be asked about p.
+func (s *Store) hasMarker(k Key, p Parent) bool {
+	_, err := os.Lstat(s.path(markerName(k, p)))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// Expect says that p is about to be given a new token for k, which will be put.
+// From then on until this process ends, others that p starts are part of the same
+// asking.
+func (s *Store) Expect(k Key, p Parent) {
+	if p != (Parent{}) && s.storage != None {
+		s.ask(k, p)
+	}
+}
+
+// Forget says that there will be no token: what Expect left is taken away.
+func (s *Store) Forget(k Key, p Parent) {
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
+	path := s.path(markerName(k, p))
+	a := s.asks[path]
+	if a == nil || a.marker == nil {
+		return
+	}
+	if text, err := a.marker.Read(1); err == nil && len(text) == 0 {
+		_ = os.Remove(path)
+	}
+	_ = a.marker.End()
+	delete(s.asks, path)
+}
+
+// PutToken keeps t for k, in place of what is kept, and records that client p has
+// been given it. Where that cannot be recorded it is not kept.
 func (s *Store) PutToken(k Key, p Parent, t Token, inputs []Input, a About) {
 	path := s.path(kindToken.file(k))
 	err := s.open(true)
 	if err == nil && p != (Parent{}) {
-		err = s.mark(k, p, t.Expiry)
+		err = s.give(s.ask(k, p), t.Expiry)
 	}
 	if err == nil {
 		err = s.write(kindToken, k, header{

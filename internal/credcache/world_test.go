@@ -51,6 +51,18 @@ func key(name string) Key {
 	return h.Sum()
 }
 
+// end is what happens to a Store's askings at the end of its process.
+func (s *Store) end() {
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
+	for _, a := range s.asks {
+		if a.marker != nil {
+			_ = a.marker.End()
+		}
+	}
+	s.asks = nil
+}
+
 // world is a cache folder, a clock and what is said about them.
 type world struct {
 	t   *testing.T
@@ -129,6 +141,7 @@ var about = About{Cluster: "prod", Region: "eu-west-1", Profile: "dev", Roles: [
 // credentials.
 func (w *world) fill(k Key, inputs ...Input) {
 	s := w.store()
+	defer s.end()
 	s.PutToken(k, Parent{1, 1}, w.token(), inputs, about)
 	s.PutCredentials(k, w.credentials(), inputs, about)
 	w.pass(time.Millisecond)
@@ -137,6 +150,7 @@ func (w *world) fill(k Key, inputs ...Input) {
 // served is what a new process gets for k.
 func (w *world) served(k Key, p Parent, change ...func(*Config)) string {
 	s := w.store(change...)
+	defer s.end()
 	t, hasToken := s.Token(k, p)
 	c, hasCredentials := s.Credentials(k)
 	if hasToken != (t.Value() == tokenSecret) || hasCredentials != (c.SecretAccessKey == secretKey) {

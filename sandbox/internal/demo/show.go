@@ -51,6 +51,7 @@ func Run(ctx context.Context, cfg Config) error {
 		{"A kubeconfig entry", (*show).kubeconfig},
 		{"kubectl, let in", (*show).letIn},
 		{"A role that may read, refused a delete", (*show).readOnly},
+		{"A second kubectl, served from the cache", (*show).cached},
 		{"An identity that nothing maps, refused", (*show).unmapped},
 		{"The creator, let in though aws-auth does not name it", (*show).creator},
 		{"A tampered token, refused", (*show).tampered},
@@ -94,7 +95,8 @@ func (s *show) be(name string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return fmt.Errorf("making a home for the demo: %w", err)
 	}
-	s.env = append(env.Apply(os.Environ()), "HOME="+home, "USERPROFILE="+home, "KUBERC=off")
+	s.env = append(env.Apply(os.Environ()), "HOME="+home, "USERPROFILE="+home, "KUBERC=off",
+		"EKSKEY_CACHE=disk") // its folder is one of the sandbox's
 	return nil
 }
 
