@@ -2,18 +2,22 @@
 // run, and prints ratios: those say something on any machine, times do not.
 //
 //	go run ./bench
+//	go run ./bench -sandbox bin/ekskey-sandbox
 //
-// It fails if something cannot be run, and never because something is slow.
+// It fails if something cannot be run or is not what it is measured as, and never
+// because something is slow. What is not there to be measured against is left out,
+// and said to be.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -23,68 +27,89 @@ type row struct {
 	what         string
 	ours, theirs time.Duration
 	target       string
+	// note is said below the table.
+	note string
 }
 
+// missingError says that something is not there to be measured against.
+type missingError struct{ what, why string }
+
+func (e *missingError) Error() string { return e.what + " was not measured: " + e.why }
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	var err error
+	if len(os.Args) > 2 && os.Args[1] == launchFlag {
+		err = launch(ctx, os.Stdout, os.Stderr, os.Args[2], os.Args[3:]...)
+	} else {
+		sandbox := flag.String("sandbox", "", "the `program` ekskey-sandbox; without it, kubectl is not measured")
+		flag.Parse()
+		err = run(ctx, os.Stdout, os.Stderr, *sandbox)
+	}
+	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "error:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, out, progress io.Writer, sandbox string) (err error) {
 	dir, err := os.MkdirTemp("", "ekskey-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-
-	mint, err := mintRow()
-	if err != nil {
-		return fmt.Errorf("minting in one process: %w", err)
-	}
-	rows := []row{mint}
-
-	programs, err := newPrograms(ctx, dir)
+	p, err := newPrograms(ctx, dir)
 	if err != nil {
 		return err
 	}
-	empty, err := programs.againstEmpty(ctx)
-	if err != nil {
-		return err
+	var rows []row
+	var notes []string
+	for _, measure := range []func(context.Context) (row, error){
+		mintRow,
+		p.hitAgainstEmpty,
+		p.coldAgainstEmpty,
+		p.againstAuthenticator,
+		p.againstAWS,
+		func(ctx context.Context) (row, error) { return p.kubectl(ctx, sandbox, progress) },
+	} {
+		r, err := measure(ctx)
+		var missing *missingError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &missing):
+			notes = append(notes, missing.Error())
+		case err != nil:
+			return err
+		default:
+			rows = append(rows, r)
+		}
 	}
-	rows = append(rows, empty)
-
-	aws, err := programs.againstAWS(ctx)
-	missing := ""
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		missing = "aws eks get-token was not measured: there is no aws command"
-	case err != nil:
-		return err
-	default:
-		rows = append(rows, aws)
-	}
-	if err := write(out, rows); err != nil {
-		return err
-	}
-	if missing != "" {
-		_, err = fmt.Fprintln(out, missing)
-	}
-	return err
+	return write(out, rows, notes)
 }
 
-// write prints the table. A ratio is ours by theirs.
-func write(out io.Writer, rows []row) error {
+// write prints the table, and what there is to say about it. A ratio is ours by
+// theirs.
+func write(out io.Writer, rows []row, notes []string) error {
 	t := tabwriter.NewWriter(out, 0, 0, 1, ' ', tabwriter.Debug)
 	_, _ = fmt.Fprintln(t, "what\t ours\t theirs\t ratio\t target")
 	for _, r := range rows {
 		_, _ = fmt.Fprintf(t, "%s\t %s\t %s\t %s\t %s\n", r.what, short(r.ours), short(r.theirs), ratio(r.ours, r.theirs), r.target)
+		if r.note != "" {
+			notes = append(notes, r.note)
+		}
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, note := range notes {
+		if _, err := fmt.Fprintln(out, note); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // short rounds to three digits.
@@ -96,13 +121,13 @@ func short(d time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// ratio words what is less than a half as a fraction.
+// ratio words what is less than a tenth as a fraction.
 func ratio(ours, theirs time.Duration) string {
 	if ours <= 0 || theirs <= 0 {
 		return "-"
 	}
 	r := float64(ours) / float64(theirs)
-	if r < 0.5 {
+	if r < 0.1 {
 		return fmt.Sprintf("1/%.1f", 1/r)
 	}
 	return fmt.Sprintf("%.2f", r)

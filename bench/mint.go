@@ -30,8 +30,7 @@ type minter func() (string, error)
 
 // minters are token.Source.Token and what other tools do: the pre-sign client of
 // the SDK, its middleware, and the same encoding.
-func minters() (ours, theirs minter, err error) {
-	ctx := context.Background()
+func minters(ctx context.Context) (ours, theirs minter, err error) {
 	keys := token.StaticKeys(keyID, secret, "")
 	source, err := token.New(token.Config{Cluster: cluster, Region: region, Credentials: keys})
 	if err != nil {
@@ -56,8 +55,8 @@ func minters() (ours, theirs minter, err error) {
 	return ours, theirs, nil
 }
 
-func mintRow() (row, error) {
-	ours, theirs, err := minters()
+func mintRow(ctx context.Context) (row, error) {
+	ours, theirs, err := minters(ctx)
 	if err != nil {
 		return row{}, err
 	}

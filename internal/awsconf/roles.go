@@ -59,6 +59,10 @@ func (s *Session) assume(ctx context.Context, c Config) {
 	for i, r := range c.Roles {
 		client, before := s.STS(), s.credentials
 		var hop aws.CredentialsProvider = aws.CredentialsProviderFunc(func(asked context.Context) (aws.Credentials, error) {
+			// First the hop before, or it would be the last one that asks for a code first.
+			if _, err := before.Retrieve(asked); err != nil {
+				return aws.Credentials{}, err
+			}
 			name := r.SessionName
 			if name == "" {
 				var err error
@@ -142,7 +146,7 @@ func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 	if c.MFACode == nil {
 		return "", &CredentialsError{
 			Cause: "the role wants a second factor (" + serial + ") and there is no terminal to ask for its code",
-			Hint:  "run the command on a terminal once",
+			Hint:  "run the command on a terminal once, or give --mfa-command a command that prints the code",
 		}
 	}
 	code, err := c.MFACode(ctx, serial)

@@ -95,7 +95,10 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	if err != nil {
 		return err
 	}
-	change, err := kubeconfig.ForEKS(o.entries(cluster, a.global.profile, session.Region(), written, command))
+	options := o.entries(cluster, a.global.profile, session.Region(), written, command)
+	options.ForwardSessionName = a.global.forwardSessionName
+	options.MFACommand, options.CacheAll = a.global.mfa.command, a.global.cacheAll
+	change, err := kubeconfig.ForEKS(options)
 	if err != nil {
 		return err
 	}
@@ -115,9 +118,11 @@ func (o updateOptions) entries(c *types.Cluster, profile, region string, roles [
 		Alias: o.alias, UserAlias: o.userAlias, Namespace: o.namespace, SetCurrent: !o.noSetContext,
 	}
 	for _, r := range roles {
-		options.RoleChain = append(options.RoleChain, kubeconfig.Hop{
-			ARN: r.ARN, ExternalID: r.ExternalID, SessionName: r.SessionName, MFASerial: r.MFASerial,
-		})
+		hop := kubeconfig.Hop{ARN: r.ARN, ExternalID: r.ExternalID, SessionName: r.SessionName, MFASerial: r.MFASerial}
+		if r.Duration != 0 {
+			hop.Duration = r.Duration.String()
+		}
+		options.RoleChain = append(options.RoleChain, hop)
 	}
 	return options
 }

@@ -33,6 +33,11 @@ type Options struct {
 	Profile   string // may be empty
 	RoleChain []Hop  // assumed in order, may be empty
 	Command   string // absolute path of the program that mints tokens
+	// ForwardSessionName, MFACommand and CacheAll are the program's flags of these
+	// names.
+	ForwardSessionName bool
+	MFACommand         string
+	CacheAll           bool
 
 	Alias        string // of the context; empty is ClusterARN
 	UserAlias    string // of the user entry; empty is a name of our own, see ForEKS
@@ -156,6 +161,15 @@ func (o Options) exec() *Exec {
 		add("--external-id", h.ExternalID)
 		add("--session-name", h.SessionName)
 		add("--mfa-serial", h.MFASerial)
+		add("--duration", h.Duration)
+	}
+	add("--mfa-command", o.MFACommand)
+	// Joined, so that who reads the words need not know which flags take a value.
+	if o.ForwardSessionName {
+		args = append(args, "--forward-session-name=true")
+	}
+	if o.CacheAll {
+		args = append(args, "--cache-all=true")
 	}
 	add("--exec-api-version", execVersionArg)
 	return &Exec{
@@ -185,7 +199,8 @@ func (o Options) userName() string {
 	text, err := json.Marshal(struct {
 		Profile string
 		Chain   []Hop
-	}{o.Profile, o.RoleChain})
+		Forward bool `json:",omitempty"`
+	}{o.Profile, o.RoleChain, o.ForwardSessionName})
 	if err != nil {
 		panic(err) // strings always marshal
 	}

@@ -22,14 +22,14 @@ func TestForEKSExec(t *testing.T) {
 	o := demo()
 	o.Profile = "dev"
 	o.RoleChain = []Hop{
-		{ARN: roleARN + "hub", ExternalID: "e1"},
+		{ARN: roleARN + "hub", ExternalID: "e1", Duration: "30m0s"},
 		{ARN: roleARN + "admin", SessionName: "s2", MFASerial: "arn:aws:iam::1:mfa/me"},
 	}
 	want := &Exec{
 		APIVersion: "client.authentication.k8s.io/v1",
 		Command:    "/usr/local/bin/ekskey",
 		Args: []string{"token", "--cluster", "demo", "--region", "eu-west-1", "--profile", "dev",
-			"--role-arn", roleARN + "hub", "--external-id", "e1",
+			"--role-arn", roleARN + "hub", "--external-id", "e1", "--duration", "30m0s",
 			"--role-arn", roleARN + "admin", "--session-name", "s2", "--mfa-serial", "arn:aws:iam::1:mfa/me",
 			"--exec-api-version", "v1"},
 		InstallHint:     installHint,

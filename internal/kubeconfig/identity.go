@@ -12,6 +12,7 @@ type Hop struct {
 	ExternalID  string
 	SessionName string
 	MFASerial   string
+	Duration    string `json:",omitempty"` // as on the command line
 }
 
 // identity is whom a plugin's token speaks for, as far as its words tell.
@@ -20,12 +21,13 @@ type identity struct {
 	region  string
 	profile string
 	chain   []Hop
+	forward string // --forward-session-name
 }
 
 // same reports whether two plugins authenticate as one principal to one
 // cluster. A plugin without a region takes it from its surroundings.
 func (id identity) same(o identity) bool {
-	return id.cluster == o.cluster && id.profile == o.profile && slices.Equal(id.chain, o.chain) &&
+	return id.cluster == o.cluster && id.profile == o.profile && slices.Equal(id.chain, o.chain) && id.forward == o.forward &&
 		(id.region == o.region || id.region == "" || o.region == "")
 }
 
@@ -102,7 +104,11 @@ func readFlags(flags []flagValue) (identity, bool) {
 			hop.SessionName = f.value
 		case "mfa-serial":
 			hop.MFASerial = f.value
-		case "exec-api-version", "output":
+		case "duration":
+			hop.Duration = f.value
+		case "forward-session-name":
+			id.forward = f.value
+		case "exec-api-version", "output", "mfa-command", "cache-all":
 		default:
 			return identity{}, false
 		}
@@ -112,6 +118,7 @@ func readFlags(flags []flagValue) (identity, bool) {
 		h.ExternalID = firstOf(h.ExternalID, early.ExternalID)
 		h.SessionName = firstOf(h.SessionName, early.SessionName)
 		h.MFASerial = firstOf(h.MFASerial, early.MFASerial)
+		h.Duration = firstOf(h.Duration, early.Duration)
 	}
 	return id, true
 }
