@@ -41,6 +41,9 @@ func NewFingerprint(c Config) (*Fingerprint, error) {
 	if err != nil {
 		return nil, err // the SDK has other ways to find one
 	}
+	if !filepath.IsAbs(home) {
+		return nil, fmt.Errorf("the home folder %s is not an absolute path", home)
+	}
 	h := credcache.NewHash("fingerprint")
 	h.Add("home", home)
 	h.Add("uid", strconv.Itoa(os.Getuid()))

@@ -2,6 +2,8 @@ package awsconf
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -171,6 +173,10 @@ func (s *Session) lookAtFiles(getenv func(string) string) error {
 		}
 	}
 	for _, path := range paths {
+		if !filepath.IsAbs(path) {
+			// It is another file from another folder, and the key does not say from which.
+			return fmt.Errorf("%s is not an absolute path", path)
+		}
 		f, err := see(path)
 		if err != nil {
 			return err

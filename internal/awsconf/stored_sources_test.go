@@ -98,3 +98,21 @@ func TestRefreshedSessionIsKeptLater(t *testing.T) {
 		t.Errorf("%s, then %s, and %d calls", second, third, s.aws.Counts()[fakeaws.GetRoleCredentials])
 	}
 }
+
+// A path that is not absolute means another file in another folder.
+func TestRelativeFilesKeepNothing(t *testing.T) {
+	s := newSources(t)
+	s.write("[profile p]\nrole_arn = " + webRole + "\nweb_identity_token_file = jwt\n")
+	s.file("jwt", webToken(t, time.Now().Add(time.Hour)))
+	t.Chdir(s.dir)
+	l := newLater(t)
+	c := awsconf.Config{Profile: "p"}
+	if first := l.key(t, c); l.key(t, c) == first || l.entries(t) != 0 {
+		t.Errorf("it was kept: %d entries", l.entries(t))
+	}
+	t.Setenv("HOME", "here")
+	t.Setenv("USERPROFILE", "here")
+	if _, err := awsconf.NewFingerprint(c); err == nil {
+		t.Error("a home that is not absolute has a fingerprint")
+	}
+}
