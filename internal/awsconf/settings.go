@@ -3,6 +3,7 @@ package awsconf
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -96,14 +97,28 @@ func environment(region string, keys bool) (aws.Config, error) {
 }
 
 func readCABundle(path string) ([]byte, error) {
-	pem, err := safefile.Read(path, maxFile)
+	text, err := safefile.Read(path, maxFile)
 	if err != nil {
 		return nil, &CABundleError{Path: path, Reason: reasonOf(err)}
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+	if !holdsCertificate(text) {
 		return nil, &CABundleError{Path: path, Reason: "holds no PEM certificate"}
 	}
-	return pem, nil
+	return text, nil
+}
+
+// holdsCertificate looks no further than the first certificate: the SDK reads them
+// all, and a system's bundle takes milliseconds.
+func holdsCertificate(text []byte) bool {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return false
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			return true
+		}
+	}
 }
 
 // sdkLogger takes the SDK's own messages, which would go to stderr otherwise.

@@ -67,7 +67,7 @@ func Main(env Env) int {
 	// Not everything looks at the context: a second signal ends the process.
 	context.AfterFunc(ctx, stop)
 	a := newApp(env)
-	root := newRootCommand(a)
+	root := newRootCommand(a, env.Args...)
 	root.SetArgs(awsOrder(root, env.Args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {

@@ -24,7 +24,9 @@ type globalOptions struct {
 	cacheAll              bool
 }
 
-func newRootCommand(a *app) *cobra.Command {
+// newRootCommand makes the command line. Clients run `ekskey token` again and again,
+// so where that is what args begin with, the other commands are not made.
+func newRootCommand(a *app, args ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ekskey",
 		Short: "Take an AWS IAM identity into Kubernetes",
@@ -56,6 +58,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	complete(root, "log-level", func() []string { return []string{"debug", "info", "warn", "error"} })
 	complete(root, "output", func() []string { return []string{formatTable, formatJSON, formatYAML} })
 
+	root.SetHelpCommand(newHelpCommand())
+	root.AddCommand(newTokenCommand(a, a.runToken))
+	if len(args) == 0 || args[0] != "token" {
+		a.addOtherCommands(root)
+	}
+	return root
+}
+
+func (a *app) addOtherCommands(root *cobra.Command) {
 	clusters := newGroup("clusters", "List and describe EKS clusters")
 	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
 	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
@@ -65,9 +76,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	eks := newGroup("eks", "What the AWS CLI calls it")
 	eks.Hidden = true
 	eks.AddCommand(newEKSGetTokenCommand(a, a.runEKSGetToken))
-	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
-		newTokenCommand(a, a.runToken),
 		newInspectCommand(a, a.runInspect),
 		newVerifyCommand(a, a.runVerify),
 		newWhoamiCommand(a, a.runWhoami),
@@ -78,7 +87,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 		newVersionCommand(a, a.runVersion),
 		newCompletionCommand(a),
 	)
-	return root
 }
 
 func (g *globalOptions) bind(f *pflag.FlagSet) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// processStart is taken before most other packages begin.
+// processStart is taken before main begins.
 var processStart = time.Now()
 
 // ProcessStart is when this process began, or a few milliseconds later. It is
