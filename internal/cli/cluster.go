@@ -22,6 +22,14 @@ func (a *app) load(ctx context.Context) (*awsconf.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.loadConfig(ctx, config)
+}
+
+// loadConfig loads a configuration that credentials may be got with.
+func (a *app) loadConfig(ctx context.Context, config awsconf.Config) (*awsconf.Session, error) {
+	if err := a.muteHelpers(); err != nil {
+		return nil, err
+	}
 	return awsconf.Load(ctx, config)
 }
 

@@ -137,7 +137,7 @@ func (a *app) listings(ctx context.Context, o listOptions) ([]*listing, error) {
 		if len(o.regions) > 0 && c.Region == "" && o.regions[0] != "all" {
 			c.Region = o.regions[0] // so that roles are assumed in the right partition
 		}
-		session, err := awsconf.Load(ctx, c)
+		session, err := a.loadConfig(ctx, c)
 		if err != nil {
 			if len(profiles) == 1 {
 				return nil, err

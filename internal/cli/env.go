@@ -62,14 +62,10 @@ type app struct {
 // 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials, 4 refused, 5 not
 // found. It stops on an interrupt.
 func Main(env Env) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// Not everything looks at the context: a second signal ends the process.
-	context.AfterFunc(ctx, stop)
 	a := newApp(env)
 	root := newRootCommand(a, env.Args...)
 	root.SetArgs(awsOrder(root, env.Args))
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err != nil {
 		return a.report(cmd, err)
 	}
@@ -77,6 +73,15 @@ func Main(env Env) int {
 		return a.report(cmd, fmt.Errorf("writing the output: %w", err))
 	}
 	return exitDone
+}
+
+// stoppable is a context that ends at an interrupt, for what takes time or has to
+// tidy up. To ask for it costs a good part of what a token from the cache does.
+func stoppable(ctx context.Context) context.Context {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	// Not everything looks at the context: a second signal ends the process.
+	context.AfterFunc(ctx, stop)
+	return ctx
 }
 
 func newApp(env Env) *app {

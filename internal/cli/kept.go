@@ -91,7 +91,8 @@ func (a *app) tokenFor(ctx context.Context, cluster string) (credcache.Token, er
 		a.log.Debug("token from the cache", "cluster", cluster, "key", t.AccessKeyID, "expires", t.Expiry)
 		return t, nil
 	}
-	session, err := awsconf.Load(ctx, config)
+	ctx = stoppable(ctx)
+	session, err := a.loadConfig(ctx, config)
 	if err != nil {
 		return credcache.Token{}, err
 	}

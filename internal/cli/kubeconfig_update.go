@@ -80,7 +80,7 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	if o.describeRole != "" {
 		config.Roles = []awsconf.Role{{ARN: o.describeRole}}
 	}
-	session, err := awsconf.Load(ctx, config)
+	session, err := a.loadConfig(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
+			if name := cmd.Name(); name != "token" && name != "get-token" { // these do it themselves
+				cmd.SetContext(stoppable(cmd.Context()))
+			}
 			return a.startLog()
 		},
 		// No Args: cobra then suggests a command for one that is misspelt.
@@ -175,9 +178,6 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 	}
 	store, err := a.store()
 	if err != nil {
-		return awsconf.Config{}, err
-	}
-	if err := a.muteHelpers(); err != nil {
 		return awsconf.Config{}, err
 	}
 	return awsconf.Config{

@@ -278,7 +278,7 @@ func TestDemo(t *testing.T) {
 	if o.code != 0 {
 		t.Fatalf("the demo ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
-	has(t, o.stdout, "All 9 steps gave exactly what they should", "Forbidden", "HTTP 401 Unauthorized", "system:masters")
+	has(t, o.stdout, "All 10 steps gave exactly what they should", "Forbidden", "HTTP 401 Unauthorized", "system:masters")
 	has(t, o.stderr, "NOT FOR PRODUCTION")
 	if strings.Contains(o.stdout, "\x1b") {
 		t.Error("colour, though this is no terminal")
