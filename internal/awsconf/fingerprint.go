@@ -2,7 +2,6 @@ package awsconf
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,13 +20,7 @@ import (
 type Fingerprint struct {
 	base  credcache.Key // without the roles
 	whole credcache.Key
-	files []seen
-}
-
-// seen is a file as it was when its digest was taken.
-type seen struct {
-	credcache.Input
-	info fs.FileInfo // nil if there was none
+	files []credcache.Input
 }
 
 // NewFingerprint takes the fingerprint of a Config as things are now. It reads
@@ -62,18 +55,19 @@ func NewFingerprint(c Config) (*Fingerprint, error) {
 		}
 	}
 	for _, path := range paths {
-		s, err := see(path)
+		in, err := digest(path)
 		if err != nil {
 			return nil, err
 		}
-		f.files = append(f.files, s)
-		h.Add("file", s.Path)
-		h.Add("digest", s.Digest)
+		f.files = append(f.files, in)
+		h.Add("file", in.Path)
+		h.Add("digest", in.Digest)
 	}
 	h.Add("profile", c.Profile)
 	h.Add("region", c.Region)
 	h.Add("endpoint", c.EndpointURL)
 	h.Add("ca", c.CABundle)
+	h.Add("profile role first", strconv.FormatBool(c.ProfileRoleFirst))
 	h.Add("opaque", strconv.FormatBool(c.CacheOpaque))
 	f.base = h.Sum()
 	f.whole = f.after(c, len(c.Roles))
@@ -133,34 +127,15 @@ func (f *Fingerprint) TokenKey(cluster string) credcache.Key {
 	return h.Sum()
 }
 
-// see looks at a file. A missing one is as good as any other.
-func see(path string) (seen, error) {
+// digest takes the digest of a file. A missing one is as good as any other.
+func digest(path string) (credcache.Input, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return seen{}, err
+		return credcache.Input{}, err
 	}
-	s := seen{Input: credcache.Input{Path: path}}
-	if info, err := os.Stat(path); err == nil {
-		s.info = info
-	}
-	s.Digest, err = credcache.DigestFile(path)
+	sum, err := credcache.DigestFile(path)
 	if err != nil {
-		return seen{}, fmt.Errorf("taking the digest of %s: %w", path, err)
+		return credcache.Input{}, fmt.Errorf("taking the digest of %s: %w", path, err)
 	}
-	return s, nil
-}
-
-// unchanged reports whether all files are still what they were. A file that was
-// another one for a moment has another time, or is another file.
-func unchanged(files []seen) bool {
-	return !slices.ContainsFunc(files, func(was seen) bool {
-		now, err := see(was.Path)
-		switch {
-		case err != nil, now.Digest != was.Digest, (now.info == nil) != (was.info == nil):
-			return true
-		case now.info == nil:
-			return false
-		}
-		return !os.SameFile(now.info, was.info) || !now.info.ModTime().Equal(was.info.ModTime())
-	})
+	return credcache.Input{Path: path, Digest: sum}, nil
 }

@@ -114,6 +114,7 @@ func TestKeyCoversEachInput(t *testing.T) {
 		"endpoint":              func(c *awsconf.Config) { c.EndpointURL = "https://example.com" },
 		"ca":                    func(c *awsconf.Config) { c.CABundle = "ca.pem" },
 		"forward":               func(c *awsconf.Config) { c.ForwardSessionName = true },
+		"profile role first":    func(c *awsconf.Config) { c.ProfileRoleFirst = true },
 		"opaque":                func(c *awsconf.Config) { c.CacheOpaque = true },
 		"first role":            func(c *awsconf.Config) { c.Roles[0].ARN = two },
 		"first external id":     func(c *awsconf.Config) { c.Roles[0].ExternalID = "y" },

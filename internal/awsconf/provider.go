@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,43 @@ func (p *provider) Invalidate() { p.cache.Invalidate() }
 
 // ProviderSources says where the credentials come from, for the SDK's user agent.
 func (p *provider) ProviderSources() []aws.CredentialSource { return p.cache.ProviderSources() }
+
+// expirationVar is when session keys of the environment end. The SDK does not look
+// at it; the AWS CLI does, and its export-credentials and aws-vault write it.
+//
+// Source: https://docs.aws.amazon.com/cli/latest/reference/configure/export-credentials.html
+const expirationVar = "AWS_CREDENTIAL_EXPIRATION"
+
+// ending are keys of the environment whose end it states.
+type ending struct {
+	aws.CredentialsProvider
+	expires time.Time
+}
+
+// Retrieve gives the keys, with their end.
+func (e ending) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := e.CredentialsProvider.Retrieve(ctx)
+	creds.CanExpire, creds.Expires = true, e.expires
+	return creds, err
+}
+
+// ProviderSources says where the credentials come from, for the SDK's user agent.
+func (e ending) ProviderSources() []aws.CredentialSource {
+	return []aws.CredentialSource{aws.CredentialSourceEnvVars}
+}
+
+// endKeys notes the end of keys of the environment, if they are what the SDK
+// found. One that is no time says nothing.
+func (s *Session) endKeys(getenv func(string) string) {
+	expires, err := time.Parse(time.RFC3339, getenv(expirationVar))
+	if err != nil || getenv("AWS_SESSION_TOKEN") == "" {
+		return
+	}
+	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
+	if ok && slices.Equal(provider.ProviderSources(), []aws.CredentialSource{aws.CredentialSourceEnvVars}) {
+		s.cfg.Credentials = ending{s.cfg.Credentials, expires}
+	}
+}
 
 // metadataTimeout bounds one question to the instance metadata service, which
 // answers within milliseconds where there is one.

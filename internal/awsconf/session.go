@@ -48,6 +48,9 @@ type Config struct {
 	// Profile is a profile by name. Unlike AWS_PROFILE, it goes before keys in the
 	// environment, as with the AWS CLI.
 	Profile string
+	// ProfileRoleFirst has a role that a profile assumes go before a web identity of
+	// the environment, as the AWS CLI has it, and the SDK does not.
+	ProfileRoleFirst bool
 	// Region goes before all other sources of the region.
 	Region string
 	// EndpointURL receives all AWS API calls. Tokens are not minted for it.
@@ -119,6 +122,13 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 		c.Fingerprint = c.fingerprint()
 	}
 	s := &Session{files: newFiles(c.Getenv), endpointURL: c.EndpointURL, caFile: first(c.CABundle, c.Getenv("AWS_CA_BUNDLE"))}
+	if c.Fingerprint != nil {
+		var err error
+		if s.decided, err = c.Fingerprint.watch(); err != nil {
+			c.debug("nothing is kept", err)
+			c.Fingerprint = nil
+		}
+	}
 	s.profile = first(c.Profile, c.Getenv("AWS_PROFILE"), c.Getenv("AWS_DEFAULT_PROFILE"), "default")
 	if err := s.read(ctx, c); err != nil {
 		return nil, err
@@ -149,10 +159,17 @@ func (s *Session) read(ctx context.Context, c Config) error {
 			return err
 		}
 		s.cfg, err = config.LoadDefaultConfig(ctx, options...)
+		if err == nil && c.ProfileRoleFirst && s.profileRoleWaits() {
+			if options, err = s.options(ctx, c); err != nil { // the CA bundle in the first ones has been read
+				return err
+			}
+			s.cfg, err = config.LoadDefaultConfig(ctx, append(options, config.WithSharedConfigProfile(s.profile))...)
+		}
 	}
 	if err != nil {
 		return s.explainLoading(err)
 	}
+	s.endKeys(c.Getenv)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -74,6 +75,20 @@ func profileCABundle(sources []any) string {
 		c, ok := source.(config.SharedConfig)
 		return c.CustomCABundle, ok && c.CustomCABundle != ""
 	})
+}
+
+// profileRoleWaits reports whether the profile in use assumes a role, with
+// credentials that its file names, and a web identity of the environment came
+// first.
+//
+// Source: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/credentials.html
+func (s *Session) profileRoleWaits() bool {
+	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
+	if !ok || !slices.Contains(provider.ProviderSources(), aws.CredentialSourceEnvVarsSTSWebIDToken) {
+		return false
+	}
+	chain := profileChain(s.cfg.ConfigSources)
+	return len(chain) > 0 && chain[0].RoleARN != "" && (chain[0].Source != nil || chain[0].CredentialSource != "")
 }
 
 // environment is the configuration that the process's environment alone makes,

@@ -27,7 +27,14 @@ func (c Config) Static() bool {
 	if first(c.Region, c.Getenv("AWS_REGION"), c.Getenv("AWS_DEFAULT_REGION")) == "" {
 		return false
 	}
-	for _, path := range newFiles(c.Getenv).paths {
+	files := newFiles(c.Getenv).paths
+	if len(files) < 2 {
+		return false // there is no HOME; the SDK has other ways to find one
+	}
+	for _, path := range files {
+		if path == os.DevNull {
+			continue
+		}
 		data, err := safefile.Read(path, maxFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) || chooses(data) {
 			return false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -86,7 +85,7 @@ func (s *Session) prepareStore(c Config) {
 		return
 	}
 	s.print = c.Fingerprint
-	if err := s.lookAtFiles(c.Getenv); err != nil {
+	if err := s.lookAtFiles(c); err != nil {
 		c.debug("nothing is kept", err)
 		s.print = nil
 		return
@@ -150,7 +149,7 @@ func profileChain(sources []any) []config.SharedConfig {
 // who signs: the sessions of SSO and of aws login, and web identity tokens. The
 // SDK changes the first two when it refreshes them: then nothing is kept that
 // time.
-func (s *Session) lookAtFiles(getenv func(string) string) error {
+func (s *Session) lookAtFiles(c Config) error {
 	var paths []string
 	for _, p := range profileChain(s.cfg.ConfigSources) {
 		var path string
@@ -163,7 +162,7 @@ func (s *Session) lookAtFiles(getenv func(string) string) error {
 		case p.SSOStartURL != "":
 			path, err = ssocreds.StandardCachedTokenFilepath(p.SSOStartURL)
 		case p.LoginSession != "":
-			path, err = logincreds.StandardCachedTokenFilepath(p.LoginSession, getenv("AWS_LOGIN_CACHE_DIRECTORY"))
+			path, err = logincreds.StandardCachedTokenFilepath(p.LoginSession, c.Getenv("AWS_LOGIN_CACHE_DIRECTORY"))
 		}
 		if err != nil {
 			return err
@@ -183,7 +182,7 @@ func (s *Session) lookAtFiles(getenv func(string) string) error {
 		}
 		s.named = append(s.named, f)
 	}
-	s.decided = slices.Concat(s.print.files, s.named)
+	s.decided = append(s.decided, s.named...)
 	return nil
 }
 
@@ -197,15 +196,16 @@ func (s *Session) inputs() []credcache.Input {
 	return inputs
 }
 
-// Keeps reports whether tokens signed with the session's credentials may be kept,
-// as far as is known before there are any.
-func (s *Session) Keeps() bool { return s.print != nil && s.keep != keepNothing }
+// Keeps reports whether anything of the session may be kept: credentials or tokens.
+func (s *Session) Keeps() bool {
+	return s.print != nil && (s.keep != keepNothing || s.credentials != s.base)
+}
 
 // Keep reports whether a token signed with the session's credentials may be kept
 // under a key of its Fingerprint, which files it hangs on besides, and what to say
 // of it in a list.
 func (s *Session) Keep() ([]credcache.Input, credcache.About, bool) {
-	if !s.Keeps() || !unchanged(s.decided) {
+	if s.print == nil || s.keep == keepNothing || !unchanged(s.decided) {
 		return nil, credcache.About{}, false
 	}
 	return s.inputs(), s.kept, true

@@ -2,6 +2,7 @@ package awsconf_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,5 +115,31 @@ func TestRelativeFilesKeepNothing(t *testing.T) {
 	t.Setenv("USERPROFILE", "here")
 	if _, err := awsconf.NewFingerprint(c); err == nil {
 		t.Error("a home that is not absolute has a fingerprint")
+	}
+}
+
+// In a pod with a role of its own, AWS_PROFILE names a profile that assumes
+// another: the AWS CLI takes that one, the SDK the pod's.
+func TestProfileRoleFirst(t *testing.T) {
+	const role = "[profile p]\nrole_arn = " + firstRole + "\nsource_profile = keys\n[profile keys]\n"
+	for _, tt := range []struct {
+		name, file string
+		first      bool
+		want       string
+	}{
+		{"the SDK's order", role, false, "assumed-role/web/"},
+		{"the AWS CLI's order", role, true, "assumed-role/first/"},
+		{"a profile without a role", "[profile p]\nregion = eu-central-1\n[profile keys]\n", true, "assumed-role/web/"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSources(t)
+			s.write(tt.file + keyLines(s.alice))
+			t.Setenv("AWS_PROFILE", "p")
+			t.Setenv("AWS_ROLE_ARN", webRole)
+			t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", s.file("jwt", webToken(t, time.Now().Add(time.Hour))))
+			if got := whoAmI(t, load(t, awsconf.Config{ProfileRoleFirst: tt.first})); !strings.Contains(got, tt.want) {
+				t.Errorf("it is %s, want %s", got, tt.want)
+			}
+		})
 	}
 }

@@ -149,6 +149,48 @@ func TestChangedMeanwhileIsNotKept(t *testing.T) {
 	}
 }
 
+// A link that led elsewhere while the SDK read, and leads back now.
+func TestLinkThereAndBackIsNotKept(t *testing.T) {
+	clean(t)
+	_, k := newAWS(t)
+	dir := t.TempDir()
+	for name, role := range map[string]string{"ann": firstRole, "bob": secondRole} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name, "config"), fmt.Sprintf("[profile p]\nrole_arn = %s\nsource_profile = keys\n[profile keys]\naws_access_key_id = %s\naws_secret_access_key = %s\n", role, k.AccessKeyID, k.SecretAccessKey))
+	}
+	current := filepath.Join(dir, "current")
+	to := func(name string) {
+		t.Helper()
+		_ = os.Remove(current)
+		if err := os.Symlink(name, current); err != nil {
+			t.Skip("no symbolic links here: ", err)
+		}
+	}
+	to("ann")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(current, "config"))
+	l := newLater(t)
+	c := awsconf.Config{Profile: "p", Store: l.store()}
+	var err error
+	if c.Fingerprint, err = awsconf.NewFingerprint(c); err != nil {
+		t.Fatal(err)
+	}
+	s := load(t, c)
+	to("bob")
+	to("ann")
+	if _, err := s.Credentials().Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := s.Keep(); ok || l.entries(t) != 0 {
+		t.Errorf("%d entries, may keep a token: %v", l.entries(t), ok)
+	}
+	// With nobody at the link they are kept.
+	if first := l.key(t, awsconf.Config{Profile: "p"}); l.key(t, awsconf.Config{Profile: "p"}) != first {
+		t.Error("they are never kept")
+	}
+}
+
 // What a credential_process says today it need not say tomorrow. A role on top
 // hangs on what it did say.
 func TestUnseenSources(t *testing.T) {
@@ -266,6 +308,8 @@ func TestStatic(t *testing.T) {
 		{"a profile", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{Profile: "p"}, false},
 		{"a profile by variable", keys + "AWS_REGION=eu-west-1 AWS_PROFILE=p", "", awsconf.Config{}, false},
 		{"a role", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{Roles: []awsconf.Role{{ARN: firstRole}}}, false},
+		{"no file", keys + "AWS_REGION=eu-west-1 AWS_CONFIG_FILE=" + os.DevNull, "", awsconf.Config{}, true},
+		{"no home", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{}, false},
 		{"FIPS in a file", keys + "AWS_REGION=eu-west-1", "[default]\nUse_FIPS_endpoint=true\n", awsconf.Config{}, false},
 		{"dual stack in a file", keys + "AWS_REGION=eu-west-1", "[default]\nuse_dualstack_endpoint = true\n", awsconf.Config{}, false},
 	} {
@@ -274,6 +318,11 @@ func TestStatic(t *testing.T) {
 			for _, v := range strings.Fields(tt.env) {
 				name, value, _ := strings.Cut(v, "=")
 				t.Setenv(name, value)
+			}
+			if tt.name == "no home" {
+				_ = os.Unsetenv("HOME")
+				_ = os.Unsetenv("USERPROFILE")
+				_ = os.Unsetenv("AWS_SHARED_CREDENTIALS_FILE")
 			}
 			if got := tt.config.Static(); got != tt.want {
 				t.Fatalf("%v, want %v", got, tt.want)

@@ -31,8 +31,15 @@ func (a *app) store() (*credcache.Store, error) {
 		return nil, nil
 	}
 	return credcache.New(credcache.Config{
-		Dir: dir, Storage: storage, Now: a.env.Now, Began: credcache.ProcessStart(), Log: a.log, Refresh: a.global.refresh,
+		Dir: dir, Storage: storage, Now: a.env.Now, Began: credcache.ProcessStart(), Log: a.log, Waiting: a.tellWaiting, Refresh: a.global.refresh,
 	}), nil
+}
+
+// tellWaiting says on a terminal why nothing happens.
+func (a *app) tellWaiting() {
+	if a.mayPrompt && isTerminal(a.env.Stderr) {
+		_, _ = fmt.Fprintln(a.env.Stderr, "waiting for another ekskey that gets the same credentials; is it asking for a code?")
+	}
 }
 
 func (a *app) cacheStorage() (credcache.Storage, error) {

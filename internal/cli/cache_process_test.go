@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +227,63 @@ func TestSameParentGetsNew(t *testing.T) {
 	}
 	if n := u.assumed(); n != 2 {
 		t.Errorf("the role was assumed %d times, want twice", n)
+	}
+}
+
+// So it is where the source of the first credentials cannot be seen, and only the
+// role's are kept.
+func TestSameParentGetsNewOverUnseenSource(t *testing.T) {
+	u := newUser(t)
+	alice := u.keys["alice"]
+	out, err := json.Marshal(map[string]any{"Version": 1, "AccessKeyId": alice.AccessKeyID, "SecretAccessKey": alice.SecretAccessKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, answer := filepath.Join(u.home, "config"), filepath.Join(u.home, "answer")
+	for path, data := range map[string]string{config: "[profile process]\ncredential_process = cat " + answer + "\n", answer: string(out)} {
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.set("AWS_CONFIG_FILE", config)
+	first := u.askAsOther(t, "--profile", "process", "--role-arn", devRole)
+	if again := u.askAsOther(t, "--profile", "process", "--role-arn", devRole); again != first {
+		t.Errorf("another process got a token of %s, want that of %s", again, first)
+	}
+	mine := u.ask(t, "--profile", "process", "--role-arn", devRole)
+	if again := u.ask(t, "--profile", "process", "--role-arn", devRole); mine != first || again == first {
+		t.Errorf("one process got a token of %s and then of %s, want that of %s and then another's", mine, again, first)
+	}
+}
+
+// Session keys of the environment may say when they end.
+func TestEndOfEnvironmentKeys(t *testing.T) {
+	u := newUser(t)
+	session := u.keys["session"]
+	u.set("AWS_ACCESS_KEY_ID", session.AccessKeyID)
+	u.set("AWS_SECRET_ACCESS_KEY", session.SecretAccessKey)
+	u.set("AWS_SESSION_TOKEN", session.SessionToken)
+	for _, region := range []string{"AWS_REGION=" + testRegion, "AWS_REGION="} { // loaded by us, and by the SDK
+		env := append(slices.Clone(u.env), region)
+		end := time.Now().Add(5 * time.Minute).Truncate(time.Second)
+		expiry := func(end string) (string, error) {
+			cmd := exec.CommandContext(t.Context(), "ekskey", "token", "--cluster", "demo")
+			cmd.Env = append(slices.Clone(env), "AWS_CREDENTIAL_EXPIRATION="+end)
+			out, err := cmd.Output()
+			var doc struct{ Status struct{ ExpirationTimestamp string } }
+			if err == nil {
+				err = json.Unmarshal(out, &doc)
+			}
+			return doc.Status.ExpirationTimestamp, err
+		}
+		if got, err := expiry(end.Format(time.RFC3339)); err != nil || got != end.Add(-time.Minute).UTC().Format(time.RFC3339) {
+			t.Errorf("%s: it expires at %s, %v, want a minute before %s", region, got, err, end)
+		}
+		_, err := expiry("2020-01-01T00:00:00Z")
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 3 {
+			t.Errorf("%s: with keys that have ended: %v, want exit code 3", region, err)
+		}
 	}
 }
 

@@ -98,6 +98,7 @@ func (a *app) runEKSGetToken(ctx context.Context, o eksGetTokenOptions) error {
 	// The AWS CLI's get-token does not look at it, and may be given one of EKS, that
 	// would not answer for STS.
 	a.global.endpointURL = ""
+	a.global.awsOrder = true
 	if !a.global.forwardSessionName {
 		a.global.roles.sessionName = awsRoleSession
 	}

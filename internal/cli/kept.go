@@ -69,11 +69,13 @@ func (k kept) forget() {
 
 // put keeps a token, if those who signed it can be told again.
 func (k kept) put(session *awsconf.Session, t token.Token) {
-	if k.store == nil {
+	if k.store == nil || !session.Keeps() {
 		return
 	}
 	inputs, about, ok := session.Keep()
 	if !ok {
+		// The credentials may be kept, and must not be served to who comes back.
+		k.store.Gave(k.key, k.parent, t.Expiry)
 		return
 	}
 	about.Cluster = k.cluster

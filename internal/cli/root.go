@@ -22,6 +22,7 @@ type globalOptions struct {
 	forwardSessionName    bool
 	noCache, refresh      bool
 	cacheAll              bool
+	awsOrder              bool // credentials are looked for as the AWS CLI does
 }
 
 // newRootCommand makes the command line. Clients run `ekskey token` again and again,
@@ -181,7 +182,7 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 		return awsconf.Config{}, err
 	}
 	return awsconf.Config{
-		Profile: a.global.profile, Region: a.global.region,
+		Profile: a.global.profile, ProfileRoleFirst: a.global.awsOrder, Region: a.global.region,
 		EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
 		Roles: roles, ForwardSessionName: a.global.forwardSessionName,
 		MFACode: secondFactor, Store: store, CacheOpaque: a.global.cacheAll, Log: a.log, Getenv: a.env.Getenv,

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
@@ -65,8 +66,11 @@ const (
 
 // DigestFile is the SHA-256 of a file in hexadecimal, or "absent" where there is
 // none. Symbolic links are followed. A file that cannot be read, is no regular
-// one, or has more than 1 MiB is an error.
+// one, or has more than 1 MiB is an error; the null device is as good as none.
 func DigestFile(path string) (string, error) {
+	if path == os.DevNull { // how scripts say that there is no such file
+		return absent, nil
+	}
 	data, err := safefile.Read(path, maxInput)
 	if errors.Is(err, fs.ErrNotExist) {
 		return absent, nil

@@ -105,12 +105,12 @@ func TestSweep(t *testing.T) {
 	}
 	lock, temp := func(s string) string { return key(s).String() + lockSuffix }, func(s string) string { return "." + kindToken.file(key(s)) + ".ekskey-0123456789abcdef.tmp" }
 	aged(lock("old"), 25*time.Hour)
-	aged(lock("young"), time.Hour)
+	aged(lock("young"), 30*time.Minute)
 	aged(temp("old"), time.Hour)
 	aged(temp("young"), time.Second)
 	aged("notes.txt", 1000*time.Hour)
 	aged(kindToken.file(key("undated")), 0) // renamed a moment ago, by a process that has yet to date it
-	w.pass(tokenLife + 2*time.Minute)
+	w.pass(2*tokenLife + 2*time.Minute)
 	w.store().PutToken(key("new"), other, w.token(), nil, about)
 	want := []string{
 		lock("young"), temp("young"), "notes.txt", kindToken.file(key("undated")), markerName(key("new"), other), kindToken.file(key("new")),

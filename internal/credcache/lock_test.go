@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -87,7 +89,7 @@ func TestKilledHolder(t *testing.T) {
 	kill := holder(t, w.dir)
 	s := w.store()
 	s.lock(t.Context(), key("a"), time.Millisecond)()
-	if !strings.Contains(w.said(), "others hold it") {
+	if !strings.Contains(w.said(), "others hold the lock for too long") {
 		t.Errorf("while it lives: %q", w.said())
 	}
 	s.Lock(t.Context(), key("b"))() // another key's is free
@@ -101,7 +103,7 @@ func TestKilledHolder(t *testing.T) {
 	go func() { done <- s.lock(t.Context(), key("a"), time.Hour) }()
 	kill()
 	unlock := <-done // or the test's own time-out
-	if n := strings.Count(w.said(), "going on"); n != 2 {
+	if n := strings.Count(w.said(), "going on"); n != 1 {
 		t.Errorf("after its death: %q", w.said())
 	}
 	if got := lockable(w); got {
@@ -175,5 +177,43 @@ func TestNoLock(t *testing.T) {
 	w.store(func(c *Config) { c.Storage = None }).Lock(t.Context(), key("a"))()
 	if w.said() != "" || len(w.files()) != 0 {
 		t.Errorf("turned off: %q, %v", w.said(), w.files())
+	}
+}
+
+// One who is stopped holds the lock for ever. One of those who wait goes on in its
+// place, and the others wait for that one.
+func TestStoppedHolder(t *testing.T) {
+	w := newWorld(t)
+	defer holder(t, w.dir)()
+	const many = 5
+	var at, most atomic.Int32
+	var waits sync.WaitGroup
+	for range many {
+		waits.Go(func() {
+			unlock := w.store().lock(t.Context(), key("a"), time.Minute/1000)
+			defer unlock()
+			for n := at.Add(1); ; n = at.Load() {
+				if old := most.Load(); n <= old || most.CompareAndSwap(old, n) {
+					break
+				}
+			}
+			time.Sleep(time.Millisecond)
+			at.Add(-1)
+		})
+	}
+	waits.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d went on at once", most.Load())
+	}
+}
+
+func TestWaitingIsTold(t *testing.T) {
+	w := newWorld(t)
+	defer holder(t, w.dir)()
+	told := 0
+	s := w.store(func(c *Config) { c.Waiting = func() { told++ } })
+	s.lock(t.Context(), key("a"), lockQuiet+time.Millisecond)()
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 }

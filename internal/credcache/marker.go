@@ -94,14 +94,24 @@ func (s *Store) ask(k Key, p Parent) *asking {
 	if a.err = s.folder(true); a.err == nil {
 		a.marker, alone, a.err = safefile.Attend(path)
 	}
-	doubt := a.err != nil && replaceable(path)
+	var held *safefile.HeldError
+	doubt := a.err != nil && !errors.As(a.err, &held) && replaceable(path)
 	if doubt {
 		a.marker, alone, a.err = safefile.Attend(path)
 	}
 	if a.err == nil {
 		a.err = s.judge(a, alone)
 	}
-	a.again = a.again || doubt
+	if doubt {
+		// Whatever stood there, it may have been about a token that still lasts.
+		a.again = true
+		if a.err == nil {
+			a.err = s.record(a, given{expiry: s.now().Add(tokenLife), first: time.Unix(0, 0), last: time.Unix(0, 0)})
+		}
+	}
+	if errors.As(a.err, &held) {
+		a.again = true
+	}
 	if a.err != nil {
 		a.err = fmt.Errorf("recording who was given it: %w", a.err)
 		a.again = s.wasGiven(path)

@@ -100,6 +100,9 @@ type Config struct {
 	Began time.Time
 	// Log gets a line at debug level for each thing ignored; nil logs nothing.
 	Log *slog.Logger
+	// Waiting is called when a process has waited for another for a second, to tell a
+	// person. Nil tells nobody.
+	Waiting func()
 	// Refresh serves nothing that was made before the Store was. What another
 	// process made since is new enough.
 	Refresh bool
@@ -114,6 +117,7 @@ type Store struct {
 	vault   Vault
 	now     func() time.Time
 	log     *slog.Logger
+	waiting func()
 	began   time.Time
 	// asked is when this Store was made, or last gave a token: what is younger
 	// cannot be what a client complains about.
@@ -131,7 +135,7 @@ type Store struct {
 
 // New makes a Store. It touches no file and cannot fail.
 func New(cfg Config) *Store {
-	s := &Store{dir: cfg.Dir, storage: cfg.Storage, vault: cfg.Vault, now: cfg.Now, log: cfg.Log}
+	s := &Store{dir: cfg.Dir, storage: cfg.Storage, vault: cfg.Vault, now: cfg.Now, log: cfg.Log, waiting: cfg.Waiting}
 	if s.storage == "" {
 		s.storage = Disk
 	}
@@ -188,7 +192,7 @@ func (s *Store) folder(make bool) error {
 	if s.dir == "" {
 		return errNoDir
 	}
-	return safefile.PrivateDir(s.dir, make)
+	return safefile.PrivateDir(s.dir, make, ours)
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }

@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// maxEntries is how many entries are kept; the first to expire go first.
-	maxEntries = 512
+	// maxEntries is how many entries of a kind are kept; the first to expire go
+	// first. Tokens expire before credentials do, so neither may crowd out the other.
+	maxEntries = 256
 	// grace is for a file that was just made and not given its time yet.
 	grace = time.Minute
 	// tempAge is when a temporary file's maker is dead or will not miss it.
 	tempAge = 10 * time.Minute
 	// lockAge is when a lock's file is removed if nobody holds it.
-	lockAge = 24 * time.Hour
+	lockAge = time.Hour
 )
 
 // sweep removes what has expired and what killed processes left, and keeps the
@@ -37,7 +38,7 @@ func (s *Store) sweep(just string) {
 		name    string
 		expires time.Time
 	}
-	var entries []kept
+	entries := map[kind][]kept{}
 	now := s.now()
 	for _, name := range names {
 		if name == just {
@@ -50,23 +51,32 @@ func (s *Store) sweep(just string) {
 		// The time of an entry and of a marker is when it expires, by our clock;
 		// the time of others is when they were made, by the system's.
 		left, age := info.ModTime().Sub(now), time.Since(info.ModTime()).Abs()
-		_, _, isEntry := parseFile(name)
+		k, _, isEntry := parseFile(name)
 		switch {
 		case isEntry && (age < grace || left > 0 && left <= credentialsLife):
-			entries = append(entries, kept{name, info.ModTime()})
+			entries[k] = append(entries[k], kept{name, info.ModTime()})
 		case isEntry,
-			isMarker(name) && age > grace && (left <= 0 || left > tokenLife+grace),
+			// A marker whose maker was killed has the time when it was made.
+			isMarker(name) && age > grace && (left <= -tokenLife || left > credentialsLife),
 			isTempName(name) && age > tempAge:
 			_ = os.Remove(s.path(name))
 		case isLock(name) && age > lockAge:
 			_ = removeLock(s.path(name))
 		}
 	}
-	if extra := len(entries) + 1 - maxEntries; extra > 0 {
-		slices.SortFunc(entries, func(a, b kept) int {
+	written, _, _ := parseFile(just)
+	for k, of := range entries {
+		extra := len(of) - maxEntries
+		if k == written {
+			extra++
+		}
+		if extra <= 0 {
+			continue
+		}
+		slices.SortFunc(of, func(a, b kept) int {
 			return cmp.Or(a.expires.Compare(b.expires), strings.Compare(a.name, b.name))
 		})
-		for _, e := range entries[:extra] {
+		for _, e := range of[:extra] {
 			_ = os.Remove(s.path(e.name))
 		}
 	}

@@ -128,6 +128,21 @@ func (s *Store) Expect(k Key, p Parent) {
 	}
 }
 
+// Gave records that client p has been given a token for k that is not kept. What
+// else is kept, such as the credentials that signed it, is not served when p asks
+// again.
+func (s *Store) Gave(k Key, p Parent, expiry time.Time) {
+	if p == (Parent{}) || s.storage == None {
+		return
+	}
+	a := s.ask(k, p)
+	if err := s.give(a, expiry); err != nil {
+		s.failed("not recorded", a.path, err)
+	}
+	s.sweep("")
+	s.answered()
+}
+
 // Forget says that there will be no token: what Expect left is taken away.
 func (s *Store) Forget(k Key, p Parent) {
 	s.askMu.Lock()

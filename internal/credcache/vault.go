@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -83,8 +84,12 @@ func ask(call func() (string, error)) (string, error) {
 // hasBus keeps the D-Bus library from starting a bus of its own, which would
 // outlive us and have no keyring on it.
 func hasBus() bool {
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" || os.Getenv("DBUS_SESSION_BUS_ADDRESS") != "" {
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		return true
+	}
+	// A list of addresses, of which one may say: start a bus.
+	if address := os.Getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" {
+		return !strings.Contains(address, "autolaunch:")
 	}
 	_, err := os.Stat("/run/user/" + strconv.Itoa(os.Getuid()) + "/bus")
 	return err == nil

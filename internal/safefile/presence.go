@@ -16,6 +16,7 @@ import (
 type Presence struct {
 	path string
 	file *os.File
+	mute bool // the file system has no locks
 }
 
 // settleWait is how long Attend waits for somebody who is alone to settle, which
@@ -26,8 +27,10 @@ const settleWait = time.Second
 // none. It reports whether nobody else attends to it; then all others wait in
 // Attend until Settle is called.
 //
-// Errors: *HeldError, errors.ErrUnsupported where the file system has no locks,
-// *NotPrivateError, *NotRegularError, or what the file system says.
+// Where the file system has no locks, everybody is alone.
+//
+// Errors: *HeldError, *NotPrivateError, *NotRegularError, or what the file system
+// says.
 func Attend(path string) (p *Presence, alone bool, err error) {
 	// It may be removed between two steps, but not each time.
 	for range 8 {
@@ -42,8 +45,9 @@ func Attend(path string) (p *Presence, alone bool, err error) {
 			return nil, false, err
 		}
 		alone, err := attend(f, path)
-		if err == nil && isAt(f, path) {
-			return &Presence{path: path, file: f}, alone, nil
+		mute := errors.Is(err, errors.ErrUnsupported)
+		if (err == nil || mute) && isAt(f, path) {
+			return &Presence{path: path, file: f, mute: mute}, alone || mute, nil
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, false, err
@@ -81,7 +85,12 @@ func share(f *os.File, path string) error {
 
 // Settle lets others attend as well. It is called once what there is to do alone
 // is done, and does nothing for who was not alone.
-func (p *Presence) Settle() error { return share(p.file, p.path) }
+func (p *Presence) Settle() error {
+	if p.mute {
+		return nil
+	}
+	return share(p.file, p.path)
+}
 
 // Write makes text the file's content. Where the file is gone, another takes its
 // place.

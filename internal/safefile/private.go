@@ -109,14 +109,15 @@ func IsTemp(name string) (base string, ok bool) {
 }
 
 // PrivateDir checks that path is a folder that belongs to the effective user
-// and is closed to all others. One of ours that is too open is closed. The last
+// and is closed to all others. One of ours that is too open is closed, if all that
+// is in it has a name that ours accepts: another may be open for a reason. The last
 // element may be a symbolic link if the link is ours too. With make set, a
 // missing folder is made, and its missing parents, all with mode 0700; but not
 // in somebody else's folder, or root who works with a user's HOME would leave
 // there what the user cannot use.
 //
 // Errors: *NotPrivateError, or what the file system says.
-func PrivateDir(path string, make bool) error {
+func PrivateDir(path string, make bool, ours func(name string) bool) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) && make {
 		if err := mkdirs(path); err != nil {
@@ -141,9 +142,26 @@ func PrivateDir(path string, make bool) error {
 	case !ownedByUs(info):
 		return &NotPrivateError{Path: path, Reason: "belongs to another user"}
 	case openToOthers(info):
-		return os.Chmod(path, 0o700) // #nosec G302 -- a folder
+		return closeDir(path, info, ours)
 	}
 	return nil
+}
+
+func closeDir(path string, info fs.FileInfo, ours func(name string) bool) error {
+	open := &NotPrivateError{Path: path, Reason: fmt.Sprintf("is open to other users (%v)", info.Mode())}
+	if info.Mode()&fs.ModeSticky != 0 {
+		return open
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !ours(e.Name()) {
+			return open
+		}
+	}
+	return os.Chmod(path, 0o700) // #nosec G302 -- a folder
 }
 
 func mkdirs(path string) error {

@@ -63,19 +63,20 @@ func TestIsTemp(t *testing.T) {
 }
 
 func TestPrivateDir(t *testing.T) {
+	ours := func(name string) bool { return name == "ours" }
 	top := t.TempDir()
 	dir := filepath.Join(top, "a", "b")
-	if err := PrivateDir(dir, false); !errors.Is(err, fs.ErrNotExist) {
+	if err := PrivateDir(dir, false, ours); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
 	for range 2 {
-		if err := PrivateDir(dir, true); err != nil {
+		if err := PrivateDir(dir, true, ours); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put(t, filepath.Join(top, "file"), "", 0o600)
 	for _, path := range []string{filepath.Join(top, "file"), filepath.Join(top, "file", "below")} {
-		if err := PrivateDir(path, true); err == nil {
+		if err := PrivateDir(path, true, ours); err == nil {
 			t.Errorf("%s is a folder", path)
 		}
 	}
@@ -90,11 +91,29 @@ func TestPrivateDir(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := PrivateDir(dir, false); err != nil {
+	if err := PrivateDir(dir, false, ours); err != nil {
 		t.Error(err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("not closed: %v, %v", info.Mode(), err)
+	}
+	// A folder of others' things, or for all, is left open and not used.
+	put(t, filepath.Join(dir, "ours"), "", 0o600)
+	put(t, filepath.Join(dir, "theirs"), "", 0o600)
+	for _, mode := range []fs.FileMode{0o755, 0o777 | fs.ModeSticky} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		var open *NotPrivateError
+		if err := PrivateDir(dir, false, ours); !errors.As(err, &open) {
+			t.Errorf("%v: %v", mode, err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != mode.Perm() {
+			t.Errorf("%v: it is %v now, %v", mode, info.Mode(), err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "theirs")); err != nil { // the sticky one is refused all the same
+			t.Fatal(err)
+		}
 	}
 }
 
