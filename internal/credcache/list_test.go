@@ -5,11 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 func TestList(t *testing.T) {
@@ -144,5 +147,29 @@ func TestBounded(t *testing.T) {
 		if _, ok := s.Credentials(key(fmt.Sprint(i))); ok != want {
 			t.Errorf("entry %d is kept: %v", i, ok)
 		}
+	}
+}
+
+func TestLocksAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.fill(key("a"))
+	for i := range 2*maxEntries + 10 {
+		must(t, os.WriteFile(w.path(key(strconv.Itoa(i)).String()+lockSuffix), nil, 0o600))
+	}
+	held, err := safefile.TryOS(w.path(key("0").String()+lockSuffix), false)
+	must(t, err)
+	defer func() { must(t, held.Release()) }()
+	w.fill(key("a"))
+	n := 0
+	for _, name := range w.files() {
+		if isLock(name) {
+			n++
+		}
+	}
+	if n > 2*maxEntries+1 {
+		t.Errorf("%d locks", n)
+	}
+	if _, err := os.Stat(w.path(key("0").String() + lockSuffix)); err != nil {
+		t.Errorf("a lock that is held was removed: %v", err)
 	}
 }

@@ -34,11 +34,8 @@ func (s *Store) sweep(just string) {
 		s.failed("not swept", s.dir, err)
 		return
 	}
-	type kept struct {
-		name    string
-		expires time.Time
-	}
 	entries := map[kind][]kept{}
+	var locks []kept
 	now := s.now()
 	for _, name := range names {
 		if name == just {
@@ -62,24 +59,37 @@ func (s *Store) sweep(just string) {
 			_ = os.Remove(s.path(name))
 		case isLock(name) && age > lockAge:
 			_ = removeLock(s.path(name))
+		case isLock(name):
+			locks = append(locks, kept{name, info.ModTime()})
 		}
 	}
 	written, _, _ := parseFile(just)
 	for k, of := range entries {
-		extra := len(of) - maxEntries
+		most := maxEntries
 		if k == written {
-			extra++
+			most--
 		}
-		if extra <= 0 {
-			continue
-		}
-		slices.SortFunc(of, func(a, b kept) int {
-			return cmp.Or(a.expires.Compare(b.expires), strings.Compare(a.name, b.name))
-		})
-		for _, e := range of[:extra] {
+		for _, e := range beyond(of, most) {
 			_ = os.Remove(s.path(e.name))
 		}
 	}
+	for _, l := range beyond(locks, 2*maxEntries) {
+		_ = removeLock(s.path(l.name))
+	}
+}
+
+// kept is a file, and when it expires or, of a lock, was made.
+type kept struct {
+	name string
+	at   time.Time
+}
+
+// beyond gives those that are too many, the first by time.
+func beyond(files []kept, most int) []kept {
+	slices.SortFunc(files, func(a, b kept) int {
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.name, b.name))
+	})
+	return files[:max(0, len(files)-most)]
 }
 
 // Clear removes all entries, whoever they are for, and with them all else of
