@@ -183,7 +183,7 @@ func HintFor(err error) string {
 	return ""
 }
 
-const hintExpired = "get new credentials: the ones in use have expired"
+const hintExpired = "get new credentials, and try again"
 
 // called reports whether a failed operation of the service is in the chain.
 func called(err error, service string) bool {

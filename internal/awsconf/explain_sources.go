@@ -28,13 +28,10 @@ func (s *Session) explainLoading(err error) error {
 	case errors.As(err, &role) && errors.As(role.Err, &missing):
 		return &CredentialsError{
 			Cause: "profile " + quoted(s.profile) + " takes its credentials from profile " + quoted(missing.Profile) + ", which does not exist",
-			Hint:  s.files.suspect(), Err: err,
+			Hint:  first(s.files.suspect(), s.files.known()), Err: err,
 		}
 	case errors.As(err, &missing):
-		hint := s.files.suspect()
-		if hint == "" {
-			hint = s.files.known()
-		}
+		hint := first(s.files.suspect(), s.files.known())
 		return &CredentialsError{Cause: "the AWS profile " + quoted(s.profile) + " does not exist", Hint: hint, Err: err}
 	}
 	if errors.As(err, &role) {
@@ -49,11 +46,26 @@ func (s *Session) explainLoading(err error) error {
 		return &CABundleError{Path: "of profile " + s.profile, Reason: "holds no PEM certificate"}
 	}
 	text := err.Error()
+	hint := s.files.suspect()
+	var half config.CredentialRequiresARNError
+	switch {
+	case strings.Contains(text, "partial credentials found"):
+		return &CredentialsError{
+			Cause: "profile " + s.profile + " has one half of an access key only",
+			Hint:  first(hint, "give it both, or neither"), Err: err,
+		}
+	case errors.As(err, &half):
+		hint = first(hint, "give profile "+half.Profile+" a role_arn")
+	case strings.Contains(text, "credential_source"):
+		hint = first(hint, "credential_source is Environment, EcsContainer or Ec2InstanceMetadata")
+	case strings.Contains(text, "sso"), strings.Contains(text, "SSO"):
+		hint = first(hint, "see docs/credentials.md")
+	}
 	var badURL *url.Error
 	if errors.As(err, &badURL) {
 		text = "a URL in it: " + badURL.Err.Error() // without the URL, which may hold a password
 	}
-	return &CredentialsError{Cause: "the AWS configuration cannot be used: " + oneLine(text), Hint: s.files.suspect(), Err: err}
+	return &CredentialsError{Cause: "the AWS configuration cannot be used: " + oneLine(text), Hint: hint, Err: err}
 }
 
 // explainSourceProfile words that a chain of source profiles leads to none with

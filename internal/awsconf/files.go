@@ -78,14 +78,19 @@ func (f files) known() string {
 func (f files) suspect() string {
 	for _, path := range f.paths {
 		data, err := safefile.Read(path, maxFile)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || path == os.DevNull {
 			continue
 		} else if err != nil {
 			return path + " cannot be read: " + reasonOf(err)
 		}
+		inside := false
 		for i, line := range lines(data) {
 			if !wellFormed(line) {
 				return fmt.Sprintf("line %d of %s is neither a [section] nor a setting", i+1, path)
+			}
+			inside = inside || strings.HasPrefix(strings.TrimSpace(line), "[")
+			if !inside && strings.Contains(line, "=") && !strings.ContainsAny(line[:1], "#;") {
+				return fmt.Sprintf("line %d of %s is a setting outside of a [section]", i+1, path)
 			}
 		}
 	}

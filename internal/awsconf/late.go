@@ -9,7 +9,8 @@ import (
 )
 
 // lateSTS is the STS client of a role in a profile, which the SDK makes before it
-// knows the endpoint override. Its own is made when it is first called.
+// knows the endpoint override, and that a wrong clock is to be told. Its own is
+// made when it is first called.
 type lateSTS struct {
 	session *Session
 	options sts.Options // the SDK's client's, with the credentials to sign with
@@ -18,7 +19,9 @@ type lateSTS struct {
 // AssumeRole calls STS at the address that all other calls go to.
 func (l *lateSTS) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, opts ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
 	final := sts.NewFromConfig(l.session.cfg, l.session.toOverride).Options()
-	client := sts.New(l.options, func(o *sts.Options) { o.BaseEndpoint = final.BaseEndpoint })
+	client := sts.New(l.options, func(o *sts.Options) {
+		o.BaseEndpoint, o.DisableClockSkewCorrection = final.BaseEndpoint, final.DisableClockSkewCorrection
+	})
 	return client.AssumeRole(ctx, in, opts...)
 }
 

@@ -54,7 +54,7 @@ func (s *Session) assume(ctx context.Context, c Config) {
 	}
 	s.base = &provider{session: s, cache: cache}
 	s.credentials = s.base
-	s.kept = s.about(c, len(c.Roles))
+	s.label = s.about(c, len(c.Roles))
 	forwarded := s.forwardedName(c)
 	for i, r := range c.Roles {
 		client, before := s.STS(), s.credentials
@@ -154,7 +154,10 @@ func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", &CredentialsError{Cause: "the code of the second factor could not be read: " + err.Error(), Err: err}
+		return "", &CredentialsError{
+			Cause: "the code of the second factor could not be read: " + err.Error(),
+			Hint:  "give the six digits that the device " + serial + " shows now", Err: err,
+		}
 	}
 	return code, nil
 }

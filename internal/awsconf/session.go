@@ -99,8 +99,8 @@ type Session struct {
 	caFile      string
 	store       *credcache.Store
 	print       *Fingerprint // nil if nothing may be kept
-	keep        kept
-	kept        credcache.About
+	keep        keeping
+	label       credcache.About
 	named       []seen    // the files that profiles name and that decide who signs
 	decided     []seen    // all files that do
 	base        *provider // what the SDK found

@@ -67,12 +67,12 @@ func (p *stored) ProviderSources() []aws.CredentialSource {
 	return nil
 }
 
-// kept says what may be kept of a Session's credentials.
-type kept int
+// keeping says what may be kept of a Session's credentials.
+type keeping int
 
 const (
 	// keepNothing: the source has a state that is not seen.
-	keepNothing kept = iota
+	keepNothing keeping = iota
 	// keepTokens: the keys are at hand, and asking for them is free.
 	keepTokens
 	// keepAll: the credentials come from elsewhere.
@@ -95,7 +95,7 @@ func (s *Session) prepareStore(c Config) {
 
 // keeps decides it from the SDK's list of the sources that the credentials pass
 // through. What is not known is not kept.
-func (s *Session) keeps(opaque bool) kept {
+func (s *Session) keeps(opaque bool) keeping {
 	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
 	if !ok {
 		return keepNothing
@@ -208,5 +208,5 @@ func (s *Session) Keep() ([]credcache.Input, credcache.About, bool) {
 	if s.print == nil || s.keep == keepNothing || !unchanged(s.decided) {
 		return nil, credcache.About{}, false
 	}
-	return s.inputs(), s.kept, true
+	return s.inputs(), s.label, true
 }

@@ -301,6 +301,10 @@ func TestStatic(t *testing.T) {
 		want            bool
 	}{
 		{"keys and region", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{}, true},
+		{"a session", keys + "AWS_SESSION_TOKEN=token AWS_REGION=eu-west-1", "", awsconf.Config{}, true},
+		{"FIPS by variable", keys + "AWS_REGION=us-east-1 AWS_USE_FIPS_ENDPOINT=true", "", awsconf.Config{}, true},
+		{"dual stack by variable", keys + "AWS_REGION=us-east-1 AWS_USE_DUALSTACK_ENDPOINT=true", "", awsconf.Config{}, true},
+		{"the SDKs' word for no region", keys + "AWS_REGION=aws-global", "", awsconf.Config{}, true},
 		{"region by flag", keys, "", awsconf.Config{Region: "eu-west-1"}, true},
 		{"another region in a file", keys + "AWS_DEFAULT_REGION=eu-west-1", "[default]\nregion = us-east-1\n", awsconf.Config{}, true},
 		{"no region", keys, "[default]\nregion = us-east-1\n", awsconf.Config{}, false},
@@ -336,7 +340,7 @@ func TestStatic(t *testing.T) {
 			short := load(t, tt.config)
 			a, err := full.Credentials().Retrieve(t.Context())
 			b, err2 := short.Credentials().Retrieve(t.Context())
-			if err != nil || err2 != nil || a.AccessKeyID != b.AccessKeyID || a.SecretAccessKey != b.SecretAccessKey ||
+			if err != nil || err2 != nil || a.AccessKeyID != b.AccessKeyID || a.SecretAccessKey != b.SecretAccessKey || a.SessionToken != b.SessionToken ||
 				full.Region() != short.Region() || full.STSVariant() != short.STSVariant() || full.Source() != short.Source() {
 				t.Errorf("%v %v: %s %s %s, and %s %s %s", err, err2, a.AccessKeyID, full.Region(), full.Source(), b.AccessKeyID, short.Region(), short.Source())
 			}

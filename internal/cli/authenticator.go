@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -60,7 +62,11 @@ func (o *tokenOptions) readAuthenticatorConfig() error {
 	path := o.authenticatorConfig
 	data, err := safefile.Read(path, maxAuthenticatorConfig)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		var bad *fs.PathError
+		if errors.As(err, &bad) {
+			err = bad.Err
+		}
+		return &hintError{err: fmt.Errorf("reading %s: %w", path, err), hint: "ekskey takes the clusterID from it alone: name the cluster with --cluster, and leave the file out"}
 	}
 	var doc map[string]yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {

@@ -61,7 +61,7 @@ func (a *app) standing() (*credcache.Store, error) {
 	}
 	dir, err := credcache.DefaultDir(a.env.Getenv)
 	if err != nil {
-		return nil, fmt.Errorf("looking for the cache: %w", err)
+		return nil, &hintError{err: err, hint: "name the folder with EKSKEY_CACHE_DIR"}
 	}
 	return credcache.New(credcache.Config{Dir: dir, Storage: storage, Now: a.env.Now, Log: a.log}), nil
 }

@@ -270,7 +270,9 @@ func TestEndOfEnvironmentKeys(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "ekskey", "token", "--cluster", "demo")
 			cmd.Env = append(slices.Clone(env), "AWS_CREDENTIAL_EXPIRATION="+end)
 			out, err := cmd.Output()
-			var doc struct{ Status struct{ ExpirationTimestamp string } }
+			var doc struct {
+				Status struct{ ExpirationTimestamp string }
+			}
 			if err == nil {
 				err = json.Unmarshal(out, &doc)
 			}

@@ -47,6 +47,20 @@ func complete(cmd *cobra.Command, flag string, values func() []string) {
 	})
 }
 
+// completeOutput offers the formats that the command has.
+func completeOutput(root *cobra.Command) {
+	_ = root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		formats := []string{formatTable, formatJSON, formatYAML}
+		switch cmd.Name() {
+		case "token":
+			formats = []string{formatJSON, formatToken}
+		case "get-token":
+			formats = []string{formatJSON}
+		}
+		return formats, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
 // maxKubeconfig is how large a kubeconfig may be to be looked at for completion,
 // in bytes.
 const maxKubeconfig = 1 << 20

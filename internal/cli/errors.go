@@ -56,7 +56,7 @@ func (e *codeError) Error() string { return e.reason }
 // report tells the user what went wrong and returns the exit code.
 func (a *app) report(cmd *cobra.Command, err error) int {
 	var usage *usageError
-	if !a.started && !errors.As(err, &usage) {
+	if !errors.As(err, &usage) && !a.started {
 		usage = usageOf(err)
 		err = usage
 	}

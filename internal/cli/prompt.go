@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/term"
@@ -18,11 +20,33 @@ func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
 		return nil
 	}
 	return func(ctx context.Context, serial string) (string, error) {
-		_, _ = fmt.Fprintf(a.env.Stderr, "code of the second factor %s: ", printable(serial))
+		screen, done, err := a.screen()
+		if err != nil {
+			return "", err
+		}
+		defer done()
+		_, _ = fmt.Fprintf(screen, "code of the second factor %s: ", printable(serial))
 		code, err := readHidden(ctx, stdin)
-		_, _ = fmt.Fprintln(a.env.Stderr)
+		_, _ = fmt.Fprintln(screen)
 		return code, err
 	}
+}
+
+// screen is where a person sees a question: stderr, or, where that goes elsewhere
+// and a question might end up in somebody's document, the terminal itself.
+func (a *app) screen() (io.Writer, func(), error) {
+	if isTerminal(a.env.Stderr) {
+		return a.env.Stderr, func() {}, nil
+	}
+	path := "/dev/tty"
+	if runtime.GOOS == "windows" {
+		path = "CONOUT$"
+	}
+	tty, err := os.OpenFile(path, os.O_WRONLY, 0) // #nosec G304 -- the terminal
+	if err != nil {
+		return nil, nil, errors.New("there is no terminal to ask on")
+	}
+	return tty, func() { _ = tty.Close() }, nil
 }
 
 // muteHelpers keeps a credential_process from our standard input and error, where

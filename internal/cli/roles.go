@@ -51,13 +51,23 @@ type typedRoleFlag struct {
 
 func (r *roleFlags) value(field roleField) pflag.Value { return &roleValue{flags: r, field: field} }
 
+// maybe is value for a flag of aws-iam-authenticator, to which an empty one says
+// nothing: people have kubeconfigs made from templates.
+func (r *roleFlags) maybe(field roleField) pflag.Value {
+	return &roleValue{flags: r, field: field, maybe: true}
+}
+
 // roleValue is the pflag.Value of one of the flags.
 type roleValue struct {
 	flags *roleFlags
 	field roleField
+	maybe bool
 }
 
 func (v *roleValue) Set(s string) error {
+	if s == "" && v.maybe {
+		return nil
+	}
 	if s == "" {
 		return errors.New("it is empty")
 	}

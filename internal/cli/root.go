@@ -60,7 +60,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	complete(root, "region", func() []string { return regionsOf("") })
 	complete(root, "duration", func() []string { return []string{"15m", "1h", "12h"} })
 	complete(root, "log-level", func() []string { return []string{"debug", "info", "warn", "error"} })
-	complete(root, "output", func() []string { return []string{formatTable, formatJSON, formatYAML} })
+	completeOutput(root)
 
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(newTokenCommand(a, a.runToken))

@@ -51,9 +51,9 @@ of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
 	f.StringVar(&o.execAPIVersion, "exec-api-version", "", "`version` of the document where the client does not say: v1, v1beta1")
 	f.BoolVar(&o.tokenOnly, "token-only", false, "the same as --output token")
 	// The global ones again, with the letters that aws-iam-authenticator has.
-	f.VarP(a.global.roles.value(roleARN), "role", "r", "the same as --role-arn")
-	f.VarP(a.global.roles.value(roleExternalID), "external-id", "e", "external `id` for the role before it")
-	f.VarP(a.global.roles.value(roleSessionName), "session-name", "s", "session `name` for the role before it")
+	f.VarP(a.global.roles.maybe(roleARN), "role", "r", "the same as --role-arn")
+	f.VarP(a.global.roles.maybe(roleExternalID), "external-id", "e", "external `id` for the role before it")
+	f.VarP(a.global.roles.maybe(roleSessionName), "session-name", "s", "session `name` for the role before it")
 	addAuthenticatorFlags(f, &o)
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })

@@ -176,6 +176,7 @@ func (s *Store) PutToken(k Key, p Parent, t Token, inputs []Input, a About) {
 	s.answered()
 	if err != nil {
 		s.failed("token not kept", path, err)
+		s.Forget(k, p)
 	}
 }
 

@@ -8,44 +8,44 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// kept is where a token for a cluster may be kept between runs. Its zero value
+// tokenSlot is where a token for a cluster may be kept between runs. Its zero value
 // keeps none.
-type kept struct {
+type tokenSlot struct {
 	store   *credcache.Store
 	key     credcache.Key
 	parent  credcache.Parent
 	cluster string
 }
 
-// keptFor prepares config for a token, and says where one may be kept. Keys that
+// slotFor prepares config for a token, and says where one may be kept. Keys that
 // stand in the environment sign as fast as anything could be looked up, so for
 // them nothing is.
-func (a *app) keptFor(config *awsconf.Config, cluster string) kept {
+func (a *app) slotFor(config *awsconf.Config, cluster string) tokenSlot {
 	if config.Static() {
 		config.EnvironmentOnly, config.Store = true, nil
 	}
 	if config.Store == nil {
-		return kept{}
+		return tokenSlot{}
 	}
 	parent, ok := credcache.ParentProcess()
 	if !ok {
 		// It could not be told if it comes back because the token was refused.
 		a.log.Debug("nothing is kept", "reason", "the parent process is not known")
 		config.Store = nil
-		return kept{}
+		return tokenSlot{}
 	}
 	fingerprint, err := awsconf.NewFingerprint(*config)
 	if err != nil {
 		a.log.Debug("nothing is kept", "reason", err)
 		config.Store = nil
-		return kept{}
+		return tokenSlot{}
 	}
 	config.Fingerprint = fingerprint
-	return kept{store: config.Store, key: fingerprint.TokenKey(cluster), parent: parent, cluster: cluster}
+	return tokenSlot{store: config.Store, key: fingerprint.TokenKey(cluster), parent: parent, cluster: cluster}
 }
 
 // get is the token that is kept, if there is one that may be handed out again.
-func (k kept) get() (credcache.Token, bool) {
+func (k tokenSlot) get() (credcache.Token, bool) {
 	if k.store == nil {
 		return credcache.Token{}, false
 	}
@@ -55,20 +55,20 @@ func (k kept) get() (credcache.Token, bool) {
 // expect says that there will be a token, so that others of the same parent that
 // begin meanwhile are not taken for ones that were refused; forget says that there
 // will not.
-func (k kept) expect() {
+func (k tokenSlot) expect() {
 	if k.store != nil {
 		k.store.Expect(k.key, k.parent)
 	}
 }
 
-func (k kept) forget() {
+func (k tokenSlot) forget() {
 	if k.store != nil {
 		k.store.Forget(k.key, k.parent)
 	}
 }
 
 // put keeps a token, if those who signed it can be told again.
-func (k kept) put(session *awsconf.Session, t token.Token) {
+func (k tokenSlot) put(session *awsconf.Session, t token.Token) {
 	if k.store == nil || !session.Keeps() {
 		return
 	}
@@ -88,8 +88,8 @@ func (a *app) tokenFor(ctx context.Context, cluster string) (credcache.Token, er
 	if err != nil {
 		return credcache.Token{}, err
 	}
-	kept := a.keptFor(&config, cluster)
-	if t, ok := kept.get(); ok {
+	slot := a.slotFor(&config, cluster)
+	if t, ok := slot.get(); ok {
 		a.log.Debug("token from the cache", "cluster", cluster, "key", t.AccessKeyID, "expires", t.Expiry)
 		return t, nil
 	}
@@ -99,13 +99,13 @@ func (a *app) tokenFor(ctx context.Context, cluster string) (credcache.Token, er
 		return credcache.Token{}, err
 	}
 	if session.Keeps() {
-		kept.expect()
+		slot.expect()
 	}
 	t, err := a.mint(ctx, session, cluster)
 	if err != nil {
-		kept.forget()
+		slot.forget()
 		return credcache.Token{}, err
 	}
-	kept.put(session, t)
+	slot.put(session, t)
 	return credcache.NewToken(t.Value(), t.Expiry, t.SignedAt, t.AccessKeyID), nil
 }
