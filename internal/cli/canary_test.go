@@ -77,7 +77,12 @@ var canaryRuns = map[string][]canaryRun{
 	"kubeconfig update": {
 		{args: "--name demo --kubeconfig kc"}, {args: "--name demo --kubeconfig kc --dry-run"},
 		{args: "--name demo --kubeconfig kc2 --describe-role-arn arn:aws:iam::111122223333:role/dev"},
+		{args: "--name demo --print"}, {args: "--name demo --server https://user:TOKEN@host --print"},
 		{args: "--name nope"}, {args: "--name TOKEN --kubeconfig kc3"}, {args: "TOKEN"},
+	},
+	"kubeconfig convert": {
+		{first: "kubeconfig update --name demo --kubeconfig kc", args: "--to aws --kubeconfig kc"},
+		{args: "--kubeconfig config"}, {args: "--kubeconfig TOKEN"}, {args: "TOKEN"},
 	},
 	"version":    {{args: ""}, {args: "TOKEN"}},
 	"completion": {{args: "bash"}, {args: "TOKEN"}},

@@ -119,6 +119,9 @@ func TestUpdateOptions(t *testing.T) {
 		{"--name demo", nil, func(*kubeconfig.Options) {}},
 		{"--name demo --alias a --user-alias u --namespace n", nil, func(o *kubeconfig.Options) { o.Alias, o.UserAlias, o.Namespace = "a", "u", "n" }},
 		{"--name demo --no-set-context --dry-run --kubeconfig f --describe-role-arn r", nil, func(o *kubeconfig.Options) { o.SetCurrent = false }},
+		{"--name demo --cluster-alias c --server https://s --tls-server-name t --proxy-url http://p --exec-command x --exec-api-version v1beta1", nil, func(o *kubeconfig.Options) {
+			o.ClusterAlias, o.Server, o.TLSServerName, o.ProxyURL, o.Command, o.ExecVersion = "c", "https://s", "t", "http://p", "x", "v1beta1"
+		}},
 		{"--name demo", []awsconf.Role{{ARN: "r", ExternalID: "x", SessionName: "s", MFASerial: "m"}}, func(o *kubeconfig.Options) {
 			o.RoleChain = []kubeconfig.Hop{{ARN: "r", ExternalID: "x", SessionName: "s", MFASerial: "m"}}
 		}},
@@ -133,12 +136,36 @@ func TestUpdateOptions(t *testing.T) {
 			if err := cmd.Execute(); err != nil {
 				t.Fatal(err)
 			}
+			if options.command == "" {
+				options.command = base.Command
+			}
 			want := base
 			tt.change(&want)
-			if d := cmp.Diff(want, options.entries(cluster, "", "eu-central-1", tt.roles, "/bin/ekskey")); d != "" {
+			if d := cmp.Diff(want, entries(testApp().wanted(options, tt.roles), cluster, "eu-central-1")); d != "" {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestConvertOptions(t *testing.T) {
+	for line, want := range map[string]convertOptions{
+		"":         {to: "ekskey"},
+		"--to aws": {to: "aws"},
+		"--context a,b --context c --kubeconfig f --dry-run": {to: "ekskey", contexts: []string{"a,b", "c"}, kubeconfig: "f", dryRun: true},
+	} {
+		var got convertOptions
+		cmd := newKubeconfigConvertCommand(testApp(), func(_ context.Context, o convertOptions) error {
+			got = o
+			return nil
+		})
+		cmd.SetArgs(strings.Fields(line))
+		if err := cmd.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(convertOptions{})); d != "" {
+			t.Errorf("%q: %s", line, d)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,14 +20,21 @@ import (
 
 // updateOptions are the flags of `ekskey kubeconfig update`.
 type updateOptions struct {
-	name         string
-	alias        string
-	userAlias    string
-	namespace    string
-	kubeconfig   string
-	describeRole string
-	noSetContext bool
-	dryRun       bool
+	name          string
+	alias         string
+	userAlias     string
+	clusterAlias  string
+	namespace     string
+	server        string
+	tlsServerName string
+	proxyURL      string
+	command       string
+	execVersion   string
+	kubeconfig    string
+	describeRole  string
+	noSetContext  bool
+	dryRun        bool
+	print         bool
 }
 
 func newKubeconfigUpdateCommand(a *app, run func(context.Context, updateOptions) error) *cobra.Command {
@@ -34,14 +43,22 @@ func newKubeconfigUpdateCommand(a *app, run func(context.Context, updateOptions)
 		Use:   "update --name NAME",
 		Short: "Write a cluster's entries into a kubeconfig",
 		Long: `Ask EKS for a cluster and write its context, cluster and user into a kubeconfig.
-All else in the file stays as it is, byte for byte.
+All else in the file stays as it is, byte for byte, and so does what a flag that
+is not given would set: a namespace, a proxy, a TLS server name.
 
 --role-arn and --profile are written into the user entry, so that kubectl acts as
 that role. EKS is asked with --profile and without --role-arn; --describe-role-arn
-names a role to ask with.`,
+names a role to ask with.
+
+--dry-run prints what would change as a unified diff, in which values that may be
+secret, and comments, are replaced by REDACTED; it is for reading, not for patch.`,
 		Example: `  ekskey kubeconfig update --name prod
   ekskey kubeconfig update --name prod --alias prod-admin --role-arn arn:aws:iam::111122223333:role/admin
-  ekskey kubeconfig update --name prod --kubeconfig ./prod.yaml --no-set-context`,
+  ekskey kubeconfig update --name prod --kubeconfig ./prod.yaml --no-set-context
+  ekskey kubeconfig update --name prod --dry-run
+  ekskey kubeconfig update --name prod --print --exec-command ekskey >prod.yaml
+  ekskey kubeconfig update --name prod --alias tunnel --cluster-alias tunnel \
+    --server https://localhost:8443 --tls-server-name ABC.gr7.eu-central-1.eks.amazonaws.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
@@ -49,23 +66,25 @@ names a role to ask with.`,
 	f.StringVar(&o.name, "name", "", "`name` of the cluster")
 	f.StringVar(&o.alias, "alias", "", "`name` of the context; the cluster's ARN if not given")
 	f.StringVar(&o.userAlias, "user-alias", "", "`name` of the user entry; unique to cluster, roles and profile if not given")
+	f.StringVar(&o.clusterAlias, "cluster-alias", "", "`name` of the cluster entry; the cluster's ARN if not given")
 	f.StringVar(&o.namespace, "namespace", "", "`namespace` of the context")
+	f.StringVar(&o.server, "server", "", "`URL` to connect to instead of the cluster's endpoint, as of a tunnel")
+	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` that the server's certificate must have, if not the host of its URL")
+	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
+	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
+	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write; else KUBECONFIG, else ~/.kube/config")
 	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to ask EKS with")
 	f.BoolVar(&o.noSetContext, "no-set-context", false, "leave the current context as it is")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	f.BoolVar(&o.print, "print", false, "print the entries as a kubeconfig of their own, and write nothing")
 	a.completeCluster(cmd)
+	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
 	return cmd
 }
 
 func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
-	if _, err := a.format(formatTable); err != nil {
-		return err
-	}
-	if o.name == "" {
-		return &usageError{reason: "no cluster is named", hint: "name it with --name"}
-	}
-	if err := needCluster(o.name); err != nil {
+	if err := a.checkUpdate(o); err != nil {
 		return err
 	}
 	config, err := a.awsConfig()
@@ -75,6 +94,15 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	written := config.Roles
 	if err := checkRoles(written); err != nil {
 		return err
+	}
+	if o.command == "" {
+		if o.command, err = a.ownPath(); err != nil {
+			return err
+		}
+	}
+	options := a.wanted(o, written)
+	if err := options.Check(); err != nil {
+		return &usageError{reason: err.Error(), hint: "see ekskey kubeconfig update --help"}
 	}
 	config.Roles = nil
 	if o.describeRole != "" {
@@ -91,31 +119,46 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	if err := needEndpoint(cluster); err != nil {
 		return err
 	}
-	command, err := a.ownPath()
-	if err != nil {
-		return err
-	}
-	options := o.entries(cluster, a.global.profile, session.Region(), written, command)
-	options.ForwardSessionName = a.global.forwardSessionName
-	options.MFACommand, options.CacheAll = a.global.mfa.command, a.global.cacheAll
-	change, err := kubeconfig.ForEKS(options)
+	change, err := kubeconfig.ForEKS(entries(options, cluster, session.Region()))
 	if err != nil {
 		return err
 	}
 	for _, w := range change.Warnings {
 		a.warn("%s", w)
 	}
+	if o.print {
+		return a.printKubeconfig(change)
+	}
 	return a.writeKubeconfig(ctx, o, change)
 }
 
-// entries are the kubeconfig package's options for a cluster.
-func (o updateOptions) entries(c *types.Cluster, profile, region string, roles []awsconf.Role, command string) kubeconfig.Options {
-	given, _, _ := caOf(c)
+// checkUpdate finds what makes no sense before AWS is asked for anything.
+func (a *app) checkUpdate(o updateOptions) error {
+	formats := []string{formatTable}
+	if o.print {
+		formats = []string{formatYAML, formatJSON}
+	}
+	if _, err := a.format(formats...); err != nil {
+		return err
+	}
+	switch {
+	case o.name == "":
+		return &usageError{reason: "no cluster is named", hint: "name it with --name"}
+	case o.print && o.dryRun:
+		return &usageError{reason: "--print and --dry-run exclude each other", hint: "leave out one of them"}
+	case o.print && o.kubeconfig != "":
+		return &usageError{reason: "--print writes no file, so --kubeconfig cannot name one", hint: "leave out one of them"}
+	}
+	return needCluster(o.name)
+}
+
+// wanted are the kubeconfig package's options as far as the flags tell them.
+func (a *app) wanted(o updateOptions, roles []awsconf.Role) kubeconfig.Options {
 	options := kubeconfig.Options{
-		ClusterARN: aws.ToString(c.Arn), ClusterName: tokenName(c), Region: region,
-		Endpoint: aws.ToString(c.Endpoint), CAData: []byte(given),
-		Profile: profile, Command: command,
-		Alias: o.alias, UserAlias: o.userAlias, Namespace: o.namespace, SetCurrent: !o.noSetContext,
+		Profile: a.global.profile, Command: o.command, ExecVersion: o.execVersion,
+		ForwardSessionName: a.global.forwardSessionName, MFACommand: a.global.mfa.command, CacheAll: a.global.cacheAll,
+		Alias: o.alias, UserAlias: o.userAlias, ClusterAlias: o.clusterAlias, Namespace: o.namespace, SetCurrent: !o.noSetContext,
+		Server: o.server, TLSServerName: o.tlsServerName, ProxyURL: o.proxyURL,
 	}
 	for _, r := range roles {
 		hop := kubeconfig.Hop{ARN: r.ARN, ExternalID: r.ExternalID, SessionName: r.SessionName, MFASerial: r.MFASerial}
@@ -124,6 +167,14 @@ func (o updateOptions) entries(c *types.Cluster, profile, region string, roles [
 		}
 		options.RoleChain = append(options.RoleChain, hop)
 	}
+	return options
+}
+
+// entries adds to the options what EKS says of a cluster.
+func entries(options kubeconfig.Options, c *types.Cluster, region string) kubeconfig.Options {
+	given, _, _ := caOf(c)
+	options.ClusterARN, options.ClusterName, options.Region = aws.ToString(c.Arn), tokenName(c), region
+	options.Endpoint, options.CAData = aws.ToString(c.Endpoint), []byte(given)
 	return options
 }
 
@@ -137,6 +188,24 @@ func checkRoles(roles []awsconf.Role) error {
 	return nil
 }
 
+// printKubeconfig prints the change as a file of its own, in the style of the
+// format asked for.
+func (a *app) printKubeconfig(change kubeconfig.Change) error {
+	empty := ""
+	if a.global.output == formatJSON {
+		empty = "{}\n"
+	}
+	f, err := kubeconfig.Parse("the output", []byte(empty))
+	if err != nil {
+		return err
+	}
+	if _, err := f.Apply(change); err != nil {
+		return err
+	}
+	a.out.Write(f.Bytes())
+	return nil
+}
+
 func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubeconfig.Change) error {
 	home, _ := os.UserHomeDir() // if there is none, Locate says so where it matters
 	location, err := kubeconfig.Locate(kubeconfig.Env{
@@ -145,32 +214,46 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 	if err != nil {
 		return err
 	}
-	results, err := a.apply(ctx, location, change, o.dryRun)
-	if err != nil {
-		return err
-	}
-	r := results[0]
 	if o.dryRun {
-		a.out.WriteString("dry run: nothing was written\n")
+		results, edits, err := kubeconfig.Plan(location, change)
+		if err != nil {
+			return hintOnCluster(err)
+		}
+		a.writeDiffs(edits)
+		// Not to stdout, which is the diff and no more.
+		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
+		summarize(a.env.Stderr, results[0], location)
+		return nil
 	}
+	results, err := kubeconfig.Update(ctx, location, change)
+	if err != nil {
+		return hintOnCluster(err)
+	}
+	summarize(&a.out, results[0], location)
+	return nil
+}
+
+// hintOnCluster names the flag that helps where the entry in the way is the
+// cluster's.
+func hintOnCluster(err error) error {
+	var conflict *kubeconfig.ConflictError
+	if errors.As(err, &conflict) && conflict.Kind == "cluster" {
+		return &hintError{err, "nothing was written; choose another name with --cluster-alias, or another file with --kubeconfig"}
+	}
+	return err
+}
+
+func summarize(w io.Writer, r kubeconfig.Result, location kubeconfig.Location) {
 	for _, item := range []struct {
 		what string
 		item kubeconfig.Item
 	}{{"context", r.Context}, {"user", r.User}, {"cluster", r.Cluster}} {
-		fmt.Fprintf(&a.out, "%s %s: %s\n", item.what, printable(item.item.Name), item.item.Outcome)
+		_, _ = fmt.Fprintf(w, "%s %s: %s\n", item.what, printable(item.item.Name), item.item.Outcome)
 	}
-	if !o.noSetContext {
-		fmt.Fprintf(&a.out, "current context: %s\n", printable(change.Context.Name))
+	if r.Current.Name != "" {
+		_, _ = fmt.Fprintf(w, "current context: %s\n", printable(r.Current.Name))
 	}
-	fmt.Fprintf(&a.out, "kubeconfig: %s\n", printable(location.Path))
-	return nil
-}
-
-func (a *app) apply(ctx context.Context, location kubeconfig.Location, change kubeconfig.Change, dryRun bool) ([]kubeconfig.Result, error) {
-	if !dryRun {
-		return kubeconfig.Update(ctx, location, change)
-	}
-	return kubeconfig.Plan(location, change)
+	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(location.Path))
 }
 
 // ownPath is the path by which the user called this program, made absolute and

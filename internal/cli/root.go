@@ -74,7 +74,7 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 	clusters := newGroup("clusters", "List and describe EKS clusters")
 	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
 	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
-	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate))
+	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert))
 	cache := newGroup("cache", "List and forget what is cached")
 	cache.AddCommand(newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
 	eks := newGroup("eks", "What the AWS CLI calls it")

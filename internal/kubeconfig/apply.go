@@ -24,38 +24,43 @@ type splice struct {
 // would be lost: the change's user then gets another name, which the result
 // tells, or with UserChosen the change is refused with a *ConflictError. Other
 // errors are *NotEditableError and *OptionError.
-func (f *File) Apply(changes ...Change) ([]Result, error) { return f.apply(changes, others{}) }
+func (f *File) Apply(changes ...Change) ([]Result, error) {
+	results, _, err := f.apply(changes, others{})
+	return results, err
+}
 
-func (f *File) apply(changes []Change, o others) ([]Result, error) {
+// apply also returns the splices that it made, in order, in the source's data
+// as it was before.
+func (f *File) apply(changes []Change, o others) ([]Result, []splice, error) {
 	p := newPlan(f, o)
 	results := make([]Result, 0, len(changes))
 	for _, c := range changes {
 		r, err := p.add(c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		results = append(results, r)
 	}
 	splices, err := p.splices()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(splices) == 0 {
-		return results, nil
+		return results, nil, nil
 	}
 	data, err := f.splice(splices)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g, err := Parse(f.name, data)
 	if err != nil {
-		return nil, &verifyError{f.name, "is not valid: " + err.Error()}
+		return nil, nil, &verifyError{f.name, "is not valid: " + err.Error()}
 	}
 	if err := verify(f, g, p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	*f = *g
-	return results, nil
+	return results, splices, nil
 }
 
 // splice returns the file with the splices made.

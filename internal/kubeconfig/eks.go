@@ -9,15 +9,18 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 )
 
-// What we write into the exec entry: the API version that clients insist on
-// which never tell theirs, and the words shown where the command is missing
+// What we write into the exec entry: the group and, where none is asked for, the
+// version that clients insist on which never tell theirs, and the words shown
+// where the command is missing
 // (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/#ExecConfig).
 const (
-	execAPIVersion = "client.authentication.k8s.io/v1"
+	execGroup      = "client.authentication.k8s.io/"
+	execAPIVersion = execGroup + execVersionArg
 	execVersionArg = "v1"
 	installHint    = "ekskey is not at the path in this kubeconfig; install it (https://github.com/ekskey/ekskey) and run ekskey kubeconfig update again"
 )
@@ -32,7 +35,12 @@ type Options struct {
 
 	Profile   string // may be empty
 	RoleChain []Hop  // assumed in order, may be empty
-	Command   string // absolute path of the program that mints tokens
+	// Command is the program that mints tokens: an absolute path of any system,
+	// as the file may be for another one, or a name that kubectl finds on PATH.
+	Command string
+	// ExecVersion is the version of ExecCredential that the program is asked for
+	// and that clients are told, v1 or v1beta1. Empty is v1.
+	ExecVersion string
 	// ForwardSessionName, MFACommand and CacheAll are the program's flags of these
 	// names.
 	ForwardSessionName bool
@@ -63,14 +71,16 @@ type Options struct {
 // but one that is not base64 is refused: kubectl could then read nothing of the
 // file. The errors are *OptionError.
 func ForEKS(o Options) (Change, error) {
-	server := firstOf(o.Server, o.Endpoint)
-	if err := o.check(server); err != nil {
+	if err := o.Check(); err != nil {
+		return Change{}, err
+	}
+	if err := o.checkCluster(); err != nil {
 		return Change{}, err
 	}
 	c := Change{
 		Cluster: Cluster{
 			Name:          firstOf(o.ClusterAlias, o.ClusterARN),
-			Server:        server,
+			Server:        firstOf(o.Server, o.Endpoint),
 			CAData:        string(o.CAData),
 			TLSServerName: o.TLSServerName,
 			ProxyURL:      o.ProxyURL,
@@ -92,29 +102,69 @@ func ForEKS(o Options) (Change, error) {
 	return c, c.check()
 }
 
-func (o Options) check(server string) error {
-	for _, need := range []flagValue{{"cluster ARN", o.ClusterARN}, {"cluster name", o.ClusterName}} {
-		if need.value == "" {
-			return &OptionError{Option: need.name, Reason: "is empty"}
-		}
+// Check finds what is mistyped in what a person gives, before EKS is asked for
+// the rest. The errors are *OptionError.
+func (o Options) Check() error {
+	if !isCommand(o.Command) {
+		return &OptionError{Option: "command", Reason: fmt.Sprintf("%q is neither an absolute path nor a name without a path", o.Command)}
 	}
-	if !filepath.IsAbs(o.Command) {
-		return &OptionError{Option: "command", Reason: fmt.Sprintf("%q is not an absolute path", o.Command)}
+	if o.ExecVersion != "" && o.ExecVersion != execVersionArg && o.ExecVersion != "v1beta1" {
+		return &OptionError{Option: "exec API version", Reason: fmt.Sprintf("%q is neither v1 nor v1beta1", o.ExecVersion)}
 	}
 	for _, h := range o.RoleChain {
 		if h.ARN == "" {
 			return &OptionError{Option: "role ARN", Reason: "is empty"}
 		}
 	}
-	// A token is a password for a quarter of an hour: never in the clear.
-	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return &OptionError{Option: "server", Reason: fmt.Sprintf("%q is not an https URL", server)}
+	if o.Server != "" {
+		if err := checkServer(o.Server); err != nil {
+			return err
+		}
+	}
+	if strings.ContainsAny(o.TLSServerName, "/ @") {
+		return &OptionError{Option: "tls-server-name", Reason: fmt.Sprintf("%q is not the name of a host", o.TLSServerName)}
 	}
 	if o.ProxyURL != "" {
 		// The schemes of client-go (k8s.io/client-go/tools/clientcmd, parseProxyURL).
 		u, err := url.Parse(o.ProxyURL)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
 			return &OptionError{Option: "proxy-url", Reason: "is not an http, https or socks5 URL"}
+		}
+	}
+	return nil
+}
+
+// checkServer refuses what is not https: a token is a password for a quarter of
+// an hour. The message has no password in it.
+func checkServer(server string) error {
+	if strings.Contains(server, "@") {
+		return &OptionError{Option: "server", Reason: "has a user or a password in it"}
+	}
+	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" {
+		return &OptionError{Option: "server", Reason: fmt.Sprintf("%q is not an https URL", server)}
+	}
+	return nil
+}
+
+// isCommand refuses a relative path: it would be one to the folder of the
+// kubeconfig, of which there may be several
+// (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#configuration).
+func isCommand(command string) bool {
+	isAbs := filepath.IsAbs(command) || path.IsAbs(command) || strings.HasPrefix(command, `\\`) ||
+		len(command) > 3 && command[1] == ':' && (command[2] == '\\' || command[2] == '/')
+	return isAbs || command != "" && command != "." && command != ".." && !strings.ContainsAny(command, `/\:`)
+}
+
+// checkCluster checks what EKS answered.
+func (o Options) checkCluster() error {
+	for _, need := range []flagValue{{"cluster ARN", o.ClusterARN}, {"cluster name", o.ClusterName}} {
+		if need.value == "" {
+			return &OptionError{Option: need.name, Reason: "is empty"}
+		}
+	}
+	if o.Server == "" {
+		if err := checkServer(o.Endpoint); err != nil {
+			return err
 		}
 	}
 	if _, err := base64.StdEncoding.DecodeString(string(o.CAData)); err != nil {
@@ -171,9 +221,10 @@ func (o Options) exec() *Exec {
 	if o.CacheAll {
 		args = append(args, "--cache-all=true")
 	}
-	add("--exec-api-version", execVersionArg)
+	version := firstOf(o.ExecVersion, execVersionArg)
+	add("--exec-api-version", version)
 	return &Exec{
-		APIVersion:      execAPIVersion,
+		APIVersion:      execGroup + version,
 		Command:         o.Command,
 		Args:            args,
 		InstallHint:     installHint,

@@ -45,6 +45,55 @@ func TestForEKSExec(t *testing.T) {
 	}
 }
 
+// The two places that name the version agree, or a client would refuse what the
+// plugin answers.
+func TestForEKSExecVersion(t *testing.T) {
+	for given, want := range map[string]string{"": "v1", "v1": "v1", "v1beta1": "v1beta1"} {
+		o := demo()
+		o.ExecVersion = given
+		e := mustChange(t, o).User.Exec
+		if n := len(e.Args); e.APIVersion != "client.authentication.k8s.io/"+want || e.Args[n-2] != "--exec-api-version" || e.Args[n-1] != want {
+			t.Errorf("%q: %s, %q", given, e.APIVersion, e.Args)
+		}
+	}
+}
+
+// The file may be for another computer, of another system.
+func TestForEKSCommand(t *testing.T) {
+	for _, command := range []string{"ekskey", "ekskey.exe", "/opt/my tools/ekskey", `C:\bin\ekskey.exe`, "C:/bin/ekskey.exe", `\\host\share\ekskey.exe`} {
+		o := demo()
+		o.Command = command
+		if got := mustChange(t, o).User.Exec.Command; got != command {
+			t.Errorf("%q became %q", command, got)
+		}
+	}
+}
+
+// Every option at once, and a second time.
+func TestUpdateOfAllIsIdempotent(t *testing.T) {
+	o := demo()
+	o.ClusterAlias, o.UserAlias, o.Namespace, o.Profile = "cluster", "user", "ns", "p"
+	o.Server, o.TLSServerName, o.ProxyURL = "https://localhost:8443", "ABC.eks.amazonaws.com", "socks5://localhost:1080"
+	o.Command, o.ExecVersion = "ekskey", "v1beta1"
+	for _, start := range []string{"", ownFile, "{}", "clusters: []\r\nusers:\r\n"} {
+		f := mustParse(t, start)
+		for run := range 2 {
+			r, err := f.Apply(mustChange(t, o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r[0].Changed() != (run == 0) {
+				t.Errorf("run %d: %+v", run, r)
+			}
+		}
+		c := f.Clusters()[len(f.Clusters())-1]
+		c.Line = 0
+		if want := (Cluster{"cluster", o.Server, "Q0E=", o.TLSServerName, o.ProxyURL, 0}); c != want {
+			t.Errorf("got %+v", c)
+		}
+	}
+}
+
 // Each row differs from the first in one thing that decides who signs, so no
 // two may share a user entry.
 func TestUserNames(t *testing.T) {
@@ -112,10 +161,19 @@ func TestForEKSRefuses(t *testing.T) {
 		{"no name", func(o *Options) { o.ClusterName = "" }, OptionError{"cluster name", "is empty"}},
 		{"no endpoint", func(o *Options) { o.Endpoint = "" }, OptionError{"server", `"" is not an https URL`}},
 		{"plain http", func(o *Options) { o.Server = "http://localhost:1" }, OptionError{"server", `"http://localhost:1" is not an https URL`}},
-		{"password in the URL", func(o *Options) { o.Server = "https://u:p@h" }, OptionError{"server", `"https://u:p@h" is not an https URL`}},
+		{"password in the URL", func(o *Options) { o.Server = "https://u:p@h" }, OptionError{"server", "has a user or a password in it"}},
+		{"password in a URL that is none", func(o *Options) { o.Server = "https://u:p a@h" }, OptionError{"server", "has a user or a password in it"}},
 		{"no host", func(o *Options) { o.Endpoint = "https:///x" }, OptionError{"server", `"https:///x" is not an https URL`}},
-		{"bare command", func(o *Options) { o.Command = "ekskey" }, OptionError{"command", `"ekskey" is not an absolute path`}},
-		{"relative command", func(o *Options) { o.Command = "./ekskey" }, OptionError{"command", `"./ekskey" is not an absolute path`}},
+		{"no command", func(o *Options) { o.Command = "" }, OptionError{"command", `"" is neither an absolute path nor a name without a path`}},
+		{"relative command", func(o *Options) { o.Command = "./ekskey" }, OptionError{"command", `"./ekskey" is neither an absolute path nor a name without a path`}},
+		{"relative command below", func(o *Options) { o.Command = "bin/ekskey" }, OptionError{"command", `"bin/ekskey" is neither an absolute path nor a name without a path`}},
+		{"relative command, Windows", func(o *Options) { o.Command = `.\ekskey` }, OptionError{"command", `".\\ekskey" is neither an absolute path nor a name without a path`}},
+		{"relative to a drive", func(o *Options) { o.Command = `C:ekskey` }, OptionError{"command", `"C:ekskey" is neither an absolute path nor a name without a path`}},
+		{"a folder", func(o *Options) { o.Command = ".." }, OptionError{"command", `".." is neither an absolute path nor a name without a path`}},
+		{"line break in the command", func(o *Options) { o.Command = "/bin/a\nb" }, OptionError{"command", "has a control character (U+000A)"}},
+		{"version of ExecCredential", func(o *Options) { o.ExecVersion = "v1alpha1" }, OptionError{"exec API version", `"v1alpha1" is neither v1 nor v1beta1`}},
+		{"version with its group", func(o *Options) { o.ExecVersion = execAPIVersion }, OptionError{"exec API version", `"client.authentication.k8s.io/v1" is neither v1 nor v1beta1`}},
+		{"a URL as TLS name", func(o *Options) { o.TLSServerName = "https://h" }, OptionError{"tls-server-name", `"https://h" is not the name of a host`}},
 		{"empty role", func(o *Options) { o.RoleChain = []Hop{{}} }, OptionError{"role ARN", "is empty"}},
 		{"proxy scheme", func(o *Options) { o.ProxyURL = "ftp://p" }, OptionError{"proxy-url", "is not an http, https or socks5 URL"}},
 		{"CA that would break the file", func(o *Options) { o.CAData = []byte("-----BEGIN") }, OptionError{"certificate authority", "is not base64"}},
@@ -184,7 +242,7 @@ func TestIdentityOf(t *testing.T) {
 		{"swapped in for aws", Exec{Command: "ekskey", Args: strings.Fields("--region r eks get-token --cluster-name c")}, &identity{cluster: "c", region: "r"}},
 		{"by its given command", Exec{Command: "/bin/given", Args: strings.Fields("token --cluster c")}, &identity{cluster: "c"}},
 		{"aws", Exec{Command: "aws", Args: strings.Fields("--region r eks get-token --cluster-name c --output json --role-arn a"), Env: []EnvVar{{"AWS_PROFILE", "p"}}},
-			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a"}}}},
+			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", SessionName: "EKSGetTokenAuth"}}}},
 		{"aws, profile over variable", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c --profile p"), Env: []EnvVar{{"AWS_PROFILE", "q"}}}, &identity{cluster: "c", profile: "p"}},
 		{"aws, both variables", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c"), Env: []EnvVar{{"AWS_DEFAULT_PROFILE", "q"}, {"AWS_PROFILE", "p"}}}, &identity{cluster: "c", profile: "p"}},
 		{"local cluster", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-id c")}, &identity{cluster: "c"}},

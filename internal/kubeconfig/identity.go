@@ -54,6 +54,13 @@ func identityOf(e *Exec, ours string) (identity, bool) {
 	if !ok || id.cluster == "" {
 		return identity{}, false
 	}
+	if len(words) == 2 && id.forward == "" {
+		// The sessions of `eks get-token` are called so, whoever runs it, and usernames
+		// may hang on it.
+		for i := range id.chain {
+			id.chain[i].SessionName = firstOf(id.chain[i].SessionName, awsSession)
+		}
+	}
 	return readEnv(id, e.Env)
 }
 
@@ -108,7 +115,7 @@ func readFlags(flags []flagValue) (identity, bool) {
 			hop.Duration = f.value
 		case "forward-session-name":
 			id.forward = f.value
-		case "exec-api-version", "output", "mfa-command", "cache-all":
+		case "exec-api-version", "output", "mfa-command", "cache-all", "ca-bundle":
 		default:
 			return identity{}, false
 		}

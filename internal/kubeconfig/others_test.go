@@ -79,7 +79,7 @@ func TestOtherFilesAreNotHidden(t *testing.T) {
 			paths := list(t, tt.files...)
 			before := merged(t, paths)
 			loc := locate(t, paths, change)
-			planned, planErr := Plan(loc, change)
+			planned, _, planErr := Plan(loc, change)
 			r, err := Update(t.Context(), loc, change)
 			if diff := cmp.Diff(planned, r); diff != "" || !cmp.Equal(planErr, err) {
 				t.Errorf("the plan was other: %s %v", diff, planErr)
@@ -210,9 +210,12 @@ func TestPlanIsWhatUpdateDoes(t *testing.T) {
 	paths := list(t, "current-context: kind\n", clusterHere)
 	change := mustChange(t, demo())
 	loc := locate(t, paths, change)
-	planned, err := Plan(loc, change)
+	planned, edits, err := Plan(loc, change)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(edits) != 2 || edits[0].Path != paths[1] || edits[1].Path != paths[0] {
+		t.Fatalf("planned edits of %v", edits)
 	}
 	if read(t, paths[0]) != "current-context: kind\n" || read(t, paths[1]) != clusterHere || len(folder(t, filepath.Dir(paths[0]))) != 2 {
 		t.Error("the plan has written something")
@@ -224,8 +227,13 @@ func TestPlanIsWhatUpdateDoes(t *testing.T) {
 	if diff := cmp.Diff(planned, done); diff != "" || err != nil {
 		t.Errorf("%v: -planned +done:\n%s", err, diff)
 	}
+	for _, e := range edits {
+		if diff := cmp.Diff(string(e.after.data), read(t, e.Path)); diff != "" {
+			t.Errorf("%s: -planned +written:\n%s", e.Path, diff)
+		}
+	}
 	missing := Location{Path: filepath.Join(t.TempDir(), "new", "config")}
-	if r, err := Plan(missing, change); err != nil || r[0].Context.Outcome != Added {
+	if r, _, err := Plan(missing, change); err != nil || r[0].Context.Outcome != Added {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if _, err := os.Stat(filepath.Dir(missing.Path)); err == nil {
@@ -240,7 +248,10 @@ func TestFolderAsFile(t *testing.T) {
 		loc := Location{Path: dir + string(filepath.Separator) + filepath.FromSlash(name)}
 		for _, do := range []func() ([]Result, error){
 			func() ([]Result, error) { return Update(t.Context(), loc, mustChange(t, demo())) },
-			func() ([]Result, error) { return Plan(loc, mustChange(t, demo())) },
+			func() ([]Result, error) {
+				r, _, err := Plan(loc, mustChange(t, demo()))
+				return r, err
+			},
 		} {
 			var e *OptionError
 			if _, err := do(); !errors.As(err, &e) || e.Option != "kubeconfig" {

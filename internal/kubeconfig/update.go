@@ -9,7 +9,6 @@
 package kubeconfig
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,13 +34,22 @@ func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, err
 	})
 }
 
-// Plan says what [Update] would do now. It takes no lock and writes nothing,
-// and its errors are those of Update but for the lock's and for writing.
-func Plan(loc Location, changes ...Change) ([]Result, error) {
-	return loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
-		_, results, err := loc.edit(path, changes)
+// Plan says what [Update] would do now, and to which files. It takes no lock and
+// writes nothing, and its errors are those of Update but for the lock's and for
+// writing.
+func Plan(loc Location, changes ...Change) ([]Result, []Edit, error) {
+	var edits []Edit
+	results, err := loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
+		e, results, err := loc.edit(path, changes)
+		if err == nil && e.changed() {
+			edits = append(edits, e)
+		}
 		return results, err
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return results, edits, nil
 }
 
 // perFile makes the changes with do, with current-context in its own file.
@@ -92,34 +100,39 @@ func (loc Location) update(ctx context.Context, path string, changes []Change) (
 			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
 		}
 	}()
-	data, results, err := loc.edit(path, changes)
-	if err != nil || data == nil {
+	e, results, err := loc.edit(path, changes)
+	if err != nil || !e.changed() {
 		return results, err
 	}
-	if err := safefile.Write(path, data); err != nil {
+	if err := safefile.Write(path, e.after.data); err != nil {
 		return nil, fmt.Errorf("writing kubeconfig: %w", err)
 	}
 	return results, nil
 }
 
-// edit reads a file and makes changes to it in memory. The data is nil where
-// no byte has changed.
-func (loc Location) edit(path string, changes []Change) (data []byte, results []Result, err error) {
+// edit reads a file and makes changes to it in memory.
+func (loc Location) edit(path string, changes []Change) (e Edit, results []Result, err error) {
 	if err := checkPath(path); err != nil {
-		return nil, nil, err
+		return Edit{}, nil, err
 	}
-	f, err := Read(path)
+	e.Path = path
+	e.after, err = Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = Parse(path, nil)
+		e.Created = true
+		e.after, err = Parse(path, nil)
 	}
 	if err != nil {
-		return nil, nil, err
+		return Edit{}, nil, err
 	}
-	before := f.data
-	if results, err = f.apply(changes, loc.list); err != nil || bytes.Equal(before, f.data) {
-		return nil, results, err
+	before := *e.after
+	e.before = &before
+	if results, e.splices, err = e.after.apply(changes, loc.list); err != nil {
+		return Edit{}, nil, err
 	}
-	return f.data, results, nil
+	for _, c := range changes {
+		e.commands = append(e.commands, commandOf(c.User.Exec))
+	}
+	return e, results, nil
 }
 
 // checkPath refuses a path that can only be a folder's, before one is made.

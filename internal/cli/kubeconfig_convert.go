@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/kubeconfig"
+)
+
+// What users are converted to.
+const (
+	convertToOurs = "ekskey"
+	convertToAWS  = "aws"
+)
+
+// convertOptions are the flags of `ekskey kubeconfig convert`.
+type convertOptions struct {
+	to         string
+	contexts   []string
+	kubeconfig string
+	dryRun     bool
+}
+
+func newKubeconfigConvertCommand(a *app, run func(context.Context, convertOptions) error) *cobra.Command {
+	var o convertOptions
+	cmd := &cobra.Command{
+		Use:   "convert",
+		Short: "Make users of other EKS token programs ekskey's, or give them back",
+		Long: `Users that run "aws eks get-token", aws-iam-authenticator or heptio-authenticator-aws
+run ekskey afterwards, as the same principal of AWS and under the same name in the
+cluster. Nothing else in the files changes, and no service is asked.
+
+A user for whom that is not certain is left alone, and the reason is told.
+With --to aws, ekskey's users run the AWS CLI again, or aws-iam-authenticator where
+they name their cluster by its --cluster-id.`,
+		Example: `  ekskey kubeconfig convert --dry-run
+  ekskey kubeconfig convert
+  ekskey kubeconfig convert --context prod --context staging
+  ekskey kubeconfig convert --to aws`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.to, "to", convertToOurs, "`program` that users are to run: ekskey, aws")
+	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is meant, again for more; all users if not given")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to convert; else all of KUBECONFIG, else ~/.kube/config")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
+	complete(cmd, "to", func() []string { return []string{convertToOurs, convertToAWS} })
+	complete(cmd, "context", func() []string { return a.contextNames(o.kubeconfig) })
+	return cmd
+}
+
+// convertReport is what became of the users.
+type convertReport struct {
+	DryRun bool               `json:"dryRun"`
+	Users  []convertedUserRow `json:"users"`
+}
+
+type convertedUserRow struct {
+	Kubeconfig string   `json:"kubeconfig"`
+	Line       int      `json:"line"`
+	User       string   `json:"user"`
+	Contexts   []string `json:"contexts"`
+	From       string   `json:"from,omitempty"`
+	To         string   `json:"to,omitempty"`
+	State      string   `json:"state"`
+	Reason     string   `json:"reason,omitempty"`
+}
+
+func (a *app) runKubeconfigConvert(ctx context.Context, o convertOptions) error {
+	format, err := a.format(formatTable, formatJSON, formatYAML)
+	if err != nil {
+		return err
+	}
+	if o.to != convertToOurs && o.to != convertToAWS {
+		return &usageError{reason: fmt.Sprintf("--to %q is neither ekskey nor aws", o.to)}
+	}
+	command, err := a.ownPath()
+	if err != nil {
+		return err
+	}
+	conversion := kubeconfig.Conversion{ToAWS: o.to == convertToAWS, Command: command, Contexts: o.contexts}
+	var users []kubeconfig.ConvertedUser
+	if o.dryRun {
+		users, err = kubeconfig.PlanConversion(a.kubeconfigFiles(o.kubeconfig), conversion)
+	} else {
+		users, err = kubeconfig.Convert(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
+	}
+	var missing *kubeconfig.MissingError
+	if errors.As(err, &missing) {
+		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; see --kubeconfig and KUBECONFIG, and kubectl config get-contexts"}
+	}
+	if err != nil {
+		return err
+	}
+	report := convertReport{DryRun: o.dryRun, Users: make([]convertedUserRow, len(users))}
+	for i, u := range users {
+		report.Users[i] = convertedUserRow{
+			Kubeconfig: u.File, Line: u.Line, User: u.Name, Contexts: append([]string{}, u.Contexts...),
+			From: u.From, To: u.To, State: string(u.State), Reason: u.Reason,
+		}
+	}
+	return a.write(&a.out, format, report, func(w io.Writer) { a.convertTable(w, report) })
+}
+
+func (a *app) convertTable(w io.Writer, report convertReport) {
+	if report.DryRun {
+		_, _ = io.WriteString(w, "dry run: nothing was written\n")
+	}
+	rows := make([][]string, len(report.Users))
+	for i, u := range report.Users {
+		what := u.Reason
+		if u.To != "" {
+			what = u.From + " became " + u.To
+		}
+		rows[i] = []string{fmt.Sprintf("%s:%d", u.Kubeconfig, u.Line), u.User, dash(strings.Join(u.Contexts, ", ")), u.State, what}
+	}
+	a.table(w, []string{"KUBECONFIG", "USER", "CONTEXTS", "STATE", "WHY"}, rows)
+}
+
+// kubeconfigFiles is what says which kubeconfigs are meant.
+func (a *app) kubeconfigFiles(flag string) kubeconfig.Env {
+	home, _ := os.UserHomeDir() // if there is none, it is said where it matters
+	return kubeconfig.Env{Flag: flag, Kubeconfig: a.env.Getenv("KUBECONFIG"), Home: home}
+}
+
+// contextNames are those of all kubeconfigs that can be read.
+func (a *app) contextNames(flag string) []string {
+	paths, err := a.kubeconfigFiles(flag).Files()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, path := range paths {
+		if f, err := kubeconfig.Read(path); err == nil {
+			for _, c := range f.Contexts() {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names
+}

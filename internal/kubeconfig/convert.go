@@ -1,0 +1,296 @@
+package kubeconfig
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
+// Conversion says which users are to run which program. Whom a user acts as
+// never changes by it, nor does any byte outside the users converted.
+type Conversion struct {
+	// ToAWS gives users that run ekskey back to the program whose words they
+	// have. Otherwise users of the AWS CLI and of aws-iam-authenticator become
+	// ekskey's.
+	ToAWS bool
+	// Command is the absolute path of ekskey.
+	Command string
+	// Contexts names the contexts whose users are meant, as kubectl sees them in
+	// all files together. Empty means all users of all files.
+	Contexts []string
+	// LockWait is passed to [safefile.LockConfig].
+	LockWait time.Duration
+}
+
+// ConvertState is what became of a user.
+type ConvertState string
+
+// The states.
+const (
+	Converted    ConvertState = "converted"
+	NotConverted ConvertState = "unchanged" // it is as wanted
+	LeftAlone    ConvertState = "left alone"
+)
+
+// ConvertedUser says what became of a user entry.
+type ConvertedUser struct {
+	File     string
+	Line     int // of the entry, 1-based
+	Name     string
+	Contexts []string // that act as it, sorted
+	// From and To name the programs: aws, aws-iam-authenticator,
+	// heptio-authenticator-aws, ekskey. From is empty for any other, To where
+	// nothing was converted.
+	From, To string
+	State    ConvertState
+	Reason   string // why it was not converted
+}
+
+// MissingError says that no file has what a conversion names.
+type MissingError struct {
+	Kind string // context, user of context, or kubeconfig
+	Name string
+}
+
+func (e *MissingError) Error() string { return fmt.Sprintf("there is no %s %q", e.Kind, e.Name) }
+
+// Convert converts users in all files of env, each under its own lock. A file
+// in which nothing is to be converted is neither locked nor written.
+//
+// All files are read and all edits made in memory before the first is written.
+// Errors are those of [Parse], *MissingError, *OptionError,
+// *safefile.LockedError, and what the file system says; one that comes while
+// several files are written leaves those before it converted. What cannot be
+// converted without a doubt is no error, and is left alone.
+func Convert(ctx context.Context, env Env, c Conversion) ([]ConvertedUser, error) {
+	targets, err := c.targets(env)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range targets {
+		if t.users, err = c.convertFile(t.file, t); err != nil {
+			return nil, err
+		}
+	}
+	var all []ConvertedUser
+	for _, t := range targets {
+		if slices.ContainsFunc(t.users, func(u ConvertedUser) bool { return u.State == Converted }) {
+			if err := c.write(ctx, t); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, t.users...)
+	}
+	return all, nil
+}
+
+// PlanConversion says what [Convert] would do now. It takes no lock and writes
+// nothing.
+func PlanConversion(env Env, c Conversion) ([]ConvertedUser, error) {
+	targets, err := c.targets(env)
+	if err != nil {
+		return nil, err
+	}
+	var all []ConvertedUser
+	for _, t := range targets {
+		users, err := c.convertFile(t.file, t)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, users...)
+	}
+	return all, nil
+}
+
+// convertTarget is a file and the users in it that are meant.
+type convertTarget struct {
+	path     string
+	before   []byte // the file as it was read
+	file     *File
+	users    []ConvertedUser
+	contexts map[string][]string // by user, of those that kubectl takes from this file
+	meant    map[string]bool     // nil means all
+}
+
+// targets reads the files and finds the users that are meant.
+func (c Conversion) targets(env Env) ([]*convertTarget, error) {
+	if !filepath.IsAbs(c.Command) {
+		return nil, &OptionError{Option: "command", Reason: fmt.Sprintf("%q is not an absolute path", c.Command)}
+	}
+	if err := checkText("command", c.Command); err != nil {
+		return nil, err
+	}
+	paths, err := env.Files()
+	if err != nil {
+		return nil, err
+	}
+	var targets []*convertTarget
+	for _, path := range paths {
+		if err := checkPath(path); err != nil {
+			return nil, err
+		}
+		f, err := Read(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, &convertTarget{path: path, before: f.data, file: f, contexts: map[string][]string{}})
+	}
+	if len(targets) == 0 {
+		return nil, &MissingError{Kind: "kubeconfig", Name: paths[0]}
+	}
+	return targets, c.choose(targets)
+}
+
+// choose notes who uses which user, and with c.Contexts which users are meant.
+// kubectl takes each entry whole from the first file that has one of its name.
+func (c Conversion) choose(targets []*convertTarget) error {
+	holder := map[string]*convertTarget{} // of users
+	for _, t := range targets {
+		for _, u := range t.file.users {
+			if holder[u.Name] == nil {
+				holder[u.Name] = t
+			}
+		}
+		if len(c.Contexts) > 0 {
+			t.meant = map[string]bool{}
+		}
+	}
+	userOf := map[string]string{} // by context
+	for _, t := range targets {
+		for _, x := range t.file.contexts {
+			if _, hidden := userOf[x.Name]; hidden {
+				continue
+			}
+			userOf[x.Name] = x.User
+			if h := holder[x.User]; h != nil {
+				h.contexts[x.User] = append(h.contexts[x.User], x.Name)
+			}
+		}
+	}
+	for _, t := range targets {
+		for _, names := range t.contexts {
+			slices.Sort(names)
+		}
+	}
+	for _, name := range c.Contexts {
+		user, ok := userOf[name]
+		if !ok {
+			return &MissingError{Kind: "context", Name: name}
+		}
+		h := holder[user]
+		if h == nil {
+			return &MissingError{Kind: "user of context", Name: name}
+		}
+		h.meant[user] = true
+	}
+	return nil
+}
+
+// write converts a file under its lock, as it is by then.
+func (c Conversion) write(ctx context.Context, t *convertTarget) (err error) {
+	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: t.path, Wait: c.LockWait})
+	if err != nil {
+		return fmt.Errorf("locking kubeconfig: %w", err)
+	}
+	defer func() {
+		if rerr := lock.Release(); rerr != nil && err == nil {
+			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
+		}
+	}()
+	data, err := safefile.Read(t.path, MaxSize)
+	if err != nil {
+		return fmt.Errorf("reading kubeconfig: %w", err)
+	}
+	if !bytes.Equal(data, t.before) { // changed since it was looked at
+		if t.file, err = Parse(t.path, data); err != nil {
+			return err
+		}
+		if t.users, err = c.convertFile(t.file, t); err != nil {
+			return err
+		}
+	}
+	if bytes.Equal(data, t.file.data) {
+		return nil
+	}
+	if err := safefile.Write(t.path, t.file.data); err != nil {
+		return fmt.Errorf("writing kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// convertFile converts the users of a file in memory. On an error the file is
+// as it was.
+func (c Conversion) convertFile(f *File, t *convertTarget) ([]ConvertedUser, error) {
+	p := newPlan(f, others{})
+	var users []ConvertedUser
+	for _, u := range f.users {
+		if t.meant != nil && !t.meant[u.Name] {
+			continue
+		}
+		r := ConvertedUser{File: f.name, Line: u.Line, Name: u.Name, Contexts: t.contexts[u.Name]}
+		settings := c.translate(u, &r)
+		if r.State == Converted {
+			if err := p.convertUser(u.Name, settings); err != nil {
+				var no *NotEditableError
+				if !errors.As(err, &no) {
+					return nil, err
+				}
+				r.State, r.To, r.Reason = LeftAlone, "", fmt.Sprintf("line %d: %s", no.Line, no.Reason)
+			}
+		}
+		users = append(users, r)
+	}
+	splices, err := p.splices()
+	if err != nil || len(splices) == 0 {
+		return users, err
+	}
+	data, err := f.splice(splices)
+	if err != nil {
+		return nil, err
+	}
+	g, err := Parse(f.name, data)
+	if err != nil {
+		return nil, &verifyError{f.name, "is not valid: " + err.Error()}
+	}
+	if err := verify(f, g, p); err != nil {
+		return nil, err
+	}
+	*f = *g
+	return users, nil
+}
+
+// convertUser plans one user's settings. On an error nothing of it is planned.
+func (p *plan) convertUser(name string, settings []setting) (err error) {
+	planned := len(p.ops)
+	e, err := p.oldEntry(userList, name)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			p.ops = p.ops[:planned]
+			e.frag.text = e.before
+		}
+	}()
+	comments, err := e.frag.argsComments()
+	if err == nil {
+		if _, err = p.edit(userList, name, settings); err != nil {
+			return err
+		}
+		err = e.frag.putArgsComments(comments)
+	}
+	if err != nil {
+		return p.notEditable(p.file.lists[userList][e.index].item, "the entry "+err.Error())
+	}
+	return nil
+}
