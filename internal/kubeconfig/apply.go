@@ -41,26 +41,33 @@ func (f *File) apply(changes []Change, o others) ([]Result, []splice, error) {
 		}
 		results = append(results, r)
 	}
-	splices, err := p.splices()
+	splices, err := f.commit(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(splices) == 0 {
-		return results, nil, nil
+	return results, splices, nil
+}
+
+// commit makes what was planned of the file so, and gives the splices; none where
+// it is so already. On an error the file is as before.
+func (f *File) commit(p *plan) ([]splice, error) {
+	splices, err := p.splices()
+	if err != nil || len(splices) == 0 {
+		return nil, err
 	}
 	data, err := f.splice(splices)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	g, err := Parse(f.name, data)
 	if err != nil {
-		return nil, nil, &verifyError{f.name, "is not valid: " + err.Error()}
+		return nil, &verifyError{f.name, "is not valid: " + err.Error()}
 	}
 	if err := verify(f, g, p); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	*f = *g
-	return results, splices, nil
+	return splices, nil
 }
 
 // splice returns the file with the splices made.

@@ -250,22 +250,9 @@ func (c Conversion) convertFile(f *File, t *convertTarget) ([]ConvertedUser, err
 		}
 		users = append(users, r)
 	}
-	splices, err := p.splices()
-	if err != nil || len(splices) == 0 {
-		return users, err
-	}
-	data, err := f.splice(splices)
-	if err != nil {
+	if _, err := f.commit(p); err != nil {
 		return nil, err
 	}
-	g, err := Parse(f.name, data)
-	if err != nil {
-		return nil, &verifyError{f.name, "is not valid: " + err.Error()}
-	}
-	if err := verify(f, g, p); err != nil {
-		return nil, err
-	}
-	*f = *g
 	return users, nil
 }
 
