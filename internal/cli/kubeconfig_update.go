@@ -222,6 +222,7 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 		a.writeDiffs(edits)
 		// Not to stdout, which is the diff and no more.
 		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
+		a.warnOfSharing(o, results[0])
 		summarize(a.env.Stderr, results[0], location)
 		return nil
 	}
@@ -229,8 +230,17 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 	if err != nil {
 		return hintOnCluster(err)
 	}
+	a.warnOfSharing(o, results[0])
 	summarize(&a.out, results[0], location)
 	return nil
+}
+
+// warnOfSharing tells that another way to the server is there for all contexts of
+// the cluster's entry.
+func (a *app) warnOfSharing(o updateOptions, r kubeconfig.Result) {
+	if o.server+o.tlsServerName+o.proxyURL != "" && o.clusterAlias == "" && r.Cluster.Outcome == kubeconfig.Updated {
+		a.warn("every context of cluster %s now connects this way; for an entry of its own, give it a --cluster-alias", r.Cluster.Name)
+	}
 }
 
 // hintOnCluster names the flag that helps where the entry in the way is the

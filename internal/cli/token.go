@@ -54,6 +54,7 @@ of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
 	f.VarP(a.global.roles.maybe(roleARN), "role", "r", "the same as --role-arn")
 	f.VarP(a.global.roles.maybe(roleExternalID), "external-id", "e", "external `id` for the role before it")
 	f.VarP(a.global.roles.maybe(roleSessionName), "session-name", "s", "session `name` for the role before it")
+	f.BoolVar(&a.global.awsOrder, "aws-cli-order", false, "look for credentials in the AWS CLI's order: a role of the profile goes before a web identity of the environment")
 	addAuthenticatorFlags(f, &o)
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })

@@ -107,7 +107,7 @@ func checkText(option, value string) error {
 		return &OptionError{Option: option, Reason: "is not UTF-8"}
 	}
 	for _, r := range value {
-		if unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || r == 0xFEFF {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029 || r == 0xFEFF {
 			return &OptionError{Option: option, Reason: fmt.Sprintf("has a control character (%U)", r)}
 		}
 	}

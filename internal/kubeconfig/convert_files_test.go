@@ -222,7 +222,7 @@ func TestConvertNotEditable(t *testing.T) {
 func TestConvertKeepsComments(t *testing.T) {
 	head := "users:\n- name: a\n  user:\n    exec:\n      apiVersion: " + execAPIVersion + "\n      interactiveMode: Never\n      installHint: x\n"
 	in := head + "      args: # one\n      # two\n      - eks # three\n\n      - 'get-token'\n        #four #\n      - \"--cluster-name=a#b\" # five\n      # six\n      command: aws\n"
-	want := head + "      args:\n      # one\n      # two\n      # three\n      #four #\n      - token\n      - --cluster\n      - \"a#b\"\n      - --exec-api-version\n      - v1 # five\n      # six\n      command: " + ourPath + "\n"
+	want := head + "      args:\n      # one\n      # two\n      # three\n      #four #\n      - token\n      - --cluster\n      - \"a#b\"\n      - --aws-cli-order=true\n      - --exec-api-version\n      - v1 # five\n      # six\n      command: " + ourPath + "\n"
 	for _, how := range []string{"", "crlf"} {
 		out, users := convertText(t, toOursTest(), disguise(in, how))
 		if d := cmp.Diff(disguise(want, how), out); d != "" {

@@ -74,7 +74,7 @@ users:
       command: "/opt/bin/heptio-authenticator-aws"
       apiVersion: "client.authentication.k8s.io/v1beta1"
       interactiveMode: Never
-      args: ["token", "-i", "demo", "-e=x", "-r", "arn:aws:iam::111122223333:role/admin"]
+      args: ["token", "-i", "demo", "-e=x", "-r", "arn:aws:iam::111122223333:role/admin", "-s", "me"]
       env: null
   name: old
 contexts: []
@@ -98,6 +98,7 @@ users:
       - arn:aws:iam::111122223333:role/admin
       - --session-name
       - EKSGetTokenAuth
+      - --aws-cli-order=true
       - --exec-api-version
       - v1
       # - --debug
@@ -116,7 +117,7 @@ users:
       command: "/usr/local/bin/ekskey"
       apiVersion: "client.authentication.k8s.io/v1"
       interactiveMode: Never
-      args: [token, --cluster-id, demo, --role-arn, arn:aws:iam::111122223333:role/admin, --external-id, x, --exec-api-version, v1]
+      args: [token, --cluster-id, demo, --role-arn, arn:aws:iam::111122223333:role/admin, --external-id, x, --session-name, me, --exec-api-version, v1]
       env: null
       installHint: "` + installHint + `"
   name: old
@@ -157,7 +158,7 @@ users:
       command: "aws-iam-authenticator"
       apiVersion: "client.authentication.k8s.io/v1beta1"
       interactiveMode: Never
-      args: [token, --cluster-id, demo, --role, arn:aws:iam::111122223333:role/admin, --external-id, x]
+      args: [token, --cluster-id, demo, --role, arn:aws:iam::111122223333:role/admin, --external-id, x, --session-name, me]
       env: null
   name: old
 contexts: []
@@ -264,6 +265,14 @@ func meaning(t *testing.T, e *Exec) string {
 	}
 	delete(o, "cluster-id")
 	delete(o, "output")
+	// What one program does unasked is said to another.
+	delete(o, awsOrderFlag)
+	if o["session-name"] == ourSession {
+		delete(o, "session-name")
+	}
+	if region, _ := regionVars(e.Env); o["region"] == "" && region != "" {
+		o["region"] = region
+	}
 	if o["forward-session-name"] == "false" {
 		delete(o, "forward-session-name")
 	}

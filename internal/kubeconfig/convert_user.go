@@ -24,6 +24,13 @@ const (
 // Source: https://github.com/aws/aws-cli/blob/develop/awscli/customizations/eks/get_token.py
 const awsSession = "EKSGetTokenAuth"
 
+// awsOrderFlag has ekskey look for credentials in the AWS CLI's order: a role of the
+// profile goes before a web identity of the environment.
+const awsOrderFlag = "aws-cli-order"
+
+// ourSession is what ekskey calls the sessions of roles where nothing else does.
+const ourSession = "ekskey"
+
 // awsExecAPIVersion is what the AWS CLI writes, and what it and
 // aws-iam-authenticator answer to clients that do not ask for a version.
 const awsExecAPIVersion = "client.authentication.k8s.io/v1beta1"
@@ -146,6 +153,12 @@ func toOurs(e *Exec, from, command string) (*Exec, string) {
 	if from == progAWS {
 		// As --cluster-id, ekskey would take DEFAULT_ROLE from the environment.
 		delete(o, "cluster-id")
+		if o["region"] == "" {
+			var differ bool
+			if o["region"], differ = regionVars(e.Env); differ {
+				return nil, "its two variables for the region differ"
+			}
+		}
 		if o["role-arn"] != "" {
 			o["session-name"] = awsSession
 		}
@@ -169,10 +182,28 @@ func toOurs(e *Exec, from, command string) (*Exec, string) {
 	if o["forward-session-name"] == "true" {
 		args = append(args, "--forward-session-name=true")
 	}
+	if from == progAWS {
+		args = append(args, "--"+awsOrderFlag+"=true")
+	}
 	return &Exec{
 		APIVersion: execAPIVersion, Command: command, Args: append(args, "--exec-api-version", execVersionArg),
 		InstallHint: installHint, InteractiveMode: "IfAvailable",
 	}, ""
+}
+
+// regionVars is the region that AWS_DEFAULT_REGION names, which version 1 of the AWS
+// CLI alone reads and ekskey reads after AWS_REGION.
+func regionVars(env []EnvVar) (region string, differ bool) {
+	other := ""
+	for _, v := range env {
+		switch v.Name {
+		case "AWS_DEFAULT_REGION":
+			region = v.Value
+		case "AWS_REGION":
+			other = v.Value
+		}
+	}
+	return region, region != "" && other != "" && region != other
 }
 
 // toAWS returns the words of the program that a user of ekskey speaks like:
@@ -200,6 +231,9 @@ func toAWS(e *Exec) (*Exec, string) {
 	if reason := checkWords(cluster, o); reason != "" {
 		return nil, reason
 	}
+	if authenticator && o[awsOrderFlag] == "true" {
+		return nil, progAuthenticator + " looks for credentials in another order"
+	}
 	to, lacks := progAWS, []string{"external-id", "mfa-serial", "duration", "mfa-command"}
 	if authenticator {
 		to, lacks = progAuthenticator, []string{"mfa-serial", "duration", "mfa-command", "profile", "ca-bundle"}
@@ -218,8 +252,11 @@ func toAWS(e *Exec) (*Exec, string) {
 				args = append(args, "--"+f.name, f.value)
 			}
 		}
-		if o["forward-session-name"] == "true" {
+		switch {
+		case o["forward-session-name"] == "true":
 			args = append(args, "--forward-session-name")
+		case o["role-arn"] != "" && o["session-name"] == "":
+			args = append(args, "--session-name", ourSession)
 		}
 		return &Exec{APIVersion: awsExecAPIVersion, Command: to, Args: args}, ""
 	}
@@ -228,6 +265,9 @@ func toAWS(e *Exec) (*Exec, string) {
 	}
 	if o["role-arn"] != "" && o["session-name"] != awsSession {
 		return nil, "aws calls a role's session " + awsSession + ", this one has another name, and usernames may be made of it"
+	}
+	if !likeAWS && o[awsOrderFlag] != "true" && o["profile"] == "" {
+		return nil, "aws looks for credentials in another order, unless a --profile is named"
 	}
 	var args []string
 	for _, name := range []string{"region", "profile", "ca-bundle"} {

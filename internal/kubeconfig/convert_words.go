@@ -65,7 +65,7 @@ var ourGrammar = grammar{
 		"mfa-command": "mfa-command", "region": "region", "profile": "profile", "ca-bundle": "ca-bundle", "output": "output",
 		"exec-api-version": "",
 	},
-	switches: map[string]string{"forward-session-name": "forward-session-name", "cache-all": "", "no-cache": ""},
+	switches: map[string]string{"forward-session-name": "forward-session-name", awsOrderFlag: awsOrderFlag, "cache-all": "", "no-cache": ""},
 	letters:  map[string]string{"i": "cluster-id", "r": "role-arn", "e": "external-id", "s": "session-name", "o": "output"},
 }
 
@@ -157,6 +157,9 @@ func (g grammar) complete(beginning string) string {
 // unknownOption names an option only if it looks like one. Something else may be
 // a secret in the wrong place.
 func unknownOption(typed string) string {
+	if !strings.HasPrefix(typed, "--") && len(typed) > 2 {
+		typed = typed[:2] // what follows may be its value
+	}
 	if len(typed) <= 32 && strings.Trim(typed, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
 		return fmt.Sprintf("%s cannot be carried over", typed)
 	}

@@ -5,17 +5,22 @@ import (
 	"testing"
 )
 
-const tail = " --exec-api-version v1"
+const (
+	tail    = " --exec-api-version v1"
+	awsTail = " --aws-cli-order=true" + tail
+)
 
 func TestConvertToOurs(t *testing.T) {
 	runConversions(t, toOursTest(), []conversionRow{
-		{line: "aws --region r eks get-token --cluster-name c --output json", want: ourPath + " token --cluster c --region r" + tail},
-		{line: "aws eks get-token --cluster-id c", want: ourPath + " token --cluster c" + tail},
-		{line: "/usr/bin/aws eks --profile=p get-token --cluster-name=c", want: ourPath + " token --cluster c --profile p" + tail},
-		{line: "aws eks get-token --cluster-n c --r r --ca-bundle f", want: ourPath + " token --cluster c --region r --ca-bundle f" + tail},
-		{line: "aws eks get-token --cluster-name c --no-cli-pager --color off", want: ourPath + " token --cluster c" + tail},
-		{line: "aws eks get-token --cluster-name c --role ROLE", want: ourPath + " token --cluster c --role-arn ROLE --session-name EKSGetTokenAuth" + tail},
-		{line: "aws eks get-token --cluster-name c", env: "AWS_PROFILE=p AWS_STS_REGIONAL_ENDPOINTS=regional X=y DEFAULT_ROLE=r", want: ourPath + " token --cluster c" + tail},
+		{line: "aws --region r eks get-token --cluster-name c --output json", want: ourPath + " token --cluster c --region r" + awsTail},
+		{line: "aws eks get-token --cluster-id c", want: ourPath + " token --cluster c" + awsTail},
+		{line: "/usr/bin/aws eks --profile=p get-token --cluster-name=c", want: ourPath + " token --cluster c --profile p" + awsTail},
+		{line: "aws eks get-token --cluster-n c --r r --ca-bundle f", want: ourPath + " token --cluster c --region r --ca-bundle f" + awsTail},
+		{line: "aws eks get-token --cluster-name c --no-cli-pager --color off", want: ourPath + " token --cluster c" + awsTail},
+		{line: "aws eks get-token --cluster-name c --role ROLE", want: ourPath + " token --cluster c --role-arn ROLE --session-name EKSGetTokenAuth" + awsTail},
+		{line: "aws eks get-token --cluster-name c", env: "AWS_PROFILE=p AWS_STS_REGIONAL_ENDPOINTS=regional X=y DEFAULT_ROLE=r", want: ourPath + " token --cluster c" + awsTail},
+		{line: "aws eks get-token --cluster-name c", env: "AWS_DEFAULT_REGION=r", want: ourPath + " token --cluster c --region r" + awsTail},
+		{line: "aws eks get-token --cluster-name c", env: "AWS_DEFAULT_REGION=r AWS_REGION=s", reason: "variables for the region differ"},
 		{line: "aws-iam-authenticator token -i c -r ROLE -s me --region r", want: ourPath + " token --cluster-id c --region r --role-arn ROLE --session-name me" + tail},
 		{line: "heptio-authenticator-aws token -i=c --role=ROLE", env: "AWS_DEFAULT_PROFILE=p", want: ourPath + " token --cluster-id c --role-arn ROLE" + tail},
 		{line: "aws-iam-authenticator token", env: "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID=c DEFAULT_ROLE=" + testRole, want: ourPath + " token --cluster-id c" + tail},
@@ -62,7 +67,7 @@ func TestConvertToOurs(t *testing.T) {
 		{line: "aws-iam-authenticator token -i c --token-only", reason: "--token-only cannot"},
 		{line: "aws-iam-authenticator token -i c -c f", reason: "-c cannot"},
 		{line: "aws-iam-authenticator token -i c -r ", reason: "-r has an empty value"},
-		{line: "aws-iam-authenticator token -ic", reason: "-ic cannot"},
+		{line: "aws-iam-authenticator token -ic", reason: "-i cannot"},
 		{line: "aws-iam-authenticator token", reason: "names no cluster"},
 		{line: "aws-iam-authenticator server -i c", reason: "another command"},
 		{line: "aws-iam-authenticator token -i c -r ROLE -s x --forward-session-name", reason: "exclude"},
@@ -75,7 +80,10 @@ func TestConvertToAWS(t *testing.T) {
 	session := " --session-name EKSGetTokenAuth"
 	runConversions(t, toAWSTest(), []conversionRow{
 		{line: "ekskey token --cluster c --region r --profile p --cache-all=true" + tail, want: "aws --region r --profile p eks get-token --cluster-name c --output json"},
-		{line: ourPath + " token --cluster c --role-arn ROLE" + session, want: "aws eks get-token --cluster-name c --output json --role-arn ROLE"},
+		{line: ourPath + " token --cluster c --aws-cli-order=true --role-arn ROLE" + session, want: "aws eks get-token --cluster-name c --output json --role-arn ROLE"},
+		{line: "ekskey token -i c -r ROLE", want: "aws-iam-authenticator token --cluster-id c --role ROLE --session-name ekskey"},
+		{line: "ekskey token --cluster c", reason: "in another order"},
+		{line: "ekskey token -i c --aws-cli-order", reason: "in another order"},
 		{line: "ekskey token -i c -r ROLE -e x -s y --forward-session-name=false", want: "aws-iam-authenticator token --cluster-id c --role ROLE --external-id x --session-name y"},
 
 		{line: "ekskey token --cluster c --role-arn ROLE", reason: "calls a role's session"},

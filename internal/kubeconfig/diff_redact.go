@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -154,6 +155,11 @@ func (v *viewer) show(n *yaml.Node) {
 		return
 	}
 	start := v.src.content(n)
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		// Its first line may have a comment.
+		v.shown = append(v.shown, span{start, start + len(bytes.TrimRight(v.src.blockHeader(start), " \t"))})
+		start = v.src.lineEnd(start)
+	}
 	if end, err := v.src.end(n); err == nil && start < end {
 		v.shown = append(v.shown, span{start, end})
 	}

@@ -115,7 +115,7 @@ func readFlags(flags []flagValue) (identity, bool) {
 			hop.Duration = f.value
 		case "forward-session-name":
 			id.forward = f.value
-		case "exec-api-version", "output", "mfa-command", "cache-all", "ca-bundle":
+		case "exec-api-version", "output", "mfa-command", "cache-all", "ca-bundle", awsOrderFlag:
 		default:
 			return identity{}, false
 		}
