@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,6 +75,9 @@ func (a *app) runWhoami(ctx context.Context, cluster string) error {
 	out, err := session.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err := session.Explain(err); err != nil {
 		return err
+	}
+	if aws.ToString(out.Arn) == "" {
+		return errors.New("calling STS GetCallerIdentity: the answer names nobody")
 	}
 	report := whoamiReport{
 		ARN: aws.ToString(out.Arn), CanonicalARN: canonical(aws.ToString(out.Arn)), Account: aws.ToString(out.Account), UserID: aws.ToString(out.UserId),

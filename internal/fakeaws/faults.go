@@ -111,7 +111,9 @@ func (f *Fault) apply(c *call) bool {
 		select {
 		case <-timer.C:
 		case <-c.r.Context().Done():
-			return true
+			// To return would be to answer 200 with nothing, which a client that is about
+			// to go may still read.
+			panic(http.ErrAbortHandler)
 		}
 	}
 	switch {
