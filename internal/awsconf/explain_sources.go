@@ -59,7 +59,7 @@ func (s *Session) explainLoading(err error) error {
 	case strings.Contains(text, "credential_source"):
 		hint = first(hint, "credential_source is Environment, EcsContainer or Ec2InstanceMetadata")
 	case strings.Contains(text, "sso"), strings.Contains(text, "SSO"):
-		hint = first(hint, "see docs/credentials.md")
+		hint = first(hint, "the profile needs sso_session, sso_account_id and sso_role_name, and the [sso-session] needs sso_region and sso_start_url")
 	}
 	var badURL *url.Error
 	if errors.As(err, &badURL) {

@@ -2,6 +2,7 @@ package awsconf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -151,24 +152,29 @@ func profileChain(sources []any) []config.SharedConfig {
 // time.
 func (s *Session) lookAtFiles(c Config) error {
 	var paths []string
-	for _, p := range profileChain(s.cfg.ConfigSources) {
-		var path string
-		var err error
-		switch {
-		case p.WebIdentityTokenFile != "":
-			path = p.WebIdentityTokenFile
-		case p.SSOSession != nil:
-			path, err = ssocreds.StandardCachedTokenFilepath(p.SSOSession.Name)
-		case p.SSOStartURL != "":
-			path, err = ssocreds.StandardCachedTokenFilepath(p.SSOStartURL)
-		case p.LoginSession != "":
-			path, err = logincreds.StandardCachedTokenFilepath(p.LoginSession, c.Getenv("AWS_LOGIN_CACHE_DIRECTORY"))
-		}
-		if err != nil {
-			return err
-		}
-		if path != "" {
+	add := func(path string, err error) error {
+		if err == nil {
 			paths = append(paths, path)
+		}
+		return err
+	}
+	// Which of a profile's sources the SDK takes is its affair: each one counts.
+	for _, p := range profileChain(s.cfg.ConfigSources) {
+		var errs [3]error
+		if p.WebIdentityTokenFile != "" {
+			paths = append(paths, p.WebIdentityTokenFile)
+		}
+		if p.SSOSession != nil {
+			errs[0] = add(ssocreds.StandardCachedTokenFilepath(p.SSOSession.Name))
+		}
+		if p.SSOStartURL != "" {
+			errs[1] = add(ssocreds.StandardCachedTokenFilepath(p.SSOStartURL))
+		}
+		if p.LoginSession != "" {
+			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, c.Getenv("AWS_LOGIN_CACHE_DIRECTORY")))
+		}
+		if err := errors.Join(errs[:]...); err != nil {
+			return err
 		}
 	}
 	for _, path := range paths {

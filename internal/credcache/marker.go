@@ -109,12 +109,10 @@ func (s *Store) ask(k Key, p Parent) *asking {
 			a.err = s.record(a, given{expiry: s.now().Add(tokenLife), first: time.Unix(0, 0), last: time.Unix(0, 0)})
 		}
 	}
-	if errors.As(a.err, &held) {
-		a.again = true
-	}
 	if a.err != nil {
+		// One who holds it alone may be about to write that the client asks again.
+		a.again = a.again || errors.As(a.err, &held) || s.wasGiven(path)
 		a.err = fmt.Errorf("recording who was given it: %w", a.err)
-		a.again = s.wasGiven(path)
 	}
 	if s.asks == nil {
 		s.asks = map[string]*asking{}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // The rule of the refused token, as a list of what happened before and what a
@@ -69,6 +71,11 @@ func TestRefused(t *testing.T) {
 		{"an odd marker of long ago", []func(*world){text("never\n"), func(w *world) {
 			must(w.t, dateFile(w.path(markerName(k, self)), w.clock().Add(-time.Hour)))
 		}}, self, "both"},
+		{"a marker that one who is stopped holds alone", []func(*world){text(""), func(w *world) {
+			l, err := safefile.TryOS(w.path(markerName(k, self)), false)
+			must(w.t, err)
+			w.t.Cleanup(func() { _ = l.Release() })
+		}}, self, "nothing"},
 		{"a folder for a marker", []func(*world){marker(func(p string) error { return os.Mkdir(p, 0o700) })}, self, "nothing"},
 		{"an old folder for a marker, and the entry is gone", []func(*world){
 			marker(func(p string) error { return os.Mkdir(p, 0o700) }),
