@@ -72,6 +72,8 @@ func run(ctx context.Context, out, progress io.Writer, sandbox string) (err erro
 		p.coldAgainstEmpty,
 		p.againstAuthenticator,
 		p.againstAWS,
+		p.kubeconfigRow,
+		p.syncFleet,
 		func(ctx context.Context) (row, error) { return p.kubectl(ctx, sandbox, progress) },
 	} {
 		r, err := measure(ctx)

@@ -13,7 +13,7 @@ var layers = [][]string{
 	{"identity", "internal/safefile", "internal/tlstest"},
 	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
-	{"internal/webhook"},
+	{"internal/webhook", "internal/discovery"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench"},
 }

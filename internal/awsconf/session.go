@@ -81,6 +81,9 @@ type Config struct {
 	// NoFiles leaves AWS's files and all profiles alone, for callers who need no
 	// credentials: the Session has none.
 	NoFiles bool
+	// Connections are shared with other Sessions, for the calls of STS and EKS. Nil
+	// means that each client has its own.
+	Connections *Connections
 	// Log gets the SDK's few messages, at debug level. Nil means none.
 	Log *slog.Logger
 	// Getenv reads the environment where the SDK does not do so itself, which
@@ -97,6 +100,7 @@ type Session struct {
 	region      string // empty if nothing names one
 	endpointURL string
 	caFile      string
+	shared      aws.HTTPClient // nil if connections are not shared
 	store       *credcache.Store
 	print       *Fingerprint // nil if nothing may be kept
 	keep        keeping
@@ -142,6 +146,9 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 		if _, err := identity.PartitionOfRegion(r); err != nil {
 			return nil, &ConfigError{Setting: "region", Reason: err.Error()}
 		}
+	}
+	if c.Connections != nil {
+		s.shared = c.Connections.of(s.caFile, s.cfg.HTTPClient)
 	}
 	s.prepareStore(c)
 	s.assume(ctx, c)
@@ -306,6 +313,9 @@ func (s *Session) EKS(region string) *eks.Client {
 func (s *Session) signing() aws.Config {
 	cfg := s.cfg.Copy()
 	cfg.Credentials = s.credentials
+	if s.shared != nil {
+		cfg.HTTPClient = s.shared
+	}
 	return cfg
 }
 

@@ -84,6 +84,27 @@ var canaryRuns = map[string][]canaryRun{
 		{first: "kubeconfig update --name demo --kubeconfig kc", args: "--to aws --kubeconfig kc"},
 		{args: "--kubeconfig config"}, {args: "--kubeconfig TOKEN"}, {args: "TOKEN"},
 	},
+	"kubeconfig list": {
+		{args: ""}, {args: "--kubeconfig config"},
+		{first: "kubeconfig update --name demo --kubeconfig kc --role-arn arn:aws:iam::111122223333:role/dev", args: "--kubeconfig kc --log-level debug -o json"},
+		{first: "kubeconfig update --name demo --kubeconfig kc", args: "--kubeconfig kc --profile vendor"},
+		{first: "kubeconfig update --name demo --kubeconfig kc", args: "--kubeconfig kc --role-arn arn:aws:iam::111122223333:role/dev"},
+		{args: "--kubeconfig TOKEN"}, {args: "TOKEN"},
+	},
+	"kubeconfig prune": {
+		{first: "kubeconfig update --name demo --kubeconfig kc", args: "--kubeconfig kc --all"},
+		{args: "--kubeconfig config"}, {args: "TOKEN"},
+	},
+	"kubeconfig remove": {
+		{first: "kubeconfig update --name demo --alias a --kubeconfig kc", args: "a --kubeconfig kc --dry-run"},
+		{first: "kubeconfig update --name demo --alias a --kubeconfig kc", args: "a --kubeconfig kc"},
+		{args: "TOKEN"}, {args: "a --kubeconfig config"},
+	},
+	"kubeconfig sync": {
+		{args: "--kubeconfig kc"}, {args: "--kubeconfig kc --dry-run"}, {args: "--kubeconfig kc --profiles vendor,half,nope"},
+		{args: "--kubeconfig kc --role-arn arn:aws:iam::111122223333:role/dev --prune -o json"},
+		{args: "--kubeconfig config"}, {args: "--alias TOKEN{"}, {args: "TOKEN"},
+	},
 	"version":    {{args: ""}, {args: "TOKEN"}},
 	"completion": {{args: "bash"}, {args: "TOKEN"}},
 }

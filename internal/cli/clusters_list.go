@@ -4,29 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/eks"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
-)
-
-// listAtOnce bounds the calls under way at one time.
-const listAtOnce = 16
-
-// pageSize is how many clusters are asked for at once, the most that EKS gives;
-// maxPages is how often, far beyond any account's quota of clusters.
-//
-// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html
-const (
-	pageSize = 100
-	maxPages = 1000
+	"github.com/ekskey/ekskey/internal/discovery"
 )
 
 // listOptions are the flags of `ekskey clusters list`.
@@ -65,34 +49,22 @@ type listedCluster struct {
 	Profile string `json:"profile,omitempty"`
 }
 
-// listing is one question: the clusters of one profile in one region.
-type listing struct {
-	session *awsconf.Session
-	profile string // as typed; empty if none was
-	region  string
-	account string
-	names   []string
-	err     error
-}
-
 func (a *app) runClustersList(ctx context.Context, o listOptions) error {
 	format, err := a.format(formatTable, formatJSON, formatYAML)
 	if err != nil {
 		return err
 	}
-	for _, r := range o.regions {
-		if _, err := identity.PartitionOfRegion(r); err != nil && r != "all" {
-			return err
-		}
-	}
-	listings, err := a.listings(ctx, o)
+	config, err := a.awsConfig()
 	if err != nil {
 		return err
 	}
-	if listings, err = withCredentials(ctx, listings); err != nil {
+	config.Connections = awsconf.NewConnections(discovery.AtOnce)
+	sources, err := a.sources(ctx, config, o.profiles, o.regions)
+	if err != nil {
 		return err
 	}
-	if err := ask(ctx, listings); err != nil {
+	listings, err := discovery.New(discovery.Config{}).List(ctx, sources)
+	if err != nil {
 		return err
 	}
 	if err := a.reportFailures(listings); err != nil {
@@ -100,8 +72,8 @@ func (a *app) runClustersList(ctx context.Context, o listOptions) error {
 	}
 	rows := []listedCluster{}
 	for _, l := range listings {
-		for _, name := range l.names {
-			rows = append(rows, listedCluster{Name: name, Region: l.region, Account: l.account, Profile: l.profile})
+		for _, name := range l.Names {
+			rows = append(rows, listedCluster{Name: name, Region: l.Region, Account: l.Account, Profile: l.Profile})
 		}
 	}
 	return a.write(&a.out, format, rows, func(w io.Writer) {
@@ -117,41 +89,40 @@ func (a *app) runClustersList(ctx context.Context, o listOptions) error {
 	})
 }
 
-// listings prepares the questions. A profile that cannot be loaded is a listing
-// that has failed already.
-func (a *app) listings(ctx context.Context, o listOptions) ([]*listing, error) {
-	config, err := a.awsConfig()
-	if err != nil {
-		return nil, err
+// sources prepares a question for each profile, each once. A profile that cannot
+// be loaded is a source that has failed already, if there are others.
+func (a *app) sources(ctx context.Context, config awsconf.Config, profiles, regions []string) ([]discovery.Source, error) {
+	for _, r := range regions {
+		if _, err := identity.PartitionOfRegion(r); err != nil && r != "all" {
+			return nil, err
+		}
 	}
-	profiles := o.profiles
+	if config.Region == "" && len(regions) > 0 && regions[0] != "all" {
+		config.Region = regions[0] // so that roles are assumed in the right partition
+	}
+	profiles = once(profiles)
 	if len(profiles) == 0 {
 		profiles = []string{""}
 	}
-	var all []*listing
+	var all []discovery.Source
 	for _, p := range profiles {
 		c := config
 		if p != "" {
 			c.Profile = p
-		}
-		if len(o.regions) > 0 && c.Region == "" && o.regions[0] != "all" {
-			c.Region = o.regions[0] // so that roles are assumed in the right partition
 		}
 		session, err := a.loadConfig(ctx, c)
 		if err != nil {
 			if len(profiles) == 1 {
 				return nil, err
 			}
-			all = append(all, &listing{profile: p, err: err})
+			all = append(all, discovery.Source{Profile: p, Err: err})
 			continue
 		}
-		regions, err := regionsFor(session, o.regions)
+		asked, err := regionsFor(session, regions)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range regions {
-			all = append(all, &listing{session: session, profile: p, region: r})
-		}
+		all = append(all, discovery.Source{Session: session, Profile: p, Regions: asked})
 	}
 	return all, nil
 }
@@ -173,124 +144,46 @@ func regionsFor(session *awsconf.Session, asked []string) ([]string, error) {
 		}
 		regions = append(regions, regionsOf(partition)...)
 	}
+	return once(regions), nil
+}
+
+// once keeps the first of each.
+func once(list []string) []string {
+	var kept []string
 	seen := map[string]bool{}
-	return slices.DeleteFunc(regions, func(r string) bool {
-		again := seen[r]
-		seen[r] = true
-		return again
-	}), nil
-}
-
-// withCredentials gets the credentials of each session, one after the other, for
-// each may have a question to the user. Of a session that has none, one failed
-// listing stays. It fails only when the context ends.
-func withCredentials(ctx context.Context, listings []*listing) ([]*listing, error) {
-	asked := map[*awsconf.Session]error{}
-	var kept []*listing
-	for _, l := range listings {
-		if l.err != nil {
-			kept = append(kept, l)
-			continue
-		}
-		err, again := asked[l.session]
-		if !again {
-			_, err = l.session.Credentials().Retrieve(ctx)
-			asked[l.session] = err
-		}
-		switch {
-		case err == nil:
-			kept = append(kept, l)
-		case !again:
-			kept = append(kept, &listing{profile: l.profile, err: err})
+	for _, s := range list {
+		if !seen[s] {
+			seen[s] = true
+			kept = append(kept, s)
 		}
 	}
-	return kept, ctx.Err()
-}
-
-// ask puts the questions side by side. It fails only when the context ends.
-func ask(ctx context.Context, listings []*listing) error {
-	accounts := map[*awsconf.Session]*string{}
-	var group errgroup.Group
-	group.SetLimit(listAtOnce)
-	for _, l := range listings {
-		if l.err == nil && accounts[l.session] == nil {
-			accounts[l.session] = new(string)
-			session, account := l.session, accounts[l.session]
-			group.Go(func() error {
-				// The account is worth a column, but no failure.
-				if out, err := session.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err == nil {
-					*account = aws.ToString(out.Account)
-				}
-				return nil
-			})
-		}
-	}
-	for _, l := range listings {
-		if l.err == nil {
-			group.Go(func() error {
-				l.names, l.err = listRegion(ctx, l.session, l.region)
-				return nil
-			})
-		}
-	}
-	_ = group.Wait()
-	for _, l := range listings {
-		if l.session != nil {
-			l.account = *accounts[l.session]
-		}
-	}
-	return ctx.Err()
-}
-
-func listRegion(ctx context.Context, session *awsconf.Session, region string) ([]string, error) {
-	var names []string
-	pages := eks.NewListClustersPaginator(session.EKS(region), &eks.ListClustersInput{MaxResults: aws.Int32(pageSize)},
-		// Never again from the same place, or a bad server could keep us for ever.
-		func(o *eks.ListClustersPaginatorOptions) { o.StopOnDuplicateToken = true })
-	for n := 0; pages.HasMorePages(); n++ {
-		if n == maxPages || len(names) > maxPages*pageSize {
-			return nil, errors.New("calling EKS ListClusters: the list does not end")
-		}
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, session.Explain(err)
-		}
-		names = append(names, page.Clusters...)
-	}
-	slices.Sort(names)
-	return names, nil
+	return kept
 }
 
 // reportFailures warns of each listing that failed, or fails if none did not.
 // Regions that do not know the credentials are gathered, where others do know
 // them: they are the ones that are not enabled for the account.
-func (a *app) reportFailures(listings []*listing) error {
-	var firstErr error
-	failed, unknown := 0, []string(nil)
+func (a *app) reportFailures(listings []discovery.Listing) error {
+	var errs []error
 	for _, l := range listings {
-		if l.err != nil {
-			failed++
-			if firstErr == nil {
-				firstErr = l.err
-			}
+		if l.Err != nil {
+			errs = append(errs, l.Err)
 		}
 	}
-	if failed > 0 && failed == len(listings) {
-		if failed == 1 {
-			return firstErr
-		}
-		return &hintError{err: newAllFailed(listings), hint: hintFor(firstErr)}
+	if len(errs) > 0 && len(errs) == len(listings) {
+		return allFailed("every listing failed", errs)
 	}
+	var unknown []string
 	for _, l := range listings {
-		if l.err == nil {
+		if l.Err == nil {
 			continue
 		}
 		var api *awsconf.APIError
-		if errors.As(l.err, &api) && api.Code == "UnrecognizedClientException" {
-			unknown = append(unknown, l.place())
+		if errors.As(l.Err, &api) && api.Code == "UnrecognizedClientException" {
+			unknown = append(unknown, placeOf(l))
 			continue
 		}
-		a.warn("%s: %v", l.place(), l.err)
+		a.warn("%s: %v", placeOf(l), l.Err)
 	}
 	if len(unknown) > 0 {
 		a.warn("the credentials are not known in: %s (regions must be enabled for the account)", strings.Join(unknown, ", "))
@@ -298,31 +191,37 @@ func (a *app) reportFailures(listings []*listing) error {
 	return nil
 }
 
-func (l *listing) place() string {
+func placeOf(l discovery.Listing) string {
 	switch {
-	case l.region == "":
-		return "profile " + l.profile
-	case l.profile == "":
-		return l.region
+	case l.Region == "":
+		return "profile " + l.Profile
+	case l.Profile == "":
+		return l.Region
 	}
-	return l.region + " (profile " + l.profile + ")"
+	return l.Region + " (profile " + l.Profile + ")"
 }
 
-// allFailedError says that no listing succeeded, whatever the reasons.
+// allFailedError says that nothing succeeded, whatever the reasons.
 type allFailedError struct {
+	what  string
 	first error
 	alike bool // all have one exit code
 }
 
-func newAllFailed(listings []*listing) *allFailedError {
-	e := &allFailedError{first: listings[0].err, alike: true}
-	for _, l := range listings {
-		e.alike = e.alike && exitCode(l.err) == exitCode(e.first)
+// allFailed makes one error of all that there are: the only one itself, with its
+// exit code and hint, or one that names the first.
+func allFailed(what string, errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
 	}
-	return e
+	e := &allFailedError{what: what, first: errs[0], alike: true}
+	for _, err := range errs {
+		e.alike = e.alike && exitCode(err) == exitCode(e.first)
+	}
+	return &hintError{err: e, hint: hintFor(e.first)}
 }
 
-func (e *allFailedError) Error() string { return "every listing failed, the first: " + e.first.Error() }
+func (e *allFailedError) Error() string { return e.what + ", the first: " + e.first.Error() }
 
 // Unwrap gives the first error where it stands for all.
 func (e *allFailedError) Unwrap() error {

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
@@ -166,6 +167,34 @@ func TestConvertOptions(t *testing.T) {
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(convertOptions{})); d != "" {
 			t.Errorf("%q: %s", line, d)
 		}
+	}
+}
+
+func TestListRemovePruneOptions(t *testing.T) {
+	var list listContextsOptions
+	var remove removeOptions
+	var prune pruneOptions
+	for _, run := range []struct {
+		line string
+		cmd  *cobra.Command
+	}{
+		{"--offline --kubeconfig f", newKubeconfigListCommand(testApp(), func(_ context.Context, o listContextsOptions) error { list = o; return nil })},
+		{"a b --dry-run --kubeconfig f", newKubeconfigRemoveCommand(testApp(), func(_ context.Context, o removeOptions) error { remove = o; return nil })},
+		{"--all --dry-run --kubeconfig f", newKubeconfigPruneCommand(testApp(), func(_ context.Context, o pruneOptions) error { prune = o; return nil })},
+	} {
+		run.cmd.SetArgs(strings.Fields(run.line))
+		if err := run.cmd.Execute(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (listContextsOptions{kubeconfig: "f", offline: true}); list != want {
+		t.Errorf("list: %+v", list)
+	}
+	if d := cmp.Diff(removeOptions{contexts: []string{"a", "b"}, kubeconfig: "f", dryRun: true}, remove, cmp.AllowUnexported(removeOptions{})); d != "" {
+		t.Errorf("remove: %s", d)
+	}
+	if want := (pruneOptions{kubeconfig: "f", all: true, dryRun: true}); prune != want {
+		t.Errorf("prune: %+v", prune)
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -92,12 +91,8 @@ func (a *app) runKubeconfigConvert(ctx context.Context, o convertOptions) error 
 	} else {
 		users, err = kubeconfig.Convert(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
 	}
-	var missing *kubeconfig.MissingError
-	if errors.As(err, &missing) {
-		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; see --kubeconfig and KUBECONFIG, and kubectl config get-contexts"}
-	}
 	if err != nil {
-		return err
+		return hintOnMissing(err)
 	}
 	report := convertReport{DryRun: o.dryRun, Users: make([]convertedUserRow, len(users))}
 	for i, u := range users {

@@ -45,7 +45,7 @@ func TestDiffColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, edits, err := kubeconfig.Plan(kubeconfig.Location{Path: filepath.Join(t.TempDir(), "config")}, change)
+	_, edits, err := kubeconfig.Plan(kubeconfig.Env{Flag: filepath.Join(t.TempDir(), "config")}, kubeconfig.Batch{Changes: []kubeconfig.Change{change}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -207,31 +207,26 @@ func (a *app) printKubeconfig(change kubeconfig.Change) error {
 }
 
 func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubeconfig.Change) error {
-	home, _ := os.UserHomeDir() // if there is none, Locate says so where it matters
-	location, err := kubeconfig.Locate(kubeconfig.Env{
-		Flag: o.kubeconfig, Kubeconfig: a.env.Getenv("KUBECONFIG"), Home: home,
-	}, kubeconfig.NamesOf(change))
-	if err != nil {
-		return err
-	}
+	env := a.kubeconfigFiles(o.kubeconfig)
+	batch := kubeconfig.Batch{Changes: []kubeconfig.Change{change}}
 	if o.dryRun {
-		results, edits, err := kubeconfig.Plan(location, change)
+		report, edits, err := kubeconfig.Plan(env, batch)
 		if err != nil {
 			return hintOnCluster(err)
 		}
 		a.writeDiffs(edits)
 		// Not to stdout, which is the diff and no more.
 		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
-		a.warnOfSharing(o, results[0])
-		summarize(a.env.Stderr, results[0], location)
+		a.warnOfSharing(o, report.Results[0])
+		summarize(a.env.Stderr, report.Results[0])
 		return nil
 	}
-	results, err := kubeconfig.Update(ctx, location, change)
+	report, err := kubeconfig.Update(ctx, env, batch)
 	if err != nil {
 		return hintOnCluster(err)
 	}
-	a.warnOfSharing(o, results[0])
-	summarize(&a.out, results[0], location)
+	a.warnOfSharing(o, report.Results[0])
+	summarize(&a.out, report.Results[0])
 	return nil
 }
 
@@ -253,7 +248,7 @@ func hintOnCluster(err error) error {
 	return err
 }
 
-func summarize(w io.Writer, r kubeconfig.Result, location kubeconfig.Location) {
+func summarize(w io.Writer, r kubeconfig.Result) {
 	for _, item := range []struct {
 		what string
 		item kubeconfig.Item
@@ -263,7 +258,7 @@ func summarize(w io.Writer, r kubeconfig.Result, location kubeconfig.Location) {
 	if r.Current.Name != "" {
 		_, _ = fmt.Fprintf(w, "current context: %s\n", printable(r.Current.Name))
 	}
-	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(location.Path))
+	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(r.File))
 }
 
 // ownPath is the path by which the user called this program, made absolute and

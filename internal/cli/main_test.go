@@ -55,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"count": cmdCount,
 			"mint":  cmdMint,
 			"await": cmdAwait,
+
+			"cluster": cmdCluster,
 		},
 	})
 }

@@ -73,8 +73,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 func (a *app) addOtherCommands(root *cobra.Command) {
 	clusters := newGroup("clusters", "List and describe EKS clusters")
 	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
-	kubeconfig := newGroup("kubeconfig", "Write kubeconfig entries that use ekskey")
-	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert))
+	kubeconfig := newGroup("kubeconfig", "Write, list, convert and remove kubeconfig entries")
+	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert),
+		newKubeconfigSyncCommand(a, a.runKubeconfigSync), newKubeconfigListCommand(a, a.runKubeconfigList), newKubeconfigRemoveCommand(a, a.runKubeconfigRemove), newKubeconfigPruneCommand(a, a.runKubeconfigPrune))
 	cache := newGroup("cache", "List and forget what is cached")
 	cache.AddCommand(newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
 	eks := newGroup("eks", "What the AWS CLI calls it")

@@ -128,6 +128,9 @@ func (w *world) seed() error {
 		return err
 	}
 	w.keys["session"] = session
+	if err := w.seedOther(); err != nil {
+		return err
+	}
 	return w.seedClusters()
 }
 

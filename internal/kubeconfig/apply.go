@@ -25,27 +25,19 @@ type splice struct {
 // tells, or with UserChosen the change is refused with a *ConflictError. Other
 // errors are *NotEditableError and *OptionError.
 func (f *File) Apply(changes ...Change) ([]Result, error) {
-	results, _, err := f.apply(changes, others{})
-	return results, err
-}
-
-// apply also returns the splices that it made, in order, in the source's data
-// as it was before.
-func (f *File) apply(changes []Change, o others) ([]Result, []splice, error) {
-	p := newPlan(f, o)
+	p := newPlan(f)
 	results := make([]Result, 0, len(changes))
 	for _, c := range changes {
 		r, err := p.add(c)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		results = append(results, r)
 	}
-	splices, err := f.commit(p)
-	if err != nil {
-		return nil, nil, err
+	if _, err := f.commit(p); err != nil {
+		return nil, err
 	}
-	return results, splices, nil
+	return results, nil
 }
 
 // commit makes what was planned of the file so, and gives the splices; none where
@@ -94,16 +86,26 @@ func (p *plan) splices() ([]splice, error) {
 	var missing fields // top-level keys to be added
 	for _, list := range []string{clusterList, contextList, userList} {
 		for _, e := range p.old[list] {
-			if e.frag.text != e.before {
+			if e.frag.text != e.before && !p.removed[list][p.file.lists[list][e.index].name] {
 				out = append(out, splice{e.start, e.end, e.frag.text})
 			}
-		}
-		if len(p.fresh[list]) == 0 {
-			continue
 		}
 		items := make([]any, len(p.fresh[list]))
 		for i, e := range p.fresh[list] {
 			items[i] = e.value
+		}
+		if len(p.removed[list]) > 0 {
+			cuts, err := p.cutItems(list, items)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, cuts...)
+			if all := f.lists[list]; p.removed[list][all[len(all)-1].name] {
+				continue // they took its place
+			}
+		}
+		if len(items) == 0 {
+			continue
 		}
 		if f.root == nil || lookup(f.root, list) == nil {
 			missing = append(missing, pair{list, items})
@@ -227,25 +229,33 @@ func (p *plan) rootLayout() layout {
 
 // appendFlow adds items to a list in brackets that has some.
 func (p *plan) appendFlow(seq *yaml.Node, items []any) ([]splice, error) {
-	st, s := p.style(), p.file.src
 	last := seq.Content[len(seq.Content)-1]
-	end, err := s.end(last)
+	end, err := p.file.src.end(last)
 	if err != nil {
 		return nil, p.notEditable(last, "the last entry "+errLayout.Error())
 	}
-	sep := ", "
+	text, sep := p.flowItems(seq, items)
+	return []splice{{end, end, sep + text}}, nil
+}
+
+// flowItems renders items as the last one of a list in brackets is written, and
+// returns what separates them.
+func (p *plan) flowItems(seq *yaml.Node, items []any) (text, sep string) {
+	st, s := p.style(), p.file.src
+	last := seq.Content[len(seq.Content)-1]
+	sep = ", "
 	l, ok := s.spread(s.begin(last), s.content(seq))
 	if ok {
 		sep = "," + l.line()
-		if !bytes.Contains(s.data[s.begin(last):end], []byte("\n")) {
+		if end, err := s.end(last); err != nil || !bytes.Contains(s.data[s.begin(last):end], []byte("\n")) {
 			l = flat // one entry a line
 		}
 	}
-	var text strings.Builder
-	for _, item := range items {
-		text.WriteString(sep + st.flow(item, l))
+	parts := make([]string, len(items))
+	for i, item := range items {
+		parts[i] = st.flow(item, l)
 	}
-	return []splice{{end, end, text.String()}}, nil
+	return strings.Join(parts, sep), sep
 }
 
 // hasDocumentMark reports whether a line begins with one of the marks that text

@@ -24,8 +24,6 @@ type Change struct {
 	ClusterChosen bool
 	// Warnings are what the maker of the change found odd, for a person to read.
 	Warnings []string
-
-	currentOnly bool // the context is in another file
 }
 
 // Outcome is what a change did to an entry. The zero value is Unchanged.
@@ -57,6 +55,9 @@ type Item struct {
 
 // Result says what a change did.
 type Result struct {
+	File        string // that its entries are in
+	CurrentFile string // that current-context is in, where that is another one
+
 	Cluster Item
 	User    Item // its name may differ from the change's, see [File.Apply]
 	Context Item
@@ -78,6 +79,7 @@ func (c Change) check() error {
 		{"tls-server-name", c.Cluster.TLSServerName}, {"proxy-url", c.Cluster.ProxyURL},
 		{"context name", c.Context.Name}, {"context's cluster", c.Context.Cluster},
 		{"context's user", c.Context.User}, {"namespace", c.Context.Namespace},
+		{"mark of the context", c.Context.MadeFor},
 	}
 	if e := c.User.Exec; e != nil {
 		values = append(values, flagValue{"command", e.Command}, flagValue{"install hint", e.InstallHint},
@@ -107,6 +109,9 @@ func checkText(option, value string) error {
 		return &OptionError{Option: option, Reason: "is not UTF-8"}
 	}
 	for _, r := range value {
+		if r >= ' ' && r < 0x7F {
+			continue // long ones, as of certificates, have nothing else
+		}
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029 || r == 0xFEFF {
 			return &OptionError{Option: option, Reason: fmt.Sprintf("has a control character (%U)", r)}
 		}
@@ -139,7 +144,12 @@ func (c Cluster) settings(old *clusterFlags) []setting {
 }
 
 func (c Context) settings() []setting {
+	var mark any = absent{}
+	if c.MadeFor != "" {
+		mark = []any{fields{{"extension", fields{{"cluster", c.MadeFor}}}, {"name", markName}}}
+	}
 	return wished([]setting{{[]string{"context", "cluster"}, optional(c.Cluster)},
+		{[]string{"context", "extensions"}, mark},
 		{[]string{"context", "namespace"}, optional(c.Namespace)},
 		{[]string{"context", "user"}, optional(c.User)}})
 }
@@ -160,6 +170,10 @@ func (u User) settings(old *Exec) []setting {
 		setting{at("interactiveMode"), optional(e.InteractiveMode)},
 		setting{at("provideClusterInfo"), e.ProvideClusterInfo}))
 }
+
+// markName is the extension of the contexts that were made here
+// (k8s.io/client-go/tools/clientcmd/api/v1, NamedExtension).
+const markName = "ekskey"
 
 // absent marks an empty wish, which leaves what there is.
 type absent struct{}

@@ -40,17 +40,34 @@ func (p *plan) pickUser(c Change) (string, error) {
 			return !u.hasAny(credentialKeys) && (same || replaceable && len(uses()[name]) == 0)
 		}
 		own, exists := p.users[name]
-		file := p.file
+		in := p
 		if !exists || fits(own, true) {
-			var i int
-			if file, i = p.elsewhere(userList, name); file == nil || fits(file.users[i], false) {
-				return name, nil
+			if in = p.elsewhere(userList, name); in == nil || fits(in.users[name], false) {
+				return name, p.keepsImpersonation(c, name)
 			}
 		}
 		if c.UserChosen {
-			return "", &ConflictError{File: file.name, Kind: "user", Name: name, Contexts: uses()[name]}
+			return "", &ConflictError{File: in.file.name, Kind: "user", Name: name, Contexts: uses()[name]}
 		}
 	}
+}
+
+// keepsImpersonation refuses to give a context of the cluster, whose present user
+// impersonates and cannot be altered, a new one that does not: it may do more.
+func (p *plan) keepsImpersonation(c Change, name string) error {
+	present := p.context(c.Context.Name).User
+	user := p.user(present)
+	if c.UserChosen || present == name || !user.hasAny(impersonationKeys) {
+		return nil
+	}
+	if _, known := identityOf(user.Exec, commandOf(c.User.Exec)); !known {
+		return nil
+	}
+	in := p
+	if q := p.elsewhere(userList, present); q != nil {
+		in = q
+	}
+	return &ConflictError{File: in.file.name, Kind: "user", Name: present, Contexts: p.uses(c.Context.Name)[present]}
 }
 
 func sameExec(a, b *Exec) bool {
@@ -65,12 +82,9 @@ func (p *plan) uses(except string) map[string][]string {
 			byUser[user] = append(byUser[user], context)
 		}
 	}
-	for name, c := range p.contexts {
-		add(name, c.User)
-	}
-	for _, f := range p.others.files {
-		for _, c := range f.contexts {
-			add(c.Name, c.User)
+	for _, q := range p.all {
+		for name, c := range q.contexts {
+			add(name, c.User)
 		}
 	}
 	for user, names := range byUser {
@@ -89,10 +103,9 @@ func (p *plan) checkCluster(c Change) error {
 		return nil
 	}
 	old, exists := p.clusters[c.Cluster.Name]
-	file := p.file
+	in := p
 	if !exists || old.Server == c.Cluster.Server {
-		var i int
-		if file, i = p.elsewhere(clusterList, c.Cluster.Name); file == nil || file.clusters[i].Server == c.Cluster.Server {
+		if in = p.elsewhere(clusterList, c.Cluster.Name); in == nil || in.clusters[c.Cluster.Name].Server == c.Cluster.Server {
 			return nil
 		}
 	}
@@ -107,12 +120,8 @@ func (p *plan) checkCluster(c Change) error {
 			names = append(names, ctx.Name)
 		}
 	}
-	for name, ctx := range p.contexts {
-		ctx.Name = name
-		check(ctx)
-	}
-	for _, f := range p.others.files {
-		for _, ctx := range f.contexts {
+	for _, q := range p.all {
+		for _, ctx := range q.contexts {
 			check(ctx)
 		}
 	}
@@ -120,7 +129,7 @@ func (p *plan) checkCluster(c Change) error {
 		return nil
 	}
 	slices.Sort(names)
-	return &ConflictError{File: file.name, Kind: "cluster", Name: c.Cluster.Name, Contexts: slices.Compact(names)}
+	return &ConflictError{File: in.file.name, Kind: "cluster", Name: c.Cluster.Name, Contexts: slices.Compact(names)}
 }
 
 func commandOf(e *Exec) string {

@@ -14,6 +14,12 @@ func awsUser(name, extra string) string {
 		"      command: aws\n      args: [--region, eu-west-1, eks, get-token, --cluster-name, demo, --output, json" + extra + "]\n"
 }
 
+// ourUser is the user entry of a change without a role.
+func ourUser(name string) string {
+	return "- name: " + name + "\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n" +
+		"      command: ekskey\n      args: [token, --cluster, demo, --region, eu-west-1]\n"
+}
+
 func contexts(pairs ...string) string {
 	s := "contexts:\n"
 	for i := 0; i < len(pairs); i += 2 {
@@ -34,13 +40,19 @@ func TestUserIsNeverTakenOver(t *testing.T) {
 		used   []string
 	}{
 		{"nothing there", "", nil, demoARN, nil},
-		{"written by aws, same principal, used by another", "users:\n" + awsUser(demoARN, "") + contexts("dev", demoARN), nil, demoARN, nil},
+		{"same principal, used by another", "users:\n" + ourUser(demoARN) + contexts("dev", demoARN), nil, demoARN, nil},
+		{"written by aws, used by us alone", "users:\n" + awsUser(demoARN, "") + contexts("demo", demoARN), nil, demoARN, nil},
+		{"written by aws, which looks elsewhere for credentials, used by another", "users:\n" + awsUser(demoARN, "") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"ours in the order of aws, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoARN), "[token", "[token, --aws-cli-order=true") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"ours as eks get-token, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoARN), "token, --cluster,", "eks, get-token, --cluster-name,") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"aws with the same --profile, where the order is one, used by another", "users:\n" + awsUser("me", ", --profile, p") + contexts("dev", "me"),
+			func(o *Options) { o.Profile, o.UserAlias = "p", "me" }, "me", nil},
 		{"written by aws, another role, used by us alone", "users:\n" + awsUser(demoARN, role) + contexts("demo", demoARN), nil, demoARN, nil},
 		{"written by aws, another role, used by nobody", "users:\n" + awsUser(demoARN, role), nil, demoARN, nil},
 		{"written by aws, another role, used by another", "users:\n" + awsUser(demoARN, role) + contexts("dev", demoARN, "demo", demoARN), nil, demoARN + "~2", nil},
 		{"another profile, used by another", "users:\n" + awsUser(demoARN, ", --profile, p") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
 		{"both names taken", "users:\n" + awsUser(demoARN, role) + awsUser(demoARN+"~2", role) + contexts("dev", demoARN, "dev2", demoARN+"~2"), nil, demoARN + "~3", nil},
-		{"second name is ours", "users:\n" + awsUser(demoARN, role) + awsUser(demoARN+"~2", "") + contexts("dev", demoARN, "dev2", demoARN+"~2"), nil, demoARN + "~2", nil},
+		{"second name is ours", "users:\n" + awsUser(demoARN, role) + ourUser(demoARN+"~2") + contexts("dev", demoARN, "dev2", demoARN+"~2"), nil, demoARN + "~2", nil},
 		{"a token", "users:\n- name: " + demoARN + "\n  user: {token: secret}\n", nil, demoARN + "~2", nil},
 		{"a client key beside a plugin", "users:\n" + awsUser(demoARN, "") + "    client-key-data: a2V5\n", nil, demoARN + "~2", nil},
 		{"an empty token", "users:\n- name: " + demoARN + "\n  user: {token: \"\"}\n", nil, demoARN, nil},
@@ -49,9 +61,11 @@ func TestUserIsNeverTakenOver(t *testing.T) {
 		{"impersonation, used by nobody", "users:\n" + awsUser(demoARN, "") + "    as: system:admin\n", nil, demoARN + "~2", nil},
 		{"impersonated groups, used by another", "users:\n" + awsUser(demoARN, "") + "    as-groups: [system:masters]\n" + contexts("dev", demoARN), nil, demoARN + "~2", nil},
 		{"impersonation, used by us", "users:\n" + awsUser(demoARN, "") + "    as: viewer\n" + contexts("demo", demoARN), nil, demoARN, nil},
+		{"impersonation by an entry of aws, used by us and another", "users:\n" + awsUser("me", "") + "    as: viewer\n" + contexts("dev", "me", "demo", "me"), nil, "", []string{"dev"}},
 		{"chosen, impersonation", "users:\n" + awsUser("me", "") + "    as: system:admin\n", func(o *Options) { o.UserAlias = "me" }, "", nil},
+		{"chosen, written by aws, used by another", "users:\n" + awsUser("me", "") + contexts("dev", "me"), func(o *Options) { o.UserAlias = "me" }, "", []string{"dev"}},
 		{"chosen, free", "", func(o *Options) { o.UserAlias = "me" }, "me", nil},
-		{"chosen, same principal", "users:\n" + awsUser("me", "") + contexts("dev", "me"), func(o *Options) { o.UserAlias = "me" }, "me", nil},
+		{"chosen, same principal", "users:\n" + ourUser("me") + contexts("dev", "me"), func(o *Options) { o.UserAlias = "me" }, "me", nil},
 		{"chosen, another role, used by others", "users:\n" + awsUser("me", role) + contexts("z", "me", "a", "me"), func(o *Options) { o.UserAlias = "me" }, "", []string{"a", "z"}},
 		{"chosen, a token", "users:\n- name: me\n  user: {token: secret}\n", func(o *Options) { o.UserAlias = "me" }, "", nil},
 	}

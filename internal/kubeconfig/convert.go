@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // Conversion says which users are to run which program. Whom a user acts as
@@ -53,68 +50,70 @@ type ConvertedUser struct {
 	Reason   string // why it was not converted
 }
 
-// MissingError says that no file has what a conversion names.
-type MissingError struct {
-	Kind string // context, user of context, or kubeconfig
-	Name string
-}
-
-func (e *MissingError) Error() string { return fmt.Sprintf("there is no %s %q", e.Kind, e.Name) }
-
-// Convert converts users in all files of env, each under its own lock. A file
-// in which nothing is to be converted is neither locked nor written.
+// Convert converts users in all files of env. A file in which nothing is to be
+// converted is neither locked nor written.
 //
-// All files are read and all edits made in memory before the first is written.
-// Errors are those of [Parse], *MissingError, *OptionError,
-// *safefile.LockedError, and what the file system says; one that comes while
-// several files are written leaves those before it converted. What cannot be
-// converted without a doubt is no error, and is left alone.
-func Convert(ctx context.Context, env Env, c Conversion) ([]ConvertedUser, error) {
-	targets, err := c.targets(env)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range targets {
-		if t.users, err = c.convertFile(t.file, t); err != nil {
+// All others are locked in one order, and then all are read and all edits made in
+// memory once more before the first is written. Errors are those of [Parse],
+// *MissingError, *OptionError, *safefile.LockedError, and what the file system says;
+// all files are then as they were, but for *PartialError. What cannot be converted
+// without a doubt is no error, and is left alone.
+func Convert(ctx context.Context, env Env, c Conversion) (users []ConvertedUser, err error) {
+	var held locks
+	defer func() {
+		if rerr := held.release(); rerr != nil && err == nil {
+			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
+		}
+	}()
+	for {
+		users, edits, err := c.plan(env)
+		if err != nil {
+			return nil, err
+		}
+		need := pathsOf(edits)
+		if held.has(need) {
+			if err := writeAll(edits); err != nil {
+				return nil, err
+			}
+			return users, nil
+		}
+		if err := held.add(ctx, need, c.LockWait); err != nil {
 			return nil, err
 		}
 	}
-	var all []ConvertedUser
-	for _, t := range targets {
-		if slices.ContainsFunc(t.users, func(u ConvertedUser) bool { return u.State == Converted }) {
-			if err := c.write(ctx, t); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, t.users...)
-	}
-	return all, nil
 }
 
 // PlanConversion says what [Convert] would do now. It takes no lock and writes
 // nothing.
 func PlanConversion(env Env, c Conversion) ([]ConvertedUser, error) {
+	users, _, err := c.plan(env)
+	return users, err
+}
+
+// plan converts in memory.
+func (c Conversion) plan(env Env) (all []ConvertedUser, edits []Edit, err error) {
 	targets, err := c.targets(env)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []ConvertedUser
 	for _, t := range targets {
+		before := *t.file
 		users, err := c.convertFile(t.file, t)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if !bytes.Equal(before.data, t.file.data) {
+			edits = append(edits, Edit{Path: t.path, before: &before, after: t.file})
 		}
 		all = append(all, users...)
 	}
-	return all, nil
+	return all, edits, nil
 }
 
 // convertTarget is a file and the users in it that are meant.
 type convertTarget struct {
 	path     string
-	before   []byte // the file as it was read
 	file     *File
-	users    []ConvertedUser
 	contexts map[string][]string // by user, of those that kubectl takes from this file
 	meant    map[string]bool     // nil means all
 }
@@ -131,19 +130,15 @@ func (c Conversion) targets(env Env) ([]*convertTarget, error) {
 	if err != nil {
 		return nil, err
 	}
+	set, err := readSet(paths)
+	if err != nil {
+		return nil, err
+	}
 	var targets []*convertTarget
-	for _, path := range paths {
-		if err := checkPath(path); err != nil {
-			return nil, err
+	for _, m := range set {
+		if !m.missing {
+			targets = append(targets, &convertTarget{path: m.path, file: m.file, contexts: map[string][]string{}})
 		}
-		f, err := Read(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, &convertTarget{path: path, before: f.data, file: f, contexts: map[string][]string{}})
 	}
 	if len(targets) == 0 {
 		return nil, &MissingError{Kind: "kubeconfig", Name: paths[0]}
@@ -196,42 +191,10 @@ func (c Conversion) choose(targets []*convertTarget) error {
 	return nil
 }
 
-// write converts a file under its lock, as it is by then.
-func (c Conversion) write(ctx context.Context, t *convertTarget) (err error) {
-	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: t.path, Wait: c.LockWait})
-	if err != nil {
-		return fmt.Errorf("locking kubeconfig: %w", err)
-	}
-	defer func() {
-		if rerr := lock.Release(); rerr != nil && err == nil {
-			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
-		}
-	}()
-	data, err := safefile.Read(t.path, MaxSize)
-	if err != nil {
-		return fmt.Errorf("reading kubeconfig: %w", err)
-	}
-	if !bytes.Equal(data, t.before) { // changed since it was looked at
-		if t.file, err = Parse(t.path, data); err != nil {
-			return err
-		}
-		if t.users, err = c.convertFile(t.file, t); err != nil {
-			return err
-		}
-	}
-	if bytes.Equal(data, t.file.data) {
-		return nil
-	}
-	if err := safefile.Write(t.path, t.file.data); err != nil {
-		return fmt.Errorf("writing kubeconfig: %w", err)
-	}
-	return nil
-}
-
 // convertFile converts the users of a file in memory. On an error the file is
 // as it was.
 func (c Conversion) convertFile(f *File, t *convertTarget) ([]ConvertedUser, error) {
-	p := newPlan(f, others{})
+	p := newPlan(f)
 	var users []ConvertedUser
 	for _, u := range f.users {
 		if t.meant != nil && !t.meant[u.Name] {
@@ -266,7 +229,7 @@ func (p *plan) convertUser(name string, settings []setting) (err error) {
 	defer func() {
 		if err != nil {
 			p.ops = p.ops[:planned]
-			e.frag.text = e.before
+			e.frag.text, e.frag.parsed = e.before, nil
 		}
 	}()
 	comments, err := e.frag.argsComments()

@@ -1,10 +1,12 @@
 package kubeconfig
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,6 +167,19 @@ func TestConvertLocks(t *testing.T) {
 	}
 }
 
+// hooked calls a function when it is first asked whether it is done: when a lock is
+// taken, after the first look at the files.
+type hooked struct {
+	context.Context
+	once sync.Once
+	hook func()
+}
+
+func (h *hooked) Err() error {
+	h.once.Do(h.hook)
+	return h.Context.Err()
+}
+
 // Between the look and the lock another program may write the file: what it
 // wrote is converted, and not overwritten.
 func TestConvertChangedMeanwhile(t *testing.T) {
@@ -174,27 +189,59 @@ func TestConvertChangedMeanwhile(t *testing.T) {
 		"users: [":    nil,
 	} {
 		env, paths := listOf(t, "users:\n"+getTokenUser("one"))
-		c := toOursTest()
-		targets, err := c.targets(env)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if targets[0].users, err = c.convertFile(targets[0].file, targets[0]); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(paths[0], []byte(later), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err = c.write(t.Context(), targets[0])
+		called := false
+		ctx := &hooked{Context: context.Background(), hook: func() {
+			called = true
+			write(t, paths[0], later)
+		}}
+		users, err := Convert(ctx, env, toOursTest())
 		got := contents(t, paths)[0]
+		if !called {
+			t.Fatal("no lock was taken")
+		}
 		if want == nil {
 			if got != later || (err == nil) == (later == "users: [") {
 				t.Errorf("%q became %q, %v", later, got, err)
 			}
 			continue
 		}
-		if d := cmp.Diff(want, brief(targets[0].users)); err != nil || d != "" || !strings.HasSuffix(got, "# new\n") || !strings.Contains(got, ourPath) {
+		if d := cmp.Diff(want, brief(users)); err != nil || d != "" || !strings.HasSuffix(got, "# new\n") || !strings.Contains(got, ourPath) {
 			t.Errorf("%q became %q, %v %s", later, got, err, d)
+		}
+	}
+}
+
+// One read-only file keeps all from being written, and one file under two names is
+// one.
+func TestConvertFilesTogether(t *testing.T) {
+	env, paths := listOf(t, "users:\n"+getTokenUser("one"), "users:\n"+getTokenUser("two"))
+	before := contents(t, paths)
+	for _, p := range paths {
+		if err := os.Chmod(p, 0o400); err != nil {
+			t.Fatal(err)
+		}
+		var e *safefile.ReadOnlyError
+		if _, err := Convert(t.Context(), env, toOursTest()); !errors.As(err, &e) || e.Path != p {
+			t.Errorf("got %v", err)
+		}
+		if diff := cmp.Diff(before, contents(t, paths)); diff != "" {
+			t.Error(diff)
+		}
+		if err := os.Chmod(p, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(filepath.Dir(paths[0]), "link")
+	if err := os.Symlink(paths[0], link); err != nil {
+		t.Fatal(err)
+	}
+	env.Kubeconfig += string(filepath.ListSeparator) + link
+	for _, do := range []func() ([]ConvertedUser, error){
+		func() ([]ConvertedUser, error) { return PlanConversion(env, toOursTest()) },
+		func() ([]ConvertedUser, error) { return Convert(t.Context(), env, toOursTest()) },
+	} {
+		if users, err := do(); err != nil || len(users) != 2 {
+			t.Errorf("%+v, %v", users, err)
 		}
 	}
 }

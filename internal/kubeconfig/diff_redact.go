@@ -119,7 +119,7 @@ func (f *File) visible(commands []string) []span {
 			case clusterList:
 				v.mapping(body, clusterKeys)
 			case contextList:
-				v.mapping(body, contextKeys)
+				v.mark(v.mapping(body, contextKeys)["extensions"], f.contexts[i])
 			case userList:
 				exec := v.mapping(v.mapping(body, nil)["exec"], execKeys)
 				for _, variable := range v.items(exec["env"]) {
@@ -187,6 +187,26 @@ func (v *viewer) mapping(n *yaml.Node, open []string) map[string]*yaml.Node {
 		}
 	}
 	return byKey
+}
+
+// mark shows our extension of a context, and of those of others nothing.
+func (v *viewer) mark(list *yaml.Node, c Context) {
+	if _, _, isARN := clusterARN(c.MadeFor); !isARN {
+		return
+	}
+	for _, item := range v.items(list) {
+		if item.Kind != yaml.MappingNode {
+			continue
+		}
+		_, name := child(item, "name")
+		_, extension := child(item, "extension")
+		if name == nil || name.Value != markName || extension == nil || extension.Kind != yaml.MappingNode {
+			continue
+		}
+		if _, cluster := child(extension, "cluster"); cluster != nil && cluster.Value == c.MadeFor {
+			v.mapping(v.mapping(item, []string{"name", "extension"})["extension"], []string{"cluster"})
+		}
+	}
 }
 
 // items returns the items of a list, none where n is no list of its own.

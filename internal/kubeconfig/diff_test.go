@@ -15,7 +15,7 @@ import (
 func planOne(t *testing.T, text string, o Options) Edit {
 	t.Helper()
 	path := write(t, filepath.Join(t.TempDir(), "config"), text)
-	_, edits, err := Plan(Location{Path: path}, mustChange(t, o))
+	_, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, o)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +125,12 @@ func TestDiffHunks(t *testing.T) {
 
 func TestDiffOfNewFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new\x1b[2J", "config")
-	_, edits, err := Plan(Location{Path: path}, mustChange(t, demo()))
+	_, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, demo())))
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.SplitAfter(edits[0].Diff(), "\n")
-	if !edits[0].Created || lines[0] != "--- /dev/null\n" || lines[1] != "+++ "+strings.ReplaceAll(path, "\x1b", "?")+"\n" || lines[2] != "@@ -0,0 +1,30 @@\n" {
+	if !edits[0].Created || lines[0] != "--- /dev/null\n" || lines[1] != "+++ "+strings.ReplaceAll(path, "\x1b", "?")+"\n" || lines[2] != "@@ -0,0 +1,34 @@\n" {
 		t.Errorf("it begins %q", lines[:3])
 	}
 	if got := unmark(lines[3:], '+'); got != string(edits[0].after.data) {
@@ -141,7 +141,7 @@ func TestDiffOfNewFile(t *testing.T) {
 // A diff of what is already so is none.
 func TestNoDiff(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "config"), ownFile)
-	if _, edits, err := Plan(Location{Path: path}, mustChange(t, demo())); err != nil || len(edits) != 0 {
+	if _, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, demo()))); err != nil || len(edits) != 0 {
 		t.Errorf("%v, %v", edits, err)
 	}
 }
@@ -254,7 +254,11 @@ func FuzzDiff(f *testing.F) {
 			return
 		}
 		after := *before
-		_, splices, err := after.apply([]Change{change}, others{})
+		p := newPlan(&after)
+		if _, err := p.add(change); err != nil {
+			return
+		}
+		splices, err := after.commit(p)
 		if err != nil {
 			return
 		}
@@ -278,7 +282,7 @@ func TestDiffLeadsFromFileToFile(t *testing.T) {
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			file := write(t, filepath.Join(t.TempDir(), "config"), disguise(string(a.Files[0].Data), string(a.Comment)))
-			_, edits, err := Plan(Location{Path: file}, mustChange(t, demo()))
+			_, edits, err := Plan(Env{Flag: file}, batch(mustChange(t, demo())))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +304,7 @@ func TestDiffLeadsFromFileToFile(t *testing.T) {
 		all = append(all, c)
 	}
 	path := write(t, filepath.Join(t.TempDir(), "config"), ownFile)
-	_, edits, err := Plan(Location{Path: path}, all...)
+	_, edits, err := Plan(Env{Flag: path}, batch(all...))
 	if err != nil {
 		t.Fatal(err)
 	}

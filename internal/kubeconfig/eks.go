@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -95,6 +96,7 @@ func ForEKS(o Options) (Change, error) {
 		Cluster:   c.Cluster.Name,
 		User:      c.User.Name,
 		Namespace: o.Namespace,
+		MadeFor:   o.ClusterARN,
 	}
 	if w := caWarning(o.CAData); w != "" {
 		c.Warnings = append(c.Warnings, w)
@@ -105,6 +107,9 @@ func ForEKS(o Options) (Change, error) {
 // Check finds what is mistyped in what a person gives, before EKS is asked for
 // the rest. The errors are *OptionError.
 func (o Options) Check() error {
+	if err := checkText("command", o.Command); err != nil {
+		return err
+	}
 	if !isCommand(o.Command) {
 		return &OptionError{Option: "command", Reason: fmt.Sprintf("%q is neither an absolute path nor a name without a path", o.Command)}
 	}
@@ -140,8 +145,17 @@ func checkServer(server string) error {
 	if strings.Contains(server, "@") {
 		return &OptionError{Option: "server", Reason: "has a user or a password in it"}
 	}
-	if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" {
+	if strings.ContainsAny(server, "?#") {
+		return &OptionError{Option: "server", Reason: "has a query or a fragment, which clients do not send"}
+	}
+	u, err := url.Parse(server)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Hostname() == "":
 		return &OptionError{Option: "server", Reason: fmt.Sprintf("%q is not an https URL", server)}
+	case u.Port() != "" || strings.HasSuffix(u.Host, ":"):
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+			return &OptionError{Option: "server", Reason: fmt.Sprintf("%q has no such port", server)}
+		}
 	}
 	return nil
 }

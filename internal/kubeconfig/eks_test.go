@@ -164,6 +164,12 @@ func TestForEKSRefuses(t *testing.T) {
 		{"password in the URL", func(o *Options) { o.Server = "https://u:p@h" }, OptionError{"server", "has a user or a password in it"}},
 		{"password in a URL that is none", func(o *Options) { o.Server = "https://u:p a@h" }, OptionError{"server", "has a user or a password in it"}},
 		{"no host", func(o *Options) { o.Endpoint = "https:///x" }, OptionError{"server", `"https:///x" is not an https URL`}},
+		{"no host, and a port", func(o *Options) { o.Server = "https://:443" }, OptionError{"server", `"https://:443" is not an https URL`}},
+		{"a port that is too great", func(o *Options) { o.Server = "https://h:65536" }, OptionError{"server", `"https://h:65536" has no such port`}},
+		{"port 0", func(o *Options) { o.Server = "https://[::1]:0/x" }, OptionError{"server", `"https://[::1]:0/x" has no such port`}},
+		{"no port behind the colon", func(o *Options) { o.Endpoint = "https://h:" }, OptionError{"server", `"https://h:" has no such port`}},
+		{"a query", func(o *Options) { o.Server = "https://h/?token=t" }, OptionError{"server", "has a query or a fragment, which clients do not send"}},
+		{"a fragment", func(o *Options) { o.Server = "https://h#t" }, OptionError{"server", "has a query or a fragment, which clients do not send"}},
 		{"no command", func(o *Options) { o.Command = "" }, OptionError{"command", `"" is neither an absolute path nor a name without a path`}},
 		{"relative command", func(o *Options) { o.Command = "./ekskey" }, OptionError{"command", `"./ekskey" is neither an absolute path nor a name without a path`}},
 		{"relative command below", func(o *Options) { o.Command = "bin/ekskey" }, OptionError{"command", `"bin/ekskey" is neither an absolute path nor a name without a path`}},
@@ -192,6 +198,29 @@ func TestForEKSRefuses(t *testing.T) {
 				t.Errorf("got %v, want %v", err, &tt.want)
 			}
 		})
+	}
+}
+
+// What a person gives is checked before EKS is asked.
+func TestCheck(t *testing.T) {
+	for _, server := range []string{"", "https://h", "https://h:65535", "https://[::1]:443/a/b", "https://127.0.0.1:1"} {
+		o := demo()
+		o.Server = server
+		if err := o.Check(); err != nil {
+			t.Errorf("%s: %v", server, err)
+		}
+	}
+	for _, mutate := range []func(*Options){
+		func(o *Options) { o.Command = "/bin/a\x1b[2J" },
+		func(o *Options) { o.Command = "a\u202eb" },
+		func(o *Options) { o.Server = "https://:1" },
+	} {
+		o := demo()
+		mutate(&o)
+		var e *OptionError
+		if err := o.Check(); !errors.As(err, &e) {
+			t.Errorf("%+v is accepted", o)
+		}
 	}
 }
 
@@ -239,13 +268,16 @@ func TestIdentityOf(t *testing.T) {
 		{"ours", Exec{Command: "/opt/ekskey", Args: strings.Fields("token --cluster c --region r --profile p --role-arn a --external-id e --session-name s")}, &whole},
 		{"ours on Windows", Exec{Command: `C:\bin\EKSKEY.EXE`, Args: strings.Fields("token -i c --region=r --profile=p -r a -e e -s s --output json")}, &whole},
 		{"one role, flags first", Exec{Command: "ekskey", Args: strings.Fields("token -e e -s s -r a --cluster c --region r --profile p")}, &whole},
-		{"swapped in for aws", Exec{Command: "ekskey", Args: strings.Fields("--region r eks get-token --cluster-name c")}, &identity{cluster: "c", region: "r"}},
+		{"swapped in for aws", Exec{Command: "ekskey", Args: strings.Fields("--region r eks get-token --cluster-name c")}, &identity{cluster: "c", region: "r", awsOrder: true}},
 		{"by its given command", Exec{Command: "/bin/given", Args: strings.Fields("token --cluster c")}, &identity{cluster: "c"}},
 		{"aws", Exec{Command: "aws", Args: strings.Fields("--region r eks get-token --cluster-name c --output json --role-arn a"), Env: []EnvVar{{"AWS_PROFILE", "p"}}},
-			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", SessionName: "EKSGetTokenAuth"}}}},
+			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", SessionName: "EKSGetTokenAuth"}}, awsOrder: true}},
 		{"aws, profile over variable", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c --profile p"), Env: []EnvVar{{"AWS_PROFILE", "q"}}}, &identity{cluster: "c", profile: "p"}},
-		{"aws, both variables", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c"), Env: []EnvVar{{"AWS_DEFAULT_PROFILE", "q"}, {"AWS_PROFILE", "p"}}}, &identity{cluster: "c", profile: "p"}},
-		{"local cluster", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-id c")}, &identity{cluster: "c"}},
+		{"aws, both variables", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c"), Env: []EnvVar{{"AWS_DEFAULT_PROFILE", "q"}, {"AWS_PROFILE", "p"}}}, &identity{cluster: "c", profile: "p", awsOrder: true}},
+		{"ours in the order of aws", Exec{Command: "ekskey", Args: strings.Fields("token -i c --aws-cli-order=true")}, &identity{cluster: "c", awsOrder: true}},
+		{"ours in its own order", Exec{Command: "ekskey", Args: strings.Fields("token -i c --aws-cli-order=false")}, &identity{cluster: "c"}},
+		{"ours in the order of aws, which a profile has none of", Exec{Command: "ekskey", Args: strings.Fields("token -i c --profile p --aws-cli-order=true")}, &identity{cluster: "c", profile: "p"}},
+		{"local cluster", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-id c")}, &identity{cluster: "c", awsOrder: true}},
 		{"authenticator", Exec{Command: "aws-iam-authenticator", Args: strings.Fields("token -i c -r a")}, &identity{cluster: "c", chain: []Hop{{ARN: "a"}}}},
 		{"harmless variables", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_STS_REGIONAL_ENDPOINTS", "regional"}, {"HTTPS_PROXY", "x"}, {"AWS_ENDPOINT_URL_STS", "x"}}}, &identity{cluster: "c"}},
 		{"keys in a variable", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_ACCESS_KEY_ID", "x"}}}, nil},

@@ -110,6 +110,28 @@ type OptionError struct {
 
 func (e *OptionError) Error() string { return e.Option + " " + e.Reason }
 
+// MissingError says that no file has what was named.
+type MissingError struct {
+	Kind string // context, user of context, or kubeconfig
+	Name string
+}
+
+func (e *MissingError) Error() string { return fmt.Sprintf("there is no %s %q", e.Kind, e.Name) }
+
+// PartialError says that of several files some had been written when writing
+// another failed.
+type PartialError struct {
+	Written []string
+	Err     error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("%v (already written: %s)", e.Err, strings.Join(e.Written, ", "))
+}
+
+// Unwrap returns Err.
+func (e *PartialError) Unwrap() error { return e.Err }
+
 // verifyError is a bug of ours, found before anything was written.
 type verifyError struct {
 	file   string

@@ -15,11 +15,17 @@ type fragment struct {
 	indent int    // columns before the text's first line
 	text   string // the first line without its indentation, the last without its break
 	eol    string
+
+	parsed *source // of text, nil until it is parsed
+	node   *yaml.Node
 }
 
 var errShape = errors.New("is not built as an entry of its list should be")
 
 func (fr *fragment) parse() (*source, *yaml.Node, error) {
+	if fr.parsed != nil {
+		return fr.parsed, fr.node, nil
+	}
 	data := []byte(spaces(fr.indent) + fr.text + fr.eol)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
@@ -28,7 +34,8 @@ func (fr *fragment) parse() (*source, *yaml.Node, error) {
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil, nil, errShape
 	}
-	return newSource(data), doc.Content[0], nil
+	fr.parsed, fr.node = newSource(data), doc.Content[0]
+	return fr.parsed, fr.node, nil
 }
 
 // store takes the edited text back.
@@ -37,7 +44,7 @@ func (fr *fragment) store(data []byte) error {
 	if !ok || !strings.HasSuffix(text, fr.eol) {
 		return errLayout
 	}
-	fr.text = strings.TrimSuffix(text, fr.eol)
+	fr.text, fr.parsed = strings.TrimSuffix(text, fr.eol), nil
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package kubeconfig
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -22,12 +21,17 @@ type identity struct {
 	profile string
 	chain   []Hop
 	forward string // --forward-session-name
+	// awsOrder says that credentials are looked for in the AWS CLI's order, where a
+	// role of the profile goes before a web identity of the environment. With
+	// --profile the order is the same for all.
+	awsOrder bool
 }
 
 // same reports whether two plugins authenticate as one principal to one
 // cluster. A plugin without a region takes it from its surroundings.
 func (id identity) same(o identity) bool {
 	return id.cluster == o.cluster && id.profile == o.profile && slices.Equal(id.chain, o.chain) && id.forward == o.forward &&
+		id.awsOrder == o.awsOrder &&
 		(id.region == o.region || id.region == "" || o.region == "")
 }
 
@@ -39,8 +43,7 @@ func identityOf(e *Exec, ours string) (identity, bool) {
 	if e == nil {
 		return identity{}, false
 	}
-	base := path.Base(strings.ReplaceAll(e.Command, `\`, "/"))
-	base = strings.TrimSuffix(strings.ToLower(base), ".exe")
+	base := baseName(e.Command)
 	mine := base == "ekskey" || ours != "" && e.Command == ours
 	var id identity
 	var ok bool
@@ -54,6 +57,7 @@ func identityOf(e *Exec, ours string) (identity, bool) {
 	if !ok || id.cluster == "" {
 		return identity{}, false
 	}
+	id.awsOrder = (id.awsOrder || len(words) == 2) && id.profile == ""
 	if len(words) == 2 && id.forward == "" {
 		// The sessions of `eks get-token` are called so, whoever runs it, and usernames
 		// may hang on it.
@@ -115,7 +119,9 @@ func readFlags(flags []flagValue) (identity, bool) {
 			hop.Duration = f.value
 		case "forward-session-name":
 			id.forward = f.value
-		case "exec-api-version", "output", "mfa-command", "cache-all", "ca-bundle", awsOrderFlag:
+		case awsOrderFlag:
+			id.awsOrder = f.value != "false"
+		case "exec-api-version", "output", "mfa-command", "cache-all", "ca-bundle":
 		default:
 			return identity{}, false
 		}

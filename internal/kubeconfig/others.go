@@ -3,16 +3,10 @@ package kubeconfig
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// others are the further files of KUBECONFIG, read only. kubectl takes each
-// entry whole from the first file that has one of its name.
-type others struct {
-	files   []*File
-	earlier int // how many of them come before the file to change
-}
 
 // find returns the place of an entry in a list.
 func (f *File) find(list, name string) (int, bool) {
@@ -21,18 +15,21 @@ func (f *File) find(list, name string) (int, bool) {
 }
 
 // elsewhere returns the other file whose entry kubectl would take if this file
-// had none, or takes although it has one, and the entry's place; or nil.
-func (p *plan) elsewhere(list, name string) (*File, int) {
+// had none, or takes although it has one; or nil.
+func (p *plan) elsewhere(list, name string) *plan {
 	here := p.has(list, name)
-	for n, f := range p.others.files {
-		if here && n >= p.earlier {
-			break
+	for n, q := range p.all {
+		if n == p.place {
+			if here {
+				break
+			}
+			continue
 		}
-		if i, ok := f.find(list, name); ok {
-			return f, i
+		if q.has(list, name) {
+			return q
 		}
 	}
-	return nil, 0
+	return nil
 }
 
 // has reports whether the file has an entry, or will have.
@@ -50,16 +47,16 @@ func (p *plan) has(list, name string) (ok bool) {
 
 // context returns a context as kubectl sees it, zero where there is none.
 func (p *plan) context(name string) Context {
-	if f, i := p.elsewhere(contextList, name); f != nil {
-		return f.contexts[i]
+	if q := p.elsewhere(contextList, name); q != nil {
+		return q.contexts[name]
 	}
 	return p.contexts[name]
 }
 
 // user returns a user as kubectl sees it, zero where there is none.
 func (p *plan) user(name string) User {
-	if f, i := p.elsewhere(userList, name); f != nil {
-		return f.users[i]
+	if q := p.elsewhere(userList, name); q != nil {
+		return q.users[name]
 	}
 	return p.users[name]
 }
@@ -69,27 +66,62 @@ func (p *plan) user(name string) User {
 // or impersonation survive.
 func (p *plan) seed(list, name string) (fields, error) {
 	value := fields{{"name", name}}
-	f, i := p.elsewhere(list, name)
-	if f == nil {
+	q := p.elsewhere(list, name)
+	if q == nil {
 		return value, nil
 	}
-	item := f.lists[list][i].item
-	body := lookup(deref(item), bodyKey[list])
-	if isNull(body) {
-		return value, nil
+	entry, err := q.body(list, name, p.file.name)
+	if err != nil || entry == nil {
+		return value, err
 	}
-	copied, ok := copyValue(body)
-	if !ok {
-		return nil, &NotEditableError{File: f.name, Line: item.Line,
-			Reason: fmt.Sprintf("entry %q of %s has something that cannot be copied to %s", name, list, p.file.name)}
-	}
-	entry := copied.(fields)
 	if list == clusterList {
 		// A path is relative to its file, and an exception is not spread.
 		entry = entry.withOne([]string{"certificate-authority"}, nil)
 		entry = entry.withOne([]string{"insecure-skip-tls-verify"}, nil)
 	}
 	return append(value, pair{bodyKey[list], entry}), nil
+}
+
+// body returns what an entry says, to be written into the file called to; nil
+// where it says nothing. What is planned for the entry is part of it.
+func (p *plan) body(list, name, to string) (fields, error) {
+	if e := p.freshAt[named{list, name}]; e != nil {
+		i := slices.IndexFunc(e.value, func(f pair) bool { return f.key == bodyKey[list] })
+		if i < 0 {
+			return nil, nil
+		}
+		body, _ := e.value[i].value.(fields)
+		return body.clone(), nil
+	}
+	i, _ := p.file.find(list, name)
+	item := p.file.lists[list][i].item
+	entry := deref(item)
+	if e := p.old[list][name]; e != nil && e.frag.text != e.before {
+		var err error
+		if _, entry, err = e.frag.parse(); err != nil {
+			return nil, p.notEditable(item, err.Error())
+		}
+	}
+	body := lookup(entry, bodyKey[list])
+	if isNull(body) {
+		return nil, nil
+	}
+	copied, ok := copyValue(body)
+	if !ok {
+		return nil, p.notEditable(item, fmt.Sprintf("entry %q of %s has something that cannot be copied to %s", name, list, to))
+	}
+	return copied.(fields), nil
+}
+
+// clone copies the mappings, which are altered in place; all else is not.
+func (fs fields) clone() fields {
+	fs = slices.Clone(fs)
+	for i, p := range fs {
+		if in, ok := p.value.(fields); ok {
+			fs[i].value = in.clone()
+		}
+	}
+	return fs
 }
 
 // literal is a scalar that is written as it is: a number or null.

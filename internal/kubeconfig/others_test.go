@@ -23,13 +23,8 @@ func list(t *testing.T, texts ...string) []string {
 	return paths
 }
 
-func locate(t *testing.T, paths []string, c Change) Location {
-	t.Helper()
-	loc, err := Locate(Env{Kubeconfig: strings.Join(paths, string(filepath.ListSeparator))}, NamesOf(c))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return loc
+func listEnv(paths []string) Env {
+	return Env{Kubeconfig: strings.Join(paths, string(filepath.ListSeparator))}
 }
 
 // merged is the list as kubectl sees it.
@@ -59,12 +54,13 @@ func TestOtherFilesAreNotHidden(t *testing.T) {
 		{"chosen name of another role", []string{clusterHere, "users:\n" + awsUser("dev", role) + contexts("readonly", "dev")}, alias,
 			"", ConflictError{Kind: "user", Name: "dev", Contexts: []string{"readonly"}}},
 		{"chosen name of another role, unused", []string{clusterHere, "users:\n" + awsUser("dev", role)}, alias, "", ConflictError{Kind: "user", Name: "dev"}},
-		{"chosen name of the same principal", []string{clusterHere, "users:\n" + awsUser("dev", "") + contexts("readonly", "dev")}, alias, "dev", ConflictError{}},
+		{"chosen name of the same principal", []string{clusterHere, "users:\n" + ourUser("dev") + contexts("readonly", "dev")}, alias, "dev", ConflictError{}},
 		{"entry of aws with a role", []string{clusterHere, "users:\n" + awsUser(demoARN, role) + contexts("readonly", demoARN)}, nil, demoARN + "~2", ConflictError{}},
-		{"entry of aws, same principal", []string{clusterHere, "users:\n" + awsUser(demoARN, "") + contexts("dev", demoARN)}, nil, demoARN, ConflictError{}},
+		{"same principal", []string{clusterHere, "users:\n" + ourUser(demoARN) + contexts("dev", demoARN)}, nil, demoARN, ConflictError{}},
+		{"entry of aws, which looks elsewhere for credentials", []string{clusterHere, "users:\n" + awsUser(demoARN, "") + contexts("dev", demoARN)}, nil, demoARN + "~2", ConflictError{}},
 		{"a token", []string{clusterHere, "users:\n- name: " + demoARN + "\n  user: {token: t}\n"}, nil, demoARN + "~2", ConflictError{}},
 		{"impersonation", []string{clusterHere, "users:\n" + awsUser(demoARN, "") + "    as: viewer\n" + contexts("dev", demoARN)}, nil, demoARN + "~2", ConflictError{}},
-		{"impersonation of our own context", []string{clusterHere, "users:\n" + awsUser(demoARN, "") + "    as: viewer\n" + contexts("demo", demoARN, "dev", demoARN)}, nil, demoARN, ConflictError{}},
+		{"impersonation of our own context", []string{clusterHere, "users:\n" + ourUser(demoARN) + "    as: viewer\n" + contexts("demo", demoARN, "dev", demoARN)}, nil, demoARN, ConflictError{}},
 		{"second name in an earlier file", []string{"users:\n" + awsUser(demoARN+"~2", role) + contexts("dev", demoARN+"~2"), clusterHere + "users:\n" + awsUser(demoARN, role) + awsUser(demoARN+"~2", "") + contexts("dev2", demoARN)},
 			nil, demoARN + "~3", ConflictError{}},
 		{"hidden already", []string{clusterHere + "users:\n" + awsUser("dev", ""), "users:\n" + awsUser("dev", role)}, alias, "dev", ConflictError{}},
@@ -78,10 +74,10 @@ func TestOtherFilesAreNotHidden(t *testing.T) {
 			change := mustChange(t, o)
 			paths := list(t, tt.files...)
 			before := merged(t, paths)
-			loc := locate(t, paths, change)
-			planned, _, planErr := Plan(loc, change)
-			r, err := Update(t.Context(), loc, change)
-			if diff := cmp.Diff(planned, r); diff != "" || !cmp.Equal(planErr, err) {
+			planned, _, planErr := Plan(listEnv(paths), batch(change))
+			done, err := Update(t.Context(), listEnv(paths), batch(change))
+			r := done.Results
+			if diff := cmp.Diff(planned, done); diff != "" || !cmp.Equal(planErr, err) {
 				t.Errorf("the plan was other: %s %v", diff, planErr)
 			}
 			if tt.want == "" {
@@ -104,8 +100,8 @@ func TestOtherFilesAreNotHidden(t *testing.T) {
 					t.Errorf("context %s acts as %+v, was %+v", name, now, old)
 				}
 			}
-			again, err := Update(t.Context(), locate(t, paths, change), change)
-			if err != nil || again[0].Changed() {
+			again, err := Update(t.Context(), listEnv(paths), batch(change))
+			if err != nil || again.Results[0].Changed() {
 				t.Errorf("a second run changes %+v, %v", again, err)
 			}
 		})
@@ -135,7 +131,7 @@ func TestClusterOfAnotherFileIsNotHidden(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			paths := list(t, "contexts:\n- name: demo\n", tt.file)
-			_, err := Update(t.Context(), locate(t, paths, change), change)
+			_, err := Update(t.Context(), listEnv(paths), batch(change))
 			var conflict *ConflictError
 			if tt.want == nil {
 				if err != nil {
@@ -164,7 +160,7 @@ contexts:
 `)
 		change := mustChange(t, demo())
 		want := merged(t, paths).Contexts["demo"]
-		if _, err := Update(t.Context(), locate(t, paths, change), change); err != nil {
+		if _, err := Update(t.Context(), listEnv(paths), batch(change)); err != nil {
 			t.Fatal(err)
 		}
 		got := merged(t, paths).Contexts["demo"]
@@ -181,7 +177,7 @@ contexts:
 	change := mustChange(t, o)
 	paths := list(t, "contexts:\n- name: demo\n", "clusters:\n- name: "+demoARN+"\n  cluster:\n    server: https://old\n"+
 		"    tls-server-name: tsn\n    proxy-url: http://p\n    insecure-skip-tls-verify: true\n    certificate-authority: ca.crt\n")
-	if _, err := Update(t.Context(), locate(t, paths, change), change); err != nil {
+	if _, err := Update(t.Context(), listEnv(paths), batch(change)); err != nil {
 		t.Fatal(err)
 	}
 	c := merged(t, paths).Clusters[demoARN]
@@ -196,7 +192,7 @@ func TestUncopiableEntryIsRefused(t *testing.T) {
 		"{extensions: [{name: x, extension: {on: x}}]}", "{extensions: [{name: x, extension: yes}]}"} {
 		paths := list(t, clusterHere, "contexts:\n- name: demo\n  context: "+body+"\n")
 		change := mustChange(t, demo())
-		_, err := Update(t.Context(), locate(t, paths, change), change)
+		_, err := Update(t.Context(), listEnv(paths), batch(change))
 		var e *NotEditableError
 		if !errors.As(err, &e) || e.File != paths[1] || e.Line != 2 || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", body, err)
@@ -209,8 +205,8 @@ func TestUncopiableEntryIsRefused(t *testing.T) {
 func TestPlanIsWhatUpdateDoes(t *testing.T) {
 	paths := list(t, "current-context: kind\n", clusterHere)
 	change := mustChange(t, demo())
-	loc := locate(t, paths, change)
-	planned, edits, err := Plan(loc, change)
+	env := listEnv(paths)
+	planned, edits, err := Plan(env, batch(change))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +216,10 @@ func TestPlanIsWhatUpdateDoes(t *testing.T) {
 	if read(t, paths[0]) != "current-context: kind\n" || read(t, paths[1]) != clusterHere || len(folder(t, filepath.Dir(paths[0]))) != 2 {
 		t.Error("the plan has written something")
 	}
-	if planned[0].Current != (Item{"demo", Updated}) || planned[0].User.Outcome != Added {
+	if r := planned.Results; r[0].Current != (Item{"demo", Updated}) || r[0].CurrentFile != paths[0] || r[0].User.Outcome != Added {
 		t.Errorf("planned %+v", planned)
 	}
-	done, err := Update(t.Context(), loc, change)
+	done, err := Update(t.Context(), env, batch(change))
 	if diff := cmp.Diff(planned, done); diff != "" || err != nil {
 		t.Errorf("%v: -planned +done:\n%s", err, diff)
 	}
@@ -232,11 +228,11 @@ func TestPlanIsWhatUpdateDoes(t *testing.T) {
 			t.Errorf("%s: -planned +written:\n%s", e.Path, diff)
 		}
 	}
-	missing := Location{Path: filepath.Join(t.TempDir(), "new", "config")}
-	if r, _, err := Plan(missing, change); err != nil || r[0].Context.Outcome != Added {
+	missing := filepath.Join(t.TempDir(), "new", "config")
+	if r, _, err := Plan(Env{Flag: missing}, batch(change)); err != nil || r.Results[0].Context.Outcome != Added {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := os.Stat(filepath.Dir(missing.Path)); err == nil {
+	if _, err := os.Stat(filepath.Dir(missing)); err == nil {
 		t.Error("the plan has made a folder")
 	}
 }
@@ -245,11 +241,11 @@ func TestPlanIsWhatUpdateDoes(t *testing.T) {
 func TestFolderAsFile(t *testing.T) {
 	for _, name := range []string{"new/dd/", "new/dd/.", "new/dd/.."} {
 		dir := t.TempDir()
-		loc := Location{Path: dir + string(filepath.Separator) + filepath.FromSlash(name)}
-		for _, do := range []func() ([]Result, error){
-			func() ([]Result, error) { return Update(t.Context(), loc, mustChange(t, demo())) },
-			func() ([]Result, error) {
-				r, _, err := Plan(loc, mustChange(t, demo()))
+		env := Env{Flag: dir + string(filepath.Separator) + filepath.FromSlash(name)}
+		for _, do := range []func() (Report, error){
+			func() (Report, error) { return Update(t.Context(), env, batch(mustChange(t, demo()))) },
+			func() (Report, error) {
+				r, _, err := Plan(env, batch(mustChange(t, demo())))
 				return r, err
 			},
 		} {

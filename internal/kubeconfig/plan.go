@@ -2,7 +2,6 @@ package kubeconfig
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -10,17 +9,24 @@ import (
 
 // plan gathers what changes want of a file, before a byte is touched.
 type plan struct {
-	file *File
-	others
+	file   *File
+	exists bool // on disk, or as soon as the plan is carried out
+
+	// all are the plans of the files of a list, in kubectl's order: it takes each
+	// entry whole from the first that has one of its name. This one is at place.
+	all   []*plan
+	place int
 
 	clusters map[string]Cluster
 	contexts map[string]Context
 	users    map[string]User
 	current  string
 
-	old   map[string]map[string]*oldEntry // list, name
-	fresh map[string][]*freshEntry
-	ops   []op // in order, to be replayed on the result
+	old     map[string]map[string]*oldEntry // list, name
+	fresh   map[string][]*freshEntry
+	freshAt map[named]*freshEntry
+	removed map[string]map[string]bool // list, name
+	ops     []op                       // in order, to be replayed on the result
 }
 
 type op struct {
@@ -47,12 +53,15 @@ type clusterFlags struct {
 	insecure bool
 }
 
-func newPlan(f *File, o others) *plan {
+// newPlan begins a plan for a file that is alone.
+func newPlan(f *File) *plan {
 	p := &plan{
-		file: f, others: o, current: f.current,
-		clusters: map[string]Cluster{}, contexts: map[string]Context{}, users: map[string]User{},
-		old: map[string]map[string]*oldEntry{}, fresh: map[string][]*freshEntry{},
+		file: f, current: f.current,
+		clusters: make(map[string]Cluster, len(f.clusters)), contexts: make(map[string]Context, len(f.contexts)),
+		users: make(map[string]User, len(f.users)),
+		old:   map[string]map[string]*oldEntry{}, fresh: map[string][]*freshEntry{}, freshAt: map[named]*freshEntry{}, removed: map[string]map[string]bool{},
 	}
+	p.all = []*plan{p}
 	for _, c := range f.clusters {
 		p.clusters[c.Name] = c
 	}
@@ -99,26 +108,35 @@ func (p *plan) add(c Change) (Result, error) {
 		}
 		p.clusters[c.Cluster.Name] = c.Cluster
 	}
-	if c.Context.Name != "" && !c.currentOnly {
+	if c.Context.Name != "" {
+		if slices.ContainsFunc(p.all, func(q *plan) bool { return q.has(contextList, c.Context.Name) }) {
+			c.Context.MadeFor = ""
+		}
 		if r.Context, err = p.edit(contextList, c.Context.Name, c.Context.settings()); err != nil {
 			return r, err
 		}
 		old := p.contexts[c.Context.Name]
 		c.Context.User = firstOf(c.Context.User, old.User)
 		c.Context.Cluster = firstOf(c.Context.Cluster, old.Cluster)
+		c.Context.MadeFor = firstOf(c.Context.MadeFor, old.MadeFor)
 		p.contexts[c.Context.Name] = c.Context
 	}
 	if c.SetCurrent {
-		r.Current.Name = c.Context.Name
-		if p.current != c.Context.Name {
-			r.Current.Outcome = Updated
-			if p.current == "" {
-				r.Current.Outcome = Added
-			}
-		}
-		p.current = c.Context.Name
+		r.Current = p.makeCurrent(c.Context.Name)
 	}
 	return r, nil
+}
+
+func (p *plan) makeCurrent(name string) Item {
+	item := Item{Name: name}
+	if p.current != name {
+		item.Outcome = Updated
+		if p.current == "" {
+			item.Outcome = Added
+		}
+	}
+	p.current = name
+	return item
 }
 
 // clusterFlags returns nil for a cluster that the file does not have.
@@ -136,123 +154,6 @@ func (p *plan) clusterFlags(name string) *clusterFlags {
 		caFile:   lookup(body, "certificate-authority") != nil,
 		insecure: r.boolean(body, "", "insecure-skip-tls-verify"),
 	}
-}
-
-// edit plans the settings of one entry.
-func (p *plan) edit(list, name string, settings []setting) (Item, error) {
-	p.ops = append(p.ops, op{list, name, settings})
-	item := Item{Name: name}
-	for _, e := range p.fresh[list] {
-		if e.name == name {
-			before := fmt.Sprint(e.value)
-			e.value = e.value.with(settings)
-			if fmt.Sprint(e.value) != before {
-				item.Outcome = Updated
-			}
-			return item, nil
-		}
-	}
-	e, err := p.oldEntry(list, name)
-	if err != nil {
-		return item, err
-	}
-	if e == nil {
-		value, err := p.seed(list, name)
-		if err != nil {
-			return item, err
-		}
-		value = value.with(settings)
-		if list != userList {
-			value = append(value[1:], value[0]) // as kubectl sorts them
-		}
-		p.fresh[list] = append(p.fresh[list], &freshEntry{name, value})
-		item.Outcome = Added
-		return item, nil
-	}
-	before := e.frag.text
-	for _, s := range settings {
-		if s.value == nil {
-			err = e.frag.remove(s.path)
-		} else {
-			err = e.frag.set(s.path, s.value)
-		}
-		if err != nil {
-			return item, p.notEditable(p.file.lists[list][e.index].item, fmt.Sprintf("entry %q of %s %v", name, list, err))
-		}
-	}
-	if e.frag.text != before {
-		item.Outcome = Updated
-	}
-	return item, nil
-}
-
-// with returns fs with the settings made.
-func (fs fields) with(settings []setting) fields {
-	for _, s := range settings {
-		fs = fs.withOne(s.path, s.value)
-	}
-	return fs
-}
-
-func (fs fields) withOne(path []string, value any) fields {
-	fs = slices.Clone(fs)
-	i := slices.IndexFunc(fs, func(p pair) bool { return p.key == path[0] })
-	switch {
-	case value == nil && i < 0:
-		return fs
-	case value == nil && len(path) == 1:
-		return slices.Delete(fs, i, i+1)
-	}
-	if i < 0 {
-		fs = append(fs, pair{key: path[0]})
-		i = len(fs) - 1
-	}
-	if len(path) > 1 {
-		sub, _ := fs[i].value.(fields)
-		value = sub.withOne(path[1:], value)
-	}
-	fs[i].value = value
-	return fs
-}
-
-// oldEntry returns the fragment of an entry that the file has, or nil.
-func (p *plan) oldEntry(list, name string) (*oldEntry, error) {
-	if e := p.old[list][name]; e != nil {
-		return e, nil
-	}
-	f := p.file
-	i, ok := f.find(list, name)
-	if !ok {
-		return nil, nil
-	}
-	item := f.lists[list][i].item
-	seq, err := p.ownList(list)
-	if err == nil {
-		err = p.editable(item)
-	}
-	if err != nil {
-		return nil, err
-	}
-	end, err := f.src.end(item)
-	if err != nil {
-		return nil, p.notEditable(item, fmt.Sprintf("entry %q of %s %v", name, list, err))
-	}
-	if seq.Style&yaml.FlowStyle == 0 {
-		if !f.src.restIsBlank(end) {
-			return nil, p.notEditable(item, fmt.Sprintf("entry %q of %s %v", name, list, errLayout))
-		}
-		end = f.src.lineEnd(end)
-	}
-	start := f.src.begin(item)
-	text := string(f.src.data[start:end])
-	e := &oldEntry{index: i, before: text, start: start, end: end, frag: &fragment{
-		style: p.style(), indent: f.src.column(start), text: text, eol: f.src.eol,
-	}}
-	if p.old[list] == nil {
-		p.old[list] = map[string]*oldEntry{}
-	}
-	p.old[list][name] = e
-	return e, nil
 }
 
 // style is that of the file at large.

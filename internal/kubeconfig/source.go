@@ -21,9 +21,12 @@ type source struct {
 var errLayout = errors.New("is written in a way that cannot be edited in place")
 
 func newSource(data []byte) *source {
-	s := &source{data: data, lines: []int{0}}
+	s := &source{data: data, lines: make([]int, 1, 2+bytes.Count(data, []byte("\n")))}
 	for i := 0; i < len(data); {
-		n := breakLen(data[i:])
+		n := 0
+		if c := data[i]; c == '\n' || c == '\r' || c >= 0xC2 { // most bytes are none
+			n = breakLen(data[i:])
+		}
 		if n == 0 {
 			i++
 			continue

@@ -10,135 +10,140 @@ package kubeconfig
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// Update makes changes to the file at a location, under its lock, and writes it
-// only if a byte has changed. A missing file is made, with its folder, for its
-// owner alone (0600, 0700). Where current-context belongs into another file,
-// that one is written second. Nothing here waits for anything but the lock.
+// Batch is what one command wants of the kubeconfigs. It is done whole, in memory,
+// before a byte is written, and each file is written once at most.
+type Batch struct {
+	// Changes are made in order, each as if those before it were there already.
+	Changes []Change
+	// Remove names contexts that are to go, from every file that has one of the
+	// name: one in a later file would come to light otherwise. With a context go
+	// the cluster and the user that it names, if no other context names them and
+	// the user holds no credentials of its own. A current-context of that name is
+	// emptied, unless another file would then make another context current.
+	Remove []string
+	// Only is asked, where it is not nil, whether a context that is there is really
+	// to go, and under the locks again. With it a context that is no longer there
+	// is no error.
+	Only func(MergedContext) bool
+	// LockWait is passed to [safefile.LockConfig].
+	LockWait time.Duration
+}
+
+// Report says what a batch did, or would do.
+type Report struct {
+	Results []Result  // one for each change, in order
+	Removed []Removed // in the order of Batch.Remove
+}
+
+// Removed is one entry that went, or that was kept although what named it went.
+type Removed struct {
+	File string
+	Kind string // context, cluster, user or current-context
+	Name string
+	Kept string // why it stays; empty where it is gone
+}
+
+// Update makes the changes and removals of a batch in the files of env. Each change
+// goes to the first file that holds one of its entries, since one in a later file
+// would be hidden by it; else to the first that exists; else to the last. So its
+// entries are all in one file. A current-context goes to an earlier file if that
+// has one, which would win.
 //
-// Errors: those of [Parse] and [File.Apply], *safefile.LockedError, and what
-// the file system says. After any of them the files are as they were, except
-// that an error about current-context in another file comes after the entries
-// have been written.
-func Update(ctx context.Context, loc Location, changes ...Change) ([]Result, error) {
-	return loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
-		return loc.update(ctx, path, changes)
-	})
-}
-
-// Plan says what [Update] would do now, and to which files. It takes no lock and
-// writes nothing, and its errors are those of Update but for the lock's and for
-// writing.
-func Plan(loc Location, changes ...Change) ([]Result, []Edit, error) {
-	var edits []Edit
-	results, err := loc.perFile(changes, func(path string, changes []Change) ([]Result, error) {
-		e, results, err := loc.edit(path, changes)
-		if err == nil && e.changed() {
-			edits = append(edits, e)
-		}
-		return results, err
-	})
+// All files that are to be written are locked, in one order for all processes, and
+// then everything is read and planned again, until what was locked is all that is
+// needed. A missing file is made, with its folder, for its owner alone (0600,
+// 0700). What is as wanted already is not written. Nothing here waits for anything
+// but the locks.
+//
+// Errors: those of [Parse] and [File.Apply], *MissingError, *safefile.LockedError,
+// and what the file system says; the files are then as they were, but for
+// *PartialError.
+func Update(ctx context.Context, env Env, b Batch) (r Report, err error) {
+	paths, err := env.Files()
 	if err != nil {
-		return nil, nil, err
+		return Report{}, err
 	}
-	return results, edits, nil
-}
-
-// perFile makes the changes with do, with current-context in its own file.
-func (loc Location) perFile(changes []Change, do func(path string, changes []Change) ([]Result, error)) ([]Result, error) {
-	if loc.CurrentPath == "" || loc.CurrentPath == loc.Path {
-		return do(loc.Path, changes)
-	}
-	entries := make([]Change, len(changes))
-	var current string
-	for i, c := range changes {
-		if c.SetCurrent {
-			current = c.Context.Name
-		}
-		c.SetCurrent = false
-		entries[i] = c
-	}
-	results, err := do(loc.Path, entries)
-	if err != nil || current == "" {
-		return results, err
-	}
-	only := Change{Context: Context{Name: current}, SetCurrent: true, currentOnly: true}
-	more, err := do(loc.CurrentPath, []Change{only})
-	if err != nil {
-		return nil, fmt.Errorf("setting current-context: %w", err)
-	}
-	for i, c := range changes {
-		if c.SetCurrent && c.Context.Name == current {
-			results[i].Current = more[0].Current
-		}
-	}
-	return results, nil
-}
-
-// update edits a file under its lock and writes it.
-func (loc Location) update(ctx context.Context, path string, changes []Change) (results []Result, err error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("writing kubeconfig: %w", err)
-	}
-	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: path, Wait: loc.LockWait})
-	if err != nil {
-		return nil, fmt.Errorf("locking kubeconfig: %w", err)
-	}
+	var held locks
 	defer func() {
-		if rerr := lock.Release(); rerr != nil && err == nil {
+		if rerr := held.release(); rerr != nil && err == nil {
 			err = fmt.Errorf("unlocking kubeconfig: %w", rerr)
 		}
 	}()
-	e, results, err := loc.edit(path, changes)
-	if err != nil || !e.changed() {
-		return results, err
+	var need []string
+	if len(paths) == 1 {
+		if _, err := os.Lstat(paths[0]); err == nil {
+			need = paths // saves reading it twice
+		}
 	}
-	if err := safefile.Write(path, e.after.data); err != nil {
-		return nil, fmt.Errorf("writing kubeconfig: %w", err)
+	for {
+		if err := held.add(ctx, need, b.LockWait); err != nil {
+			return Report{}, err
+		}
+		set, err := readSet(paths)
+		if err != nil {
+			return Report{}, err
+		}
+		r, edits, err := set.apply(b)
+		if err != nil {
+			return Report{}, err
+		}
+		need = pathsOf(edits)
+		if held.has(need) {
+			if err := writeAll(edits); err != nil {
+				return Report{}, err
+			}
+			return r, nil
+		}
 	}
-	return results, nil
 }
 
-// edit reads a file and makes changes to it in memory.
-func (loc Location) edit(path string, changes []Change) (e Edit, results []Result, err error) {
-	if err := checkPath(path); err != nil {
-		return Edit{}, nil, err
-	}
-	e.Path = path
-	e.after, err = Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		e.Created = true
-		e.after, err = Parse(path, nil)
-	}
+// Plan says what [Update] would do now, and to which files, in the order in which
+// they would be written. It takes no lock and writes nothing, and its errors are
+// those of Update but for the lock's and for writing.
+func Plan(env Env, b Batch) (Report, []Edit, error) {
+	paths, err := env.Files()
 	if err != nil {
-		return Edit{}, nil, err
+		return Report{}, nil, err
 	}
-	before := *e.after
-	e.before = &before
-	if results, e.splices, err = e.after.apply(changes, loc.list); err != nil {
-		return Edit{}, nil, err
+	set, err := readSet(paths)
+	if err != nil {
+		return Report{}, nil, err
 	}
-	for _, c := range changes {
-		e.commands = append(e.commands, commandOf(c.User.Exec))
-	}
-	return e, results, nil
+	return set.apply(b)
 }
 
-// checkPath refuses a path that can only be a folder's, before one is made.
-func checkPath(path string) error {
-	if _, base := filepath.Split(path); base == "" || base == "." || base == ".." {
-		return &OptionError{Option: "kubeconfig", Reason: fmt.Sprintf("%q is a folder, not a file", path)}
+func pathsOf(edits []Edit) []string {
+	paths := make([]string, len(edits))
+	for i, e := range edits {
+		paths[i] = e.Path
+	}
+	return paths
+}
+
+// writeAll writes the files, after a look whether all can be.
+func writeAll(edits []Edit) error {
+	for _, e := range edits {
+		if info, err := os.Stat(e.Path); err == nil && info.Mode().Perm()&0o200 == 0 {
+			return fmt.Errorf("writing kubeconfig: %w", &safefile.ReadOnlyError{Path: e.Path})
+		}
+	}
+	var written []string
+	for _, e := range edits {
+		if err := safefile.Write(e.Path, e.after.data); err != nil {
+			err = fmt.Errorf("writing kubeconfig: %w", err)
+			if len(written) > 0 {
+				err = &PartialError{Written: written, Err: err}
+			}
+			return err
+		}
+		written = append(written, e.Path)
 	}
 	return nil
 }

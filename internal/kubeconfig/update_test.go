@@ -38,6 +38,8 @@ func numbered(id string) (Change, error) {
 	return ForEKS(o)
 }
 
+func batch(changes ...Change) Batch { return Batch{Changes: changes} }
+
 const perChild = 6
 
 func updateMany(ctx context.Context, path, id string) error {
@@ -46,7 +48,7 @@ func updateMany(ctx context.Context, path, id string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := Update(ctx, Location{Path: path}, c); err != nil {
+		if _, err := Update(ctx, Env{Flag: path}, batch(c)); err != nil {
 			return err
 		}
 	}
@@ -167,11 +169,11 @@ func TestUpdateByManyProcesses(t *testing.T) {
 
 func TestUpdateMakesFileAndFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".kube", "config")
-	r, err := Update(t.Context(), Location{Path: path}, mustChange(t, demo()))
+	r, err := Update(t.Context(), Env{Flag: path}, batch(mustChange(t, demo())))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r[0].Cluster.Outcome != Added || !r[0].Changed() {
+	if r := r.Results; r[0].Cluster.Outcome != Added || !r[0].Changed() {
 		t.Errorf("%+v", r)
 	}
 	for p, want := range map[string]fs.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
@@ -185,16 +187,16 @@ func TestUpdateMakesFileAndFolder(t *testing.T) {
 // A second run does not even write.
 func TestUpdateIsIdempotent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
-	loc := Location{Path: path}
-	if _, err := Update(t.Context(), loc, mustChange(t, demo())); err != nil {
+	env := Env{Flag: path}
+	if _, err := Update(t.Context(), env, batch(mustChange(t, demo()))); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Update(t.Context(), loc, mustChange(t, demo()))
-	if err != nil || r[0].Changed() {
+	r, err := Update(t.Context(), env, batch(mustChange(t, demo())))
+	if err != nil || r.Results[0].Changed() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	after, err := os.Stat(path)
@@ -208,7 +210,7 @@ func TestUpdateRefusesAndWritesNothing(t *testing.T) {
 	for _, text := range []string{"clusters: [", "a: 1\na: 2\n", "clusters: {}\n", "users:\n- name: x\n- name: x\n",
 		"x: &x {name: " + demoARN + "}\nclusters: [*x]\n"} {
 		path := write(t, filepath.Join(t.TempDir(), "config"), text)
-		if _, err := Update(t.Context(), Location{Path: path}, mustChange(t, demo())); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Update(t.Context(), Env{Flag: path}, batch(mustChange(t, demo()))); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", text, err)
 		}
 		if got := read(t, path); got != text {
@@ -223,7 +225,7 @@ func TestUpdateRefusesAndWritesNothing(t *testing.T) {
 func TestUpdateWhileKubectlHoldsTheLock(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "config"), "")
 	write(t, path+".lock", "")
-	_, err := Update(t.Context(), Location{Path: path, LockWait: time.Millisecond}, mustChange(t, demo()))
+	_, err := Update(t.Context(), Env{Flag: path}, Batch{Changes: []Change{mustChange(t, demo())}, LockWait: time.Millisecond})
 	var locked *safefile.LockedError
 	if !errors.As(err, &locked) || locked.PID != 0 || locked.Path == "" {
 		t.Errorf("got %v", err)
@@ -233,7 +235,7 @@ func TestUpdateWhileKubectlHoldsTheLock(t *testing.T) {
 	}
 }
 
-func TestLocate(t *testing.T) {
+func TestChoosesFile(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string { return write(t, filepath.Join(dir, name), text) }
 	missing := filepath.Join(dir, "missing")
@@ -245,7 +247,7 @@ func TestLocate(t *testing.T) {
 	users := file("users", "users:\n- name: "+demoARN+"\n")
 	corrupt := file("corrupt", "clusters: [")
 	home := filepath.Join(dir, ".kube", "config")
-	names := NamesOf(mustChange(t, demo()))
+	change := mustChange(t, demo())
 	list := func(paths ...string) string { return strings.Join(paths, string(filepath.ListSeparator)) }
 	tests := []struct {
 		name    string
@@ -272,7 +274,7 @@ func TestLocate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			loc, err := Locate(tt.env, names)
+			r, _, err := Plan(tt.env, batch(change))
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("got %v, want %q", err, tt.err)
@@ -282,11 +284,8 @@ func TestLocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tt.current == "" {
-				tt.current = tt.path
-			}
-			if loc.Path != tt.path || loc.CurrentPath != tt.current {
-				t.Errorf("got %s, current-context in %s", loc.Path, loc.CurrentPath)
+			if r := r.Results[0]; r.File != tt.path || r.CurrentFile != tt.current {
+				t.Errorf("got %s, current-context in %s", r.File, r.CurrentFile)
 			}
 		})
 	}
@@ -299,14 +298,11 @@ func TestUpdateIsSeenThroughTheList(t *testing.T) {
 	b := write(t, filepath.Join(dir, "b"), "# mine\nclusters:\n- name: "+demoARN+"\n  cluster: {server: \"https://old\"}\n")
 	list := a + string(filepath.ListSeparator) + b
 	change := mustChange(t, demo())
-	loc, err := Locate(Env{Kubeconfig: list}, NamesOf(change))
+	all, err := Update(t.Context(), Env{Kubeconfig: list}, batch(change))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Update(t.Context(), loc, change)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := all.Results
 	if r[0].Current != (Item{"demo", Updated}) || r[0].Cluster.Outcome != Updated {
 		t.Errorf("%+v", r)
 	}
@@ -329,56 +325,11 @@ func TestUserOfAnotherFileIsNotTakenOver(t *testing.T) {
 	b := write(t, filepath.Join(dir, "b"), "contexts:\n- name: dev\n  context: {user: \""+demoARN+"\"}\n"+
 		"users:\n- name: "+demoARN+"~2\n  user: {token: t}\n")
 	change := mustChange(t, demo())
-	loc, err := Locate(Env{Kubeconfig: a + string(filepath.ListSeparator) + b}, NamesOf(change))
+	all, err := Update(t.Context(), Env{Kubeconfig: a + string(filepath.ListSeparator) + b}, batch(change))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Update(t.Context(), loc, change)
-	if err != nil {
-		t.Fatal(err)
+	if r := all.Results[0]; r.File != a || r.User.Name != demoARN+"~3" {
+		t.Errorf("%s: %+v", r.File, r.User)
 	}
-	if loc.Path != a || r[0].User.Name != demoARN+"~3" {
-		t.Errorf("%s: %+v", loc.Path, r[0].User)
-	}
-}
-
-func BenchmarkUpdate1000(b *testing.B) {
-	var all []Change
-	for i := range 1000 {
-		o := demo()
-		o.ClusterARN = fmt.Sprintf("%s%d", demoARN, i)
-		o.Alias = fmt.Sprint(i)
-		o.CAData = []byte(strings.Repeat("Q0FD", 360))
-		all = append(all, mustChange(b, o))
-	}
-	f := mustParse(b, "")
-	if _, err := f.Apply(all...); err != nil {
-		b.Fatal(err)
-	}
-	path := filepath.Join(b.TempDir(), "config")
-	if err := os.WriteFile(path, f.Bytes(), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	b.Run("client-go", func(b *testing.B) {
-		for b.Loop() {
-			c, err := clientcmd.LoadFromFile(path)
-			if err == nil {
-				err = clientcmd.WriteToFile(*c, path+".2")
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("ekskey", func(b *testing.B) {
-		n := 0
-		for b.Loop() {
-			n++
-			o := demo()
-			o.Endpoint += fmt.Sprint(n)
-			if _, err := Update(b.Context(), Location{Path: path}, mustChange(b, o)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

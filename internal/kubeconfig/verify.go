@@ -15,12 +15,16 @@ func verify(before, after *File, p *plan) error {
 	if before.json && !after.json {
 		return fail("would no longer be JSON")
 	}
-	replay := newPlan(after, others{})
+	replay := newPlan(after)
 	replay.current = p.current
 	touched := map[string]map[string][]setting{}
 	for _, o := range p.ops {
-		if _, err := replay.edit(o.list, o.name, o.settings); err != nil {
-			return fail("cannot be read again: %v", err)
+		i, ok := after.find(o.list, o.name)
+		if !ok || replay.old[o.list][o.name] != nil || !holdsAll(after.lists[o.list][i].item, o.settings) {
+			// Not there, or wanted otherwise by another change.
+			if _, err := replay.edit(o.list, o.name, o.settings); err != nil {
+				return fail("cannot be read again: %v", err)
+			}
 		}
 		if touched[o.list] == nil {
 			touched[o.list] = map[string][]setting{}
@@ -51,11 +55,19 @@ func verify(before, after *File, p *plan) error {
 		return fail("has another current-context")
 	}
 	for list := range bodyKey {
-		if len(after.lists[list]) != len(before.lists[list])+len(p.fresh[list]) {
+		if len(after.lists[list]) != len(before.lists[list])-len(p.removed[list])+len(p.fresh[list]) {
 			return fail("has %d %s", len(after.lists[list]), list)
 		}
-		for i, e := range before.lists[list] {
+		i := 0
+		for _, e := range before.lists[list] {
+			if p.removed[list][e.name] {
+				if _, still := after.find(list, e.name); still {
+					return fail("still has entry %q of %s", e.name, list)
+				}
+				continue
+			}
 			now := after.lists[list][i]
+			i++
 			same := sameNode(e.item, now.item)
 			if settings, ok := touched[list][e.name]; ok {
 				paths := make([][]string, len(settings))

@@ -26,7 +26,11 @@ type Context struct {
 	Cluster   string
 	User      string
 	Namespace string
-	Line      int // where it was read, 1-based
+	// MadeFor is the ARN of the cluster that the context was made for, from the mark
+	// that a context gets here when no file has one of its name; empty where
+	// something else made it. In a Change it is ignored for a context that exists.
+	MadeFor string
+	Line    int // where it was read, 1-based
 }
 
 // User is an entry of users.
@@ -206,11 +210,33 @@ func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 			Cluster:   r.text(body, path, "cluster"),
 			User:      r.text(body, path, "user"),
 			Namespace: r.text(body, path, "namespace"),
+			MadeFor:   r.mark(body, path),
 			Line:      line,
 		})
 	case userList:
 		f.users = append(f.users, r.user(path, name, line, body))
 	}
+}
+
+// mark reads our extension. What is in those of others is theirs.
+func (r *reader) mark(body *yaml.Node, path string) string {
+	for i, n := range r.list(body, path, "extensions") {
+		at := fmt.Sprintf("%s.extensions[%d]", path, i)
+		m := deref(n)
+		if m.Kind != yaml.MappingNode {
+			r.fail(m, at, "a mapping")
+			break
+		}
+		if r.text(m, at, "name") != markName {
+			continue
+		}
+		if e := field(m, "extension"); e != nil && e.Kind == yaml.MappingNode {
+			if v := field(e, "cluster"); v != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!str" {
+				return v.Value
+			}
+		}
+	}
+	return ""
 }
 
 func (r *reader) user(path, name string, line int, body *yaml.Node) User {

@@ -157,14 +157,15 @@ func acquireOne(ctx context.Context, path string, wait time.Duration) (*os.File,
 		if f != nil || err != nil {
 			return f, err
 		}
+		passed := !seen.same(last)
 		switch {
-		case !seen.same(last):
-			last, deadline, delay = seen, time.Now().Add(wait), pollMin
+		case passed:
+			last, deadline = seen, time.Now().Add(wait)
 		case overdue:
 			pid, host := parseMarker(seen.text)
 			return nil, &LockedError{Path: path, PID: pid, Host: host}
 		}
-		delay = min(delay*3/2, pollMax)
+		delay = nextDelay(delay, passed)
 		timer := time.NewTimer(delay/2 + rand.N(delay)) // #nosec G404 -- jitter, no secret
 		select {
 		case <-timer.C:
@@ -172,6 +173,16 @@ func acquireOne(ctx context.Context, path string, wait time.Duration) (*os.File,
 			timer.Stop()
 		}
 	}
+}
+
+// nextDelay makes a wait longer, or shorter where the lock has passed to another.
+// It does not begin anew then: where many wait, each would ask so often that the
+// holder had little time left.
+func nextDelay(delay time.Duration, passed bool) time.Duration {
+	if passed {
+		delay = max(delay/2, pollMin)
+	}
+	return min(delay*3/2, pollMax)
 }
 
 // sighting is what was at the lock's path when it could not be had.

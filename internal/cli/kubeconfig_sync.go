@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/discovery"
+	"github.com/ekskey/ekskey/internal/kubeconfig"
+)
+
+// gcPercent is how much garbage there may be for so much of what is in use.
+const gcPercent = 30
+
+// syncOptions are the flags of `ekskey kubeconfig sync`.
+type syncOptions struct {
+	profiles     []string
+	regions      []string
+	match        []string
+	tags         []string
+	alias        string
+	namespace    string
+	proxyURL     string
+	command      string
+	execVersion  string
+	kubeconfig   string
+	describeRole string
+	prune        bool
+	dryRun       bool
+}
+
+func newKubeconfigSyncCommand(a *app, run func(context.Context, syncOptions) error) *cobra.Command {
+	var o syncOptions
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Write the entries of every cluster that can be seen",
+		Long: `Find the clusters of one or several profiles and regions, side by side, and write a
+context, cluster and user for each into a kubeconfig, at once. The current context
+stays as it is, and so does all that "ekskey kubeconfig update" would leave alone.
+
+Clusters that nobody can connect to yet, or any more, are skipped. A context that has
+the name, but is for something else, is left alone, and a warning says so. An account
+or a region that fails is reported and left out; only if all fail does the command.
+
+--role-arn is assumed to find the clusters, and written into the user entries, and so
+is the profile that a cluster was found with. With --describe-role-arn that role is
+assumed instead, and --role-arn only written.
+
+--alias names the contexts by a pattern with the fields {account}, {region}, {name},
+{profile}, {partition}, {arn} and {role}, the name of the last role. If two clusters
+would have one name, nothing is written.
+
+--prune removes the contexts that ekskey made for clusters that are gone: those of an
+account and a region that were listed to the end, in which the cluster is not.`,
+		Example: `  ekskey kubeconfig sync --regions all
+  ekskey kubeconfig sync --profiles dev,prod --regions eu-central-1,us-east-1 --prune
+  ekskey kubeconfig sync --role-arn arn:aws:iam::111122223333:role/viewer --alias '{name}-{role}'
+  ekskey kubeconfig sync --match 'prod-*' --tag team=payments --alias '{name}' --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to look with, separated by commas")
+	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to look in, separated by commas, or all of the partition")
+	f.StringArrayVar(&o.match, "match", nil, "`pattern` of the names of clusters to take, such as prod-*; again for others")
+	f.StringArrayVar(&o.tags, "tag", nil, "`key[=value]` of a tag that a cluster must have; again for more, of which it must have all")
+	f.StringVar(&o.alias, "alias", defaultAlias, "`pattern` of the contexts' names")
+	f.StringVar(&o.namespace, "namespace", "", "`namespace` of the contexts")
+	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
+	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
+	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write; else KUBECONFIG, else ~/.kube/config")
+	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to look with, instead of --role-arn")
+	f.BoolVar(&o.prune, "prune", false, "remove contexts that ekskey made for clusters that are gone")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	complete(cmd, "regions", func() []string { return append([]string{"all"}, regionsOf("")...) })
+	complete(cmd, "profiles", func() []string { return awsconf.Profiles(a.env.Getenv) })
+	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
+	return cmd
+}
+
+func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
+	formats := []string{formatTable, formatJSON, formatYAML}
+	if o.dryRun {
+		formats = formats[:1] // stdout is the diff
+	}
+	format, err := a.format(formats...)
+	if err != nil {
+		return err
+	}
+	s, config, err := a.newSync(o)
+	if err != nil {
+		return err
+	}
+	if err := a.find(ctx, s, config, o); err != nil {
+		return err
+	}
+	// Thousands of entries are read, compared and written at once: memory is scarcer
+	// than time. What the search needed goes first.
+	if a.env.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	}
+	debug.FreeOSMemory()
+	env := a.kubeconfigFiles(o.kubeconfig)
+	merged, err := kubeconfig.ReadMerged(env)
+	if err != nil {
+		return err
+	}
+	batch, err := s.batch(merged.Contexts())
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		report, edits, err := kubeconfig.Plan(env, batch)
+		if err != nil {
+			return err
+		}
+		a.writeDiffs(edits)
+		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
+		s.settle(batch, report)
+		a.warnOfSync(s, report)
+		a.syncTable(a.env.Stderr, s)
+		return nil
+	}
+	report, err := kubeconfig.Update(ctx, env, batch)
+	if err != nil {
+		return err
+	}
+	s.settle(batch, report)
+	a.warnOfSync(s, report)
+	return a.writeSync(format, s)
+}
+
+// newSync checks the flags, before AWS is asked for anything, and gives the
+// configuration to find clusters with.
+func (a *app) newSync(o syncOptions) (*clusterSync, awsconf.Config, error) {
+	config, err := a.awsConfig()
+	if err != nil {
+		return nil, config, err
+	}
+	written := config.Roles
+	if err := checkRoles(written); err != nil {
+		return nil, config, err
+	}
+	if o.describeRole != "" {
+		config.Roles = []awsconf.Role{{ARN: o.describeRole}}
+	}
+	if o.command == "" {
+		if o.command, err = a.ownPath(); err != nil {
+			return nil, config, err
+		}
+	}
+	s := &clusterSync{prune: o.prune, match: o.match, options: a.wanted(updateOptions{
+		namespace: o.namespace, proxyURL: o.proxyURL, command: o.command, execVersion: o.execVersion, noSetContext: true,
+	}, written)}
+	if err := s.options.Check(); err != nil {
+		return nil, config, &usageError{reason: err.Error(), hint: "see ekskey kubeconfig sync --help"}
+	}
+	if s.alias, err = parseAlias(o.alias); err != nil {
+		return nil, config, err
+	}
+	if s.alias.has("role") && len(written) == 0 {
+		return nil, config, &usageError{reason: "--alias has {role}, and there is no --role-arn", hint: aliasHint}
+	}
+	if s.alias.has("profile") && len(o.profiles) == 0 && a.global.profile == "" {
+		return nil, config, &usageError{reason: "--alias has {profile}, and there is neither --profiles nor --profile", hint: aliasHint}
+	}
+	for _, pattern := range o.match {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return nil, config, &usageError{reason: fmt.Sprintf("--match %q is not a pattern", pattern), hint: "a pattern looks like prod-* or team-[ab]-?"}
+		}
+	}
+	for _, text := range o.tags {
+		key, value, valued := strings.Cut(text, "=")
+		if key == "" {
+			return nil, config, &usageError{reason: fmt.Sprintf("--tag %q names no key", text), hint: "a tag looks like team or team=payments"}
+		}
+		s.tags = append(s.tags, wantedTag{key, value, valued})
+	}
+	return s, config, nil
+}
+
+// find lists the clusters and has those described that are wanted. It leaves
+// nothing behind but what was found.
+func (a *app) find(ctx context.Context, s *clusterSync, config awsconf.Config, o syncOptions) error {
+	config.Connections = awsconf.NewConnections(discovery.AtOnce)
+	defer config.Connections.Close()
+	sources, err := a.sources(ctx, config, o.profiles, o.regions)
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for _, t := range s.tags {
+		keys = append(keys, t.key)
+	}
+	bar := a.newProgress()
+	defer bar.end()
+	finder := discovery.New(discovery.Config{Tags: keys, Progress: bar.show})
+	if s.listings, err = finder.List(ctx, sources); err != nil {
+		return err
+	}
+	if err := s.describe(ctx, finder); err != nil {
+		return err
+	}
+	for i := range s.listings {
+		s.listings[i].Session = nil
+	}
+	bar.end()
+	if err := a.reportFailures(s.listings); err != nil {
+		return err
+	}
+	var failed []error
+	for _, c := range s.found {
+		if c.answer.Err != nil {
+			failed = append(failed, c.answer.Err)
+		}
+	}
+	if len(failed) > 0 && len(failed) == len(s.found) {
+		return allFailed("no cluster could be described", failed)
+	}
+	return nil
+}

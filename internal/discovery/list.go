@@ -1,0 +1,132 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+)
+
+// pageSize is how many clusters are asked for at once, the most that EKS gives;
+// maxPages is how often, far beyond any account's quota of clusters; maxName is
+// the longest name.
+//
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html
+// and https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+const (
+	pageSize = 100
+	maxPages = 1000
+	maxName  = 100
+)
+
+// Source is somebody to list clusters as, and where.
+type Source struct {
+	Session *awsconf.Session
+	Profile string // as it was asked for; empty if none was
+	Regions []string
+	// Err says why there is no Session: then the source is a listing that failed.
+	Err error
+}
+
+// Listing is the clusters of one source in one region.
+type Listing struct {
+	Session *awsconf.Session
+	Profile string
+	Region  string // empty where no region was asked, because the source failed
+	// Account is the caller's. It is empty where STS did not say.
+	Account string
+	// Names are sorted. They are all that there are: if any page failed, there are
+	// none, and Err.
+	Names []string
+	Err   error
+}
+
+// List lists the clusters of all sources, in the order of the sources and their
+// regions. The credentials of the sources are got one after the other, for each
+// may have a question to the user; of a source that has none, one failed listing
+// comes back. List fails only when the context ends.
+func (f *Finder) List(ctx context.Context, sources []Source) ([]Listing, error) {
+	var all []Listing
+	for _, s := range sources {
+		err := s.Err
+		if err == nil {
+			_, err = s.Session.Credentials().Retrieve(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			all = append(all, Listing{Session: s.Session, Profile: s.Profile, Err: err})
+			continue
+		}
+		for _, r := range s.Regions {
+			all = append(all, Listing{Session: s.Session, Profile: s.Profile, Region: r})
+		}
+	}
+	f.step(func(p *Progress) { p.Listings += len(all) })
+	var wait sync.WaitGroup
+	for i := range all {
+		wait.Go(func() {
+			if l := &all[i]; l.Err == nil {
+				// The account is worth much, but without it the names are still worth something.
+				l.Account, _ = f.Account(ctx, l.Session)
+				l.Names, l.Err = f.list(ctx, l)
+			}
+			f.step(func(p *Progress) { p.Listed++ })
+		})
+	}
+	wait.Wait()
+	return all, ctx.Err()
+}
+
+func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
+	c := f.client(l.Session, l.Account, l.Region)
+	var names []string
+	in := eks.ListClustersInput{MaxResults: aws.Int32(pageSize)}
+	seen := map[string]bool{}
+	for range maxPages {
+		var page *eks.ListClustersOutput
+		err := c.do(ctx, func(ctx context.Context, retry ...func(*eks.Options)) (err error) {
+			page, err = c.eks.ListClusters(ctx, &in, retry...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range page.Clusters {
+			if !validName(name) {
+				return nil, fmt.Errorf("calling EKS ListClusters: %q is not the name of a cluster", clip(name))
+			}
+		}
+		names = append(names, page.Clusters...)
+		token := aws.ToString(page.NextToken)
+		if token == "" {
+			slices.Sort(names)
+			return slices.Compact(names), nil
+		}
+		// Never again from the same place, or a bad server could keep us for ever.
+		if seen[token] || len(names) > maxPages*pageSize {
+			break
+		}
+		seen[token] = true
+		in.NextToken = page.NextToken
+	}
+	return nil, errors.New("calling EKS ListClusters: the list does not end")
+}
+
+// validName is EKS's rule for names.
+func validName(s string) bool {
+	if s == "" || len(s) > maxName || s[0] == '-' || s[0] == '_' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
+func clip(s string) string { return s[:min(len(s), 2*maxName)] }

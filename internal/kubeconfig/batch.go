@@ -1,0 +1,131 @@
+package kubeconfig
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// apply makes a batch in memory. The edits come in the order in which they must be
+// written, later files of the list first: so what is in an earlier file, which wins,
+// never names something that is not there yet, and what it hides is gone before it
+// comes to light.
+func (s fileSet) apply(b Batch) (Report, []Edit, error) {
+	var meant []string
+	if len(b.Remove) > 0 {
+		var err error
+		if meant, err = s.meant(b); err != nil {
+			return Report{}, nil, err
+		}
+	}
+	s.plan()
+	var r Report
+	var commands []string
+	for _, c := range b.Changes {
+		result, err := s.add(c)
+		if err != nil {
+			return Report{}, nil, err
+		}
+		r.Results = append(r.Results, result)
+		if command := commandOf(c.User.Exec); command != "" && !slices.Contains(commands, command) {
+			commands = append(commands, command)
+		}
+	}
+	var err error
+	if r.Removed, err = s.remove(meant); err != nil {
+		return Report{}, nil, err
+	}
+	var edits []Edit
+	for _, m := range slices.Backward(s) {
+		before := *m.file
+		splices, err := m.file.commit(m.plan)
+		if err != nil {
+			return Report{}, nil, err
+		}
+		if !bytes.Equal(before.data, m.file.data) {
+			edits = append(edits, Edit{Path: m.path, Created: m.missing, before: &before, after: m.file, splices: splices, commands: commands})
+		}
+	}
+	return r, edits, nil
+}
+
+// plan begins a plan of each file.
+func (s fileSet) plan() {
+	var all []*plan
+	for _, m := range s {
+		m.plan = newPlan(m.file)
+		m.plan.exists = !m.missing
+		all = append(all, m.plan)
+	}
+	for i, p := range all {
+		p.all, p.place = all, i
+	}
+}
+
+// add plans one change.
+func (s fileSet) add(c Change) (Result, error) {
+	chosen := s.choose(c)
+	m := s[chosen]
+	current := m
+	for _, earlier := range s[:chosen] {
+		if earlier.plan.current != "" {
+			current = earlier
+			break
+		}
+	}
+	entries := c
+	entries.SetCurrent = c.SetCurrent && current == m
+	r, err := m.plan.add(entries)
+	if err != nil {
+		return r, err
+	}
+	r.File = m.path
+	m.plan.exists = true
+	if c.SetCurrent && current != m {
+		r.Current = current.plan.makeCurrent(c.Context.Name)
+		r.CurrentFile = current.path
+	}
+	return r, nil
+}
+
+// choose returns the place of the file for a change.
+func (s fileSet) choose(c Change) int {
+	holds := func(p *plan) bool {
+		return c.Cluster.Name != "" && p.has(clusterList, c.Cluster.Name) || c.User.Name != "" && p.has(userList, c.User.Name) ||
+			c.Context.Name != "" && p.has(contextList, c.Context.Name)
+	}
+	if i := slices.IndexFunc(s, func(m *member) bool { return holds(m.plan) }); i >= 0 {
+		return i
+	}
+	if i := slices.IndexFunc(s, func(m *member) bool { return m.plan.exists }); i >= 0 {
+		return i
+	}
+	return len(s) - 1
+}
+
+// meant returns the contexts that are to go, each once.
+func (s fileSet) meant(b Batch) ([]string, error) {
+	byName := map[string]MergedContext{}
+	for _, c := range s.merged().contexts {
+		byName[c.Name] = c
+	}
+	var names []string
+	isMeant := map[string]bool{}
+	for _, name := range b.Remove {
+		c, ok := byName[name]
+		switch {
+		case isMeant[name]:
+		case ok && (b.Only == nil || b.Only(c)):
+			names = append(names, name)
+			isMeant[name] = true
+		case !ok && b.Only == nil:
+			return nil, &MissingError{Kind: "context", Name: name}
+		}
+	}
+	for _, c := range b.Changes {
+		if isMeant[c.Context.Name] {
+			return nil, &OptionError{Option: "context", Reason: fmt.Sprintf("%q is to be written and to be removed", c.Context.Name)}
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,84 @@
+package kubeconfig
+
+// Merged is what kubectl sees of all files of a list together: each entry is
+// taken whole from the first file that has one of its name
+// (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files).
+// It is a picture of one moment, and safe for concurrent use.
+type Merged struct {
+	contexts    []MergedContext
+	current     string
+	currentFile string
+}
+
+// MergedContext is a context with the entries that it names.
+type MergedContext struct {
+	Context
+	File    string // that its entry is in
+	Current bool
+
+	ClusterEntry Cluster // zero where no file has it
+	HasCluster   bool
+	UserEntry    User // zero where no file has it
+	HasUser      bool
+
+	EKS   Target // zero unless IsEKS
+	IsEKS bool   // the user runs a plugin that is known to make tokens for EKS, as somebody known
+}
+
+// ReadMerged reads all files of env without a lock. Files that do not exist are
+// left out; where none does, nothing is in it. For errors see [Parse].
+func ReadMerged(env Env) (*Merged, error) {
+	paths, err := env.Files()
+	if err != nil {
+		return nil, err
+	}
+	set, err := readSet(paths)
+	if err != nil {
+		return nil, err
+	}
+	return set.merged(), nil
+}
+
+// Contexts returns the contexts in the order of files and entries. Those that an
+// earlier file hides are left out.
+func (m *Merged) Contexts() []MergedContext { return m.contexts }
+
+// Current returns the name of the current context and the file that says it, both
+// empty where none does. No file need have a context of that name.
+func (m *Merged) Current() (name, file string) { return m.current, m.currentFile }
+
+// merged is the files as they were read, with nothing planned.
+func (s fileSet) merged() *Merged {
+	m := &Merged{}
+	clusters, users := map[string]Cluster{}, map[string]User{}
+	for _, f := range s {
+		if m.current == "" && f.file.current != "" {
+			m.current, m.currentFile = f.file.current, f.path
+		}
+		for _, c := range f.file.clusters {
+			if _, hidden := clusters[c.Name]; !hidden {
+				clusters[c.Name] = c
+			}
+		}
+		for _, u := range f.file.users {
+			if _, hidden := users[u.Name]; !hidden {
+				users[u.Name] = u
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range s {
+		for _, c := range f.file.contexts {
+			if seen[c.Name] {
+				continue
+			}
+			seen[c.Name] = true
+			x := MergedContext{Context: c, File: f.path, Current: c.Name == m.current}
+			x.ClusterEntry, x.HasCluster = clusters[c.Cluster]
+			x.UserEntry, x.HasUser = users[c.User]
+			x.EKS, x.IsEKS = targetOf(c, x.UserEntry.Exec)
+			m.contexts = append(m.contexts, x)
+		}
+	}
+	return m
+}

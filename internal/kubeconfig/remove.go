@@ -1,0 +1,102 @@
+package kubeconfig
+
+import (
+	"fmt"
+	"slices"
+)
+
+// named is an entry by its list and name.
+type named struct{ list, name string }
+
+// namedBy returns the entries that a context names.
+func namedBy(c Context) []named { return []named{{clusterList, c.Cluster}, {userList, c.User}} }
+
+// remove plans what is to go: the contexts meant, and what nothing names any more.
+func (s fileSet) remove(meant []string) ([]Removed, error) {
+	if len(meant) == 0 {
+		return nil, nil
+	}
+	groups := make(map[string][]Removed, len(meant)) // by context
+	left := make(map[string][]named, len(meant))     // by context, what it named
+	for _, name := range meant {
+		for _, m := range s {
+			c, ok := m.plan.contexts[name]
+			if !ok {
+				continue
+			}
+			if err := m.plan.drop(contextList, name); err != nil {
+				return nil, err
+			}
+			groups[name] = append(groups[name], Removed{File: m.path, Kind: "context", Name: name})
+			left[name] = append(left[name], namedBy(c)...)
+		}
+	}
+	keep := s.inUse() // and, from here on, what was looked at
+	for _, name := range meant {
+		for _, e := range left[name] {
+			if keep[e] || e.name == "" {
+				continue
+			}
+			keep[e] = true
+			for _, m := range s {
+				if !m.plan.has(e.list, e.name) {
+					continue
+				}
+				r := Removed{File: m.path, Kind: bodyKey[e.list], Name: e.name}
+				if e.list == userList && m.plan.users[e.name].hasAny(credentialKeys) {
+					r.Kept = "it holds credentials of its own"
+				} else if err := m.plan.drop(e.list, e.name); err != nil {
+					return nil, err
+				}
+				groups[name] = append(groups[name], r)
+			}
+		}
+	}
+	s.clearCurrent(groups)
+	var all []Removed
+	for _, name := range meant {
+		all = append(all, groups[name]...)
+	}
+	return all, nil
+}
+
+// inUse returns what contexts name, and what a change has just written.
+func (s fileSet) inUse() map[named]bool {
+	used := map[named]bool{}
+	for _, m := range s {
+		for _, c := range m.plan.contexts {
+			for _, e := range namedBy(c) {
+				used[e] = true
+			}
+		}
+		for _, o := range m.plan.ops {
+			used[named{o.list, o.name}] = true
+		}
+	}
+	return used
+}
+
+// clearCurrent empties each current-context that names a removed context, one of
+// groups, but not the one that counts where another would count after it.
+func (s fileSet) clearCurrent(groups map[string][]Removed) {
+	isRemoved := func(name string) bool { return len(groups[name]) > 0 }
+	counts := true
+	for i, m := range s {
+		name := m.plan.current
+		if name == "" {
+			continue
+		}
+		if isRemoved(name) {
+			r := Removed{File: m.path, Kind: "current-context", Name: name}
+			rest := s[i+1:]
+			next := slices.IndexFunc(rest, func(o *member) bool { return o.plan.current != "" && !isRemoved(o.plan.current) })
+			if counts && next >= 0 {
+				r.Kept = fmt.Sprintf("%q of %s would become the current context", rest[next].plan.current, rest[next].path)
+			} else {
+				m.plan.current = ""
+			}
+			groups[name] = append(groups[name], r)
+		}
+		counts = false
+	}
+}
