@@ -220,7 +220,7 @@ func TestBatchOverSeveralFiles(t *testing.T) {
 func TestBatchSeesItself(t *testing.T) {
 	a := mustChange(t, demo())
 	o := demo()
-	o.Alias, o.UserAlias = "other", demoARN
+	o.Alias, o.UserAlias = "other", demoUser
 	o.RoleChain = []Hop{{ARN: roleARN + "admin"}}
 	paths := list(t, "contexts:\n- name: other\n", clusterHere)
 	_, err := Update(t.Context(), listEnv(paths), batch(a, mustChange(t, o)))
@@ -297,12 +297,12 @@ func TestOnlyIsAskedUnderTheLock(t *testing.T) {
 // into one of them in between keeps its user.
 func TestOthersAreReadUnderTheLock(t *testing.T) {
 	role := ", --role-arn, " + roleARN + "readonly"
-	paths := list(t, clusterHere, "users:\n"+awsUser(demoARN, role)+"contexts:\n- name: gone\n")
+	paths := list(t, clusterHere, "users:\n"+awsUser(demoUser, role)+"contexts:\n- name: gone\n")
 	first := true
 	b := Batch{Changes: []Change{mustChange(t, demo())}, Remove: []string{"gone"}, Only: func(MergedContext) bool {
 		if first { // between the plan without a lock and the one with it
 			first = false
-			write(t, paths[1], "users:\n"+awsUser(demoARN, role)+contexts("readonly", demoARN, "gone", "x"))
+			write(t, paths[1], "users:\n"+awsUser(demoUser, role)+contexts("readonly", demoUser, "gone", "x"))
 		}
 		return true
 	}}
@@ -310,7 +310,7 @@ func TestOthersAreReadUnderTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Results[0].User.Name; got != demoARN+"~2" {
+	if got := r.Results[0].User.Name; got != demoUser+"~2" {
 		t.Errorf("context readonly acts as the user of another: %q", got)
 	}
 }

@@ -39,28 +39,28 @@ func TestUserIsNeverTakenOver(t *testing.T) {
 		want   string // user entry of the context, "" for a ConflictError
 		used   []string
 	}{
-		{"nothing there", "", nil, demoARN, nil},
-		{"same principal, used by another", "users:\n" + ourUser(demoARN) + contexts("dev", demoARN), nil, demoARN, nil},
-		{"written by aws, used by us alone", "users:\n" + awsUser(demoARN, "") + contexts("demo", demoARN), nil, demoARN, nil},
-		{"written by aws, which looks elsewhere for credentials, used by another", "users:\n" + awsUser(demoARN, "") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
-		{"ours in the order of aws, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoARN), "[token", "[token, --aws-cli-order=true") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
-		{"ours as eks get-token, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoARN), "token, --cluster,", "eks, get-token, --cluster-name,") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
+		{"nothing there", "", nil, demoUser, nil},
+		{"same principal, used by another", "users:\n" + ourUser(demoUser) + contexts("dev", demoUser), nil, demoUser, nil},
+		{"written by aws, used by us alone", "users:\n" + awsUser(demoUser, "") + contexts("demo", demoUser), nil, demoUser, nil},
+		{"written by aws, which looks elsewhere for credentials, used by another", "users:\n" + awsUser(demoUser, "") + contexts("dev", demoUser), nil, demoUser + "~2", nil},
+		{"ours in the order of aws, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoUser), "[token", "[token, --aws-cli-order=true") + contexts("dev", demoUser), nil, demoUser + "~2", nil},
+		{"ours as eks get-token, used by another", "users:\n" + strings.ReplaceAll(ourUser(demoUser), "token, --cluster,", "eks, get-token, --cluster-name,") + contexts("dev", demoUser), nil, demoUser + "~2", nil},
 		{"aws with the same --profile, where the order is one, used by another", "users:\n" + awsUser("me", ", --profile, p") + contexts("dev", "me"),
 			func(o *Options) { o.Profile, o.UserAlias = "p", "me" }, "me", nil},
-		{"written by aws, another role, used by us alone", "users:\n" + awsUser(demoARN, role) + contexts("demo", demoARN), nil, demoARN, nil},
-		{"written by aws, another role, used by nobody", "users:\n" + awsUser(demoARN, role), nil, demoARN, nil},
-		{"written by aws, another role, used by another", "users:\n" + awsUser(demoARN, role) + contexts("dev", demoARN, "demo", demoARN), nil, demoARN + "~2", nil},
-		{"another profile, used by another", "users:\n" + awsUser(demoARN, ", --profile, p") + contexts("dev", demoARN), nil, demoARN + "~2", nil},
-		{"both names taken", "users:\n" + awsUser(demoARN, role) + awsUser(demoARN+"~2", role) + contexts("dev", demoARN, "dev2", demoARN+"~2"), nil, demoARN + "~3", nil},
-		{"second name is ours", "users:\n" + awsUser(demoARN, role) + ourUser(demoARN+"~2") + contexts("dev", demoARN, "dev2", demoARN+"~2"), nil, demoARN + "~2", nil},
-		{"a token", "users:\n- name: " + demoARN + "\n  user: {token: secret}\n", nil, demoARN + "~2", nil},
-		{"a client key beside a plugin", "users:\n" + awsUser(demoARN, "") + "    client-key-data: a2V5\n", nil, demoARN + "~2", nil},
-		{"an empty token", "users:\n- name: " + demoARN + "\n  user: {token: \"\"}\n", nil, demoARN, nil},
-		{"a plugin we do not know", "users:\n- name: " + demoARN + "\n  user: {exec: {command: aws-vault}}\n", nil, demoARN + "~2", nil},
-		{"an anonymous user, used", "users:\n- name: " + demoARN + "\n" + contexts("dev", demoARN), nil, demoARN + "~2", nil},
-		{"impersonation, used by nobody", "users:\n" + awsUser(demoARN, "") + "    as: system:admin\n", nil, demoARN + "~2", nil},
-		{"impersonated groups, used by another", "users:\n" + awsUser(demoARN, "") + "    as-groups: [system:masters]\n" + contexts("dev", demoARN), nil, demoARN + "~2", nil},
-		{"impersonation, used by us", "users:\n" + awsUser(demoARN, "") + "    as: viewer\n" + contexts("demo", demoARN), nil, demoARN, nil},
+		{"written by aws, another role, used by us alone", "users:\n" + awsUser(demoUser, role) + contexts("demo", demoUser), nil, demoUser, nil},
+		{"written by aws, another role, used by nobody", "users:\n" + awsUser(demoUser, role), nil, demoUser, nil},
+		{"written by aws, another role, used by another", "users:\n" + awsUser(demoUser, role) + contexts("dev", demoUser, "demo", demoUser), nil, demoUser + "~2", nil},
+		{"another profile, used by another", "users:\n" + awsUser(demoUser, ", --profile, p") + contexts("dev", demoUser), nil, demoUser + "~2", nil},
+		{"both names taken", "users:\n" + awsUser(demoUser, role) + awsUser(demoUser+"~2", role) + contexts("dev", demoUser, "dev2", demoUser+"~2"), nil, demoUser + "~3", nil},
+		{"second name is ours", "users:\n" + awsUser(demoUser, role) + ourUser(demoUser+"~2") + contexts("dev", demoUser, "dev2", demoUser+"~2"), nil, demoUser + "~2", nil},
+		{"a token", "users:\n- name: " + demoUser + "\n  user: {token: secret}\n", nil, demoUser + "~2", nil},
+		{"a client key beside a plugin", "users:\n" + awsUser(demoUser, "") + "    client-key-data: a2V5\n", nil, demoUser + "~2", nil},
+		{"an empty token", "users:\n- name: " + demoUser + "\n  user: {token: \"\"}\n", nil, demoUser, nil},
+		{"a plugin we do not know", "users:\n- name: " + demoUser + "\n  user: {exec: {command: aws-vault}}\n", nil, demoUser + "~2", nil},
+		{"an anonymous user, used", "users:\n- name: " + demoUser + "\n" + contexts("dev", demoUser), nil, demoUser + "~2", nil},
+		{"impersonation, used by nobody", "users:\n" + awsUser(demoUser, "") + "    as: system:admin\n", nil, demoUser + "~2", nil},
+		{"impersonated groups, used by another", "users:\n" + awsUser(demoUser, "") + "    as-groups: [system:masters]\n" + contexts("dev", demoUser), nil, demoUser + "~2", nil},
+		{"impersonation, used by us", "users:\n" + awsUser(demoUser, "") + "    as: viewer\n" + contexts("demo", demoUser), nil, demoUser, nil},
 		{"impersonation by an entry of aws, used by us and another", "users:\n" + awsUser("me", "") + "    as: viewer\n" + contexts("dev", "me", "demo", "me"), nil, "", []string{"dev"}},
 		{"chosen, impersonation", "users:\n" + awsUser("me", "") + "    as: system:admin\n", func(o *Options) { o.UserAlias = "me" }, "", nil},
 		{"chosen, written by aws, used by another", "users:\n" + awsUser("me", "") + contexts("dev", "me"), func(o *Options) { o.UserAlias = "me" }, "", []string{"dev"}},
@@ -162,7 +162,7 @@ func TestTwoAliasesTwoRoles(t *testing.T) {
 
 // Impersonation narrows what a user may do; an update must not lift it.
 func TestImpersonationSurvives(t *testing.T) {
-	f := mustParse(t, "users:\n"+awsUser(demoARN, "")+"    as: viewer\n    x-note: 1\n"+contexts("demo", demoARN))
+	f := mustParse(t, "users:\n"+awsUser(demoUser, "")+"    as: viewer\n    x-note: 1\n"+contexts("demo", demoUser))
 	if _, err := f.Apply(mustChange(t, demo())); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestApplyMany(t *testing.T) {
 			all = append(all, mustChange(t, o))
 		}
 	}
-	for _, in := range []string{"", "clusters:\n- name: " + demoARN + "a\n  cluster: {server: \"https://x\"} # old\n"} {
+	for _, in := range []string{"", "clusters:\n- name: " + demoUser + "a\n  cluster: {server: \"https://x\"} # old\n"} {
 		one, many := mustParse(t, in), mustParse(t, in)
 		var want []Result
 		for _, c := range all {

@@ -32,7 +32,7 @@ func hunks(e Edit) string {
 	return rest
 }
 
-const ownUser = `- name: ` + demoARN + `
+const ownUser = `- name: ` + demoUser + `
   user:
     exec:
       apiVersion: client.authentication.k8s.io/v1
@@ -60,7 +60,7 @@ contexts:
 - context:
     cluster: ` + demoARN + `
     namespace: team # mine
-    user: ` + demoARN + `
+    user: ` + demoUser + `
   name: demo
 current-context: demo
 kind: Config
@@ -83,7 +83,7 @@ func TestDiff(t *testing.T) {
      cluster: ` + demoARN + `
 -    namespace: team # REDACTED
 +    namespace: other # REDACTED
-     user: ` + demoARN + `
+     user: ` + demoUser + `
    name: demo
  current-context: demo
 `

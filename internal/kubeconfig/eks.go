@@ -61,12 +61,13 @@ type Options struct {
 
 // ForEKS returns the change that makes the entries for a cluster.
 //
-// The user entry is named by the cluster ARN alone where neither role nor
-// profile is given, as `aws eks update-kubeconfig` names its own. Otherwise the
-// ARN is followed by what a person wants to see, the last role and the profile,
-// and by a digest of the whole chain with external ids and session names. So
-// two contexts with two roles never share one user, which is how a second
-// `aws eks update-kubeconfig --alias` turns the first alias into an admin.
+// The user entry's name begins with the cluster ARN. Where neither role nor profile
+// is given, "~ekskey" follows: `aws eks update-kubeconfig` gives its own user entry
+// the ARN as a name and overwrites what is there, so that an entry of ours called so
+// would act as whatever role is given to that. Otherwise what a person wants to see
+// follows, the last role and the profile, and a digest of the whole chain with
+// external ids and session names. So two contexts with two roles never share one
+// user, which is how a second alias turns the first one into an admin.
 //
 // A certificate authority that is no PEM is a warning and is written as given,
 // but one that is not base64 is refused: kubectl could then read nothing of the
@@ -250,10 +251,10 @@ func (o Options) exec() *Exec {
 // JSON, whose quoting keeps two chains from being spelled alike; its 12 digits
 // may collide, which File.Apply then sees by the entry's own words.
 func (o Options) userName() string {
-	if o.Profile == "" && len(o.RoleChain) == 0 {
-		return o.ClusterARN
-	}
 	name := o.ClusterARN
+	if o.Profile == "" && len(o.RoleChain) == 0 {
+		return name + "~ekskey"
+	}
 	if n := len(o.RoleChain); n > 0 {
 		arn := o.RoleChain[n-1].ARN
 		name += "~role=" + readable(arn[strings.LastIndexAny(arn, "/:")+1:])

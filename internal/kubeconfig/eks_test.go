@@ -142,7 +142,7 @@ func TestUserNames(t *testing.T) {
 			t.Errorf("%s: %q, then %q", row.name, name, again)
 		}
 	}
-	if got := demo().ClusterARN; seen[got] != "neither" {
+	if got := demoUser; seen[got] != "neither" {
 		t.Errorf("without role and profile the name is not %q", got)
 	}
 	o := base

@@ -13,6 +13,9 @@ import (
 
 const demoARN = "arn:aws:eks:eu-west-1:111122223333:cluster/demo"
 
+// demoUser is the user entry of the cluster with neither role nor profile.
+const demoUser = demoARN + "~ekskey"
+
 // demo is the change that most tests make.
 func demo() Options {
 	return Options{

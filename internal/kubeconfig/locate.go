@@ -43,7 +43,7 @@ func (e Env) Files() ([]string, error) {
 // Read reads and parses a file. A missing one is fs.ErrNotExist; for other
 // errors see [Parse].
 func Read(path string) (*File, error) {
-	data, err := safefile.Read(path, MaxSize)
+	data, err := safefile.ReadSettled(path, MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading kubeconfig: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 // A password is anything at all, YAML's indicators included. None of it may be
 // in an error, which ends in a terminal or a build log.
 func TestErrorsRepeatNoSecret(t *testing.T) {
-	user := func(body string) string { return "users:\n- name: " + demoARN + "\n  user:\n    " + body + "\n" }
+	user := func(body string) string { return "users:\n- name: " + demoUser + "\n  user:\n    " + body + "\n" }
 	tests := []struct{ name, in string }{
 		{"an alias", user("password: *hunter2")},
 		{"an alias, later anchor", user("password: *hunter2") + "x: &hunter2 y\n"},
@@ -60,7 +60,7 @@ func TestErrorsRepeatNoSecret(t *testing.T) {
 func TestManyKeysAreRefused(t *testing.T) {
 	in := func(n int) []byte {
 		var b strings.Builder
-		b.WriteString("users:\n- name: " + demoARN + "\n  user:\n")
+		b.WriteString("users:\n- name: " + demoUser + "\n  user:\n")
 		for i := range n {
 			fmt.Fprintf(&b, "    k%d: x\n", i)
 		}

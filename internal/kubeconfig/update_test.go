@@ -241,10 +241,10 @@ func TestChoosesFile(t *testing.T) {
 	missing := filepath.Join(dir, "missing")
 	missing2 := filepath.Join(dir, "missing2")
 	empty := file("empty", "")
-	kind := file("kind", "current-context: kind\ncontexts:\n- name: kind\n  context: {user: "+demoARN+"~2}\n")
+	kind := file("kind", "current-context: kind\ncontexts:\n- name: kind\n  context: {user: "+demoUser+"~2}\n")
 	cluster := file("cluster", "clusters:\n- name: "+demoARN+"\n")
 	contexts := file("contexts", "contexts:\n- name: demo\n")
-	users := file("users", "users:\n- name: "+demoARN+"\n")
+	users := file("users", "users:\n- name: "+demoUser+"\n")
 	corrupt := file("corrupt", "clusters: [")
 	home := filepath.Join(dir, ".kube", "config")
 	change := mustChange(t, demo())
@@ -310,7 +310,7 @@ func TestUpdateIsSeenThroughTheList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if merged.CurrentContext != "demo" || merged.Clusters[demoARN].Server != demo().Endpoint || merged.Contexts["demo"].AuthInfo != demoARN {
+	if merged.CurrentContext != "demo" || merged.Clusters[demoARN].Server != demo().Endpoint || merged.Contexts["demo"].AuthInfo != demoUser {
 		t.Errorf("merged: %+v", merged)
 	}
 	if got, want := read(t, a), "current-context: demo\ncontexts:\n- name: kind\n  context: {user: u}\n"; got != want {
@@ -321,15 +321,15 @@ func TestUpdateIsSeenThroughTheList(t *testing.T) {
 // A context in another file of the list counts as well.
 func TestUserOfAnotherFileIsNotTakenOver(t *testing.T) {
 	dir := t.TempDir()
-	a := write(t, filepath.Join(dir, "a"), "users:\n"+awsUser(demoARN, ", --profile, other"))
-	b := write(t, filepath.Join(dir, "b"), "contexts:\n- name: dev\n  context: {user: \""+demoARN+"\"}\n"+
-		"users:\n- name: "+demoARN+"~2\n  user: {token: t}\n")
+	a := write(t, filepath.Join(dir, "a"), "users:\n"+awsUser(demoUser, ", --profile, other"))
+	b := write(t, filepath.Join(dir, "b"), "contexts:\n- name: dev\n  context: {user: \""+demoUser+"\"}\n"+
+		"users:\n- name: "+demoUser+"~2\n  user: {token: t}\n")
 	change := mustChange(t, demo())
 	all, err := Update(t.Context(), Env{Kubeconfig: a + string(filepath.ListSeparator) + b}, batch(change))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := all.Results[0]; r.File != a || r.User.Name != demoARN+"~3" {
+	if r := all.Results[0]; r.File != a || r.User.Name != demoUser+"~3" {
 		t.Errorf("%s: %+v", r.File, r.User)
 	}
 }

@@ -115,6 +115,19 @@ func TestKubeconfigWithTheAWSCommand(t *testing.T) {
 	actAs(t, "ekskey at last", env, want)
 }
 
+// The AWS CLI writes one user a cluster, over what is there: an alias of ekskey's
+// must not become whoever `aws eks update-kubeconfig` was run for later.
+func TestKubeconfigAliasIsNotStolenByTheAWSCommand(t *testing.T) {
+	env := shared.env(t, "admin")
+	aws := awsCommand(t, env)
+	if aws == "" {
+		t.Skip("there is no aws command")
+	}
+	shared.update(t, env, "mine")
+	mustRun(t, env, aws, "eks", "update-kubeconfig", "--name", seed.Cluster, "--alias", "aws-look", "--role-arn", viewer)
+	actAs(t, "aws with a role after ekskey without", env, map[string]string{"mine": "admin", "aws-look": "viewer:EKSGetTokenAuth"})
+}
+
 // What aws wrote is converted and put back, and acts as the same user each time.
 func TestKubeconfigConvertKeepsTheUser(t *testing.T) {
 	env := shared.env(t, "admin")
