@@ -11,7 +11,7 @@ TESTFLAGS ?=
 
 # The modules of this repository. The control plane is Kubernetes itself: it is
 # compiled by demo and e2e, and only checked for tidiness elsewhere.
-MODULES := . tools sandbox
+MODULES := . tools sandbox examples/client
 CONTROLPLANE := sandbox/controlplane
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -47,7 +47,8 @@ test: ## all unit tests, fuzz seeds included; with the race detector where there
 	fi; \
 	set -ex; \
 	$(GO) test $$race $(TESTFLAGS) ./...; \
-	$(GO) -C sandbox test $$race $(TESTFLAGS) ./...
+	$(GO) -C sandbox test $$race $(TESTFLAGS) ./...; \
+	$(GO) -C examples/client test $$race $(TESTFLAGS) ./...
 
 .PHONY: e2e
 e2e: ## the real binaries, kubectl and client-go against the sandbox's API server

@@ -14,6 +14,7 @@ var layers = [][]string{
 	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/discovery"},
+	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench"},
 }

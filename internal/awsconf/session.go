@@ -57,6 +57,9 @@ type Config struct {
 	EndpointURL string
 	// CABundle is a PEM file of the only CAs to trust for AWS API calls.
 	CABundle string
+	// Credentials go in place of those that the environment and AWS's files hold. Nil
+	// means none.
+	Credentials aws.CredentialsProvider
 	// Roles are assumed one after the other, each with the credentials of the one
 	// before.
 	Roles []Role
@@ -244,6 +247,9 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 	}
 	if c.Profile != "" {
 		options = append(options, config.WithSharedConfigProfile(c.Profile))
+	}
+	if c.Credentials != nil {
+		options = append(options, config.WithCredentialsProvider(c.Credentials))
 	}
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))

@@ -33,18 +33,19 @@ func (s *Stack) configureServer(port int) error {
 		// The AWS command signs for the endpoint it is told to call.
 		sts["extraHosts"] = []map[string]string{{"host": s.aws.address(), "region": seed.Region}}
 	}
-	config, err := yaml.Marshal(map[string]any{
-		"clusterID": seed.Cluster,
-		"server": map[string]any{
-			"address":            "127.0.0.1",
-			"port":               port,
-			"stateDir":           s.dir.Path("server", "state"),
-			"generateKubeconfig": s.webhookKubeconfig(),
-			"awsAuthFile":        s.awsAuthFile(),
-			"creator":            seed.CreatorARN,
-			"sts":                sts,
-		},
-	})
+	server := map[string]any{
+		"address":            "127.0.0.1",
+		"port":               port,
+		"stateDir":           s.dir.Path("server", "state"),
+		"generateKubeconfig": s.webhookKubeconfig(),
+		"awsAuthFile":        s.awsAuthFile(),
+		"creator":            seed.CreatorARN,
+		"sts":                sts,
+	}
+	if s.cfg.TokenMaxAge > 0 {
+		server["maxTokenAge"] = s.cfg.TokenMaxAge.String()
+	}
+	config, err := yaml.Marshal(map[string]any{"clusterID": seed.Cluster, "server": server})
 	if err != nil {
 		return fmt.Errorf("encoding the configuration of ekskey-server: %w", err)
 	}

@@ -41,6 +41,9 @@ type Config struct {
 	// WebhookTTL is how long the API server keeps the webhook's answers; zero
 	// means its own default, negative not at all.
 	WebhookTTL time.Duration
+	// TokenMaxAge is the greatest age of a token that ekskey-server takes; zero
+	// means its own default.
+	TokenMaxAge time.Duration
 }
 
 // Stack is a sandbox that runs. Make one with [Start].

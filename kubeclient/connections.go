@@ -1,0 +1,91 @@
+package kubeclient
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// connections are all that the transports of a Client have open. They are tracked
+// because http.Transport closes only those that are idle.
+type connections struct {
+	mu     sync.Mutex
+	closed bool
+	open   map[*connection]struct{}
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialer dials connections that close closes. Nil means that of the net package.
+func (c *connections) dialer(dial dialFunc) dialFunc {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closed {
+			_ = conn.Close()
+			return nil, ErrClosed
+		}
+		if c.open == nil {
+			c.open = map[*connection]struct{}{}
+		}
+		tracked := &connection{Conn: conn, all: c}
+		c.open[tracked] = struct{}{}
+		return tracked, nil
+	}
+}
+
+// close closes all of them, and those that are dialed from now on.
+func (c *connections) close() {
+	c.mu.Lock()
+	open := c.open
+	c.closed, c.open = true, nil
+	c.mu.Unlock()
+	for conn := range open {
+		_ = conn.Conn.Close()
+	}
+}
+
+type connection struct {
+	net.Conn
+	all *connections
+}
+
+// Close closes the connection and forgets it.
+func (c *connection) Close() error {
+	c.all.mu.Lock()
+	delete(c.all.open, c)
+	c.all.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// rewound is a request to be sent again. It reports false if the body is gone.
+func rewound(req *http.Request) (*http.Request, bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	again := *req
+	again.Body = body
+	return &again, true
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
