@@ -11,22 +11,25 @@ import (
 	"github.com/ekskey/ekskey/internal/discovery"
 )
 
-// redraw is how often the bar is drawn at the most.
-const redraw = 100 * time.Millisecond
+// redraw is how often the bar is drawn at the most, and tell how often a line is
+// written where there is none.
+const (
+	redraw = 100 * time.Millisecond
+	tell   = 2 * time.Second
+)
 
 // progress tells on stderr how far a search is: on a terminal in one line that is
 // written over and erased at the end, with no escape sequences but carriage
-// returns; elsewhere in a few plain lines.
+// returns; elsewhere, if it takes long, in a plain line every now and then.
 type progress struct {
 	app   *app
 	width func() int // in columns; nil where there is no line to write over
 	drawn int        // columns of the line that stands there
 	last  time.Time
-	tenth [2]int // of listings and of clusters, that was told of last
 }
 
 func (a *app) newProgress() *progress {
-	p := &progress{app: a}
+	p := &progress{app: a, last: a.env.Now()}
 	if f, ok := a.env.Stderr.(*os.File); ok && isTerminal(f) && a.env.Getenv("TERM") != "dumb" {
 		p.width = func() int {
 			if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
@@ -39,13 +42,12 @@ func (a *app) newProgress() *progress {
 }
 
 func (p *progress) show(now discovery.Progress) {
+	often := redraw
 	if p.width == nil {
-		p.line(0, "listed", now.Listed, now.Listings, "regions")
-		p.line(1, "described", now.Described, now.Clusters, "clusters")
-		return
+		often = tell
 	}
 	at := p.app.env.Now()
-	if at.Sub(p.last) < redraw {
+	if at.Sub(p.last) < often {
 		return
 	}
 	p.last = at
@@ -53,20 +55,11 @@ func (p *progress) show(now discovery.Progress) {
 	if now.Clusters > 0 {
 		what, done, all = "describing clusters", now.Described, now.Clusters
 	}
+	if p.width == nil {
+		_, _ = fmt.Fprintf(p.app.env.Stderr, "%s: %d of %d\n", what, done, all)
+		return
+	}
 	p.draw(bar(what, done, all, p.width()-1)) // the last column makes some terminals begin a new line
-}
-
-// line tells when another tenth is done.
-func (p *progress) line(which int, what string, done, all int, of string) {
-	if all == 0 || done == 0 {
-		return
-	}
-	tenth := done * 10 / all
-	if all < 10 && done < all || tenth == p.tenth[which] {
-		return
-	}
-	p.tenth[which] = tenth
-	_, _ = fmt.Fprintf(p.app.env.Stderr, "%s %d of %d %s\n", what, done, all, of)
 }
 
 // bar is such a line of at most so many columns.
