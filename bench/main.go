@@ -89,7 +89,11 @@ func run(ctx context.Context, out, progress io.Writer, sandbox string) (err erro
 			rows = append(rows, r)
 		}
 	}
-	return write(out, rows, notes)
+	proxied, err := p.proxyRows(ctx)
+	if err != nil {
+		return err
+	}
+	return write(out, append(rows, proxied...), notes)
 }
 
 // write prints the table, and what there is to say about it. A ratio is ours by

@@ -11,9 +11,9 @@ import (
 // below it.
 var layers = [][]string{
 	{"identity", "internal/safefile", "internal/tlstest"},
-	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
-	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
-	{"internal/webhook", "internal/discovery"},
+	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws", "internal/secretfile"},
+	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf", "internal/tokens"},
+	{"internal/webhook", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench"},

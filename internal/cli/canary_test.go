@@ -105,6 +105,12 @@ var canaryRuns = map[string][]canaryRun{
 		{args: "--kubeconfig kc --role-arn arn:aws:iam::111122223333:role/dev --prune -o json"},
 		{args: "--kubeconfig config"}, {args: "--alias TOKEN{"}, {args: "TOKEN"},
 	},
+	// What they do while they run is in TestProxyProcess and TestAgentProcess.
+	"proxy": {
+		{args: "--cluster nope --port 0 --kubeconfig-out kc"}, {args: "--cluster TOKEN --port 0 --kubeconfig-out kc"},
+		{args: "--cluster demo --port 0 --kubeconfig-out kc --role-arn arn:aws:iam::111122223333:role/ext"}, {args: "TOKEN"},
+	},
+	"agent":      {{args: "--cluster demo --token-file config"}, {args: "--config config"}, {args: "--check --ready-file TOKEN"}, {args: "TOKEN"}},
 	"version":    {{args: ""}, {args: "TOKEN"}},
 	"completion": {{args: "bash"}, {args: "TOKEN"}},
 }

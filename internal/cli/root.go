@@ -89,6 +89,7 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 		kubeconfig,
 		cache,
 		eks,
+		newProxyCommand(a, a.runProxy), newAgentCommand(a, a.runAgent),
 		newVersionCommand(a, a.runVersion),
 		newCompletionCommand(a),
 	)

@@ -1,0 +1,112 @@
+package authproxy
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ekskey/ekskey/token"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	tlsTimeout  = 10 * time.Second
+	// pingAfter and pingTimeout find connections that died without a word, of which
+	// a watch would not learn else.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 15 * time.Second
+	// maxIdle is how many HTTP/1.1 connections are kept for requests to come.
+	maxIdle = 64
+)
+
+// Target is an API server.
+type Target struct {
+	// Server is its URL, https only.
+	Server string
+	// CA are PEM certificates, the only ones to trust; empty means the system's.
+	CA []byte
+	// ServerName is the name in its certificate, where that is not the URL's.
+	ServerName string
+}
+
+func (t Target) same(o Target) bool {
+	return t.Server == o.Server && t.ServerName == o.ServerName && bytes.Equal(t.CA, o.CA)
+}
+
+// TargetError says what is wrong with a Target.
+type TargetError struct{ Field, Reason string }
+
+func (e *TargetError) Error() string { return e.Field + " " + e.Reason }
+
+// upstream is the way to a Target.
+type upstream struct {
+	target Target
+	base   *url.URL
+	// plain speaks HTTP/2 where the API server does. Upgrades there are in HTTP/1.1
+	// only, so they have a way of their own.
+	plain, upgrades *http.Transport
+}
+
+func newUpstream(t Target, proxy func(*http.Request) (*url.URL, error)) (*upstream, error) {
+	base, err := url.Parse(t.Server)
+	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, &TargetError{Field: "the API server's address", Reason: "is not an https URL"}
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if len(t.CA) > 0 {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(t.CA) {
+			return nil, &TargetError{Field: "the certificate authority", Reason: "holds no PEM certificate"}
+		}
+	}
+	u := &upstream{target: t, base: base}
+	for _, way := range []struct {
+		transport **http.Transport
+		http2     bool
+	}{{&u.plain, true}, {&u.upgrades, false}} {
+		protocols := &http.Protocols{}
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(way.http2)
+		*way.transport = &http.Transport{
+			Proxy: proxy, TLSClientConfig: config.Clone(), Protocols: protocols,
+			DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext,
+			TLSHandshakeTimeout: tlsTimeout, IdleConnTimeout: 90 * time.Second,
+			MaxIdleConnsPerHost: maxIdle, MaxResponseHeaderBytes: maxAnswerHeader,
+			// What the client accepts is for the client to say.
+			DisableCompression: true,
+			HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		}
+	}
+	return u, nil
+}
+
+// maxAnswerHeader is more than an API server's headers have, in bytes.
+const maxAnswerHeader = 1 << 20
+
+// do sends a request with a token. The request is changed.
+func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (*http.Response, error) {
+	req.URL.Scheme, req.URL.Host = u.base.Scheme, u.base.Host
+	req.URL.Path, req.URL.RawPath = path, rawPath
+	if prefix := strings.TrimSuffix(u.base.Path, "/"); prefix != "" {
+		if req.URL.RawPath != "" {
+			req.URL.RawPath = strings.TrimSuffix(u.base.EscapedPath(), "/") + rawPath
+		}
+		req.URL.Path = prefix + path
+	}
+	req.Header["Authorization"] = []string{"Bearer " + t.Value()}
+	if req.Header.Get("Upgrade") != "" {
+		return u.upgrades.RoundTrip(req)
+	}
+	return u.plain.RoundTrip(req)
+}
+
+// close gives up connections without requests. Those under way go on.
+func (u *upstream) close() {
+	u.plain.CloseIdleConnections()
+	u.upgrades.CloseIdleConnections()
+}

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ekskey/ekskey/internal/agent"
+	"github.com/ekskey/ekskey/internal/authproxy"
+	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/tokens"
+)
+
+// agentOptions are the flags of `ekskey agent`.
+type agentOptions struct {
+	clusters, tokenFiles []string
+	config               string
+	group                string
+	makeFolder           bool
+	readyFile, listen    string
+	maxAge               time.Duration
+	check                bool
+}
+
+func newAgentCommand(a *app, run func(context.Context, agentOptions) error) *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "agent (--cluster NAME --token-file FILE)... | --config FILE",
+		Short: "Keep token files fresh",
+		Long: `Write a token for each cluster into a file, and a new one there before it ends, for
+programs that read a token from a file. Several clusters are several pairs of flags,
+or a file of them that gives each its own region, profile and roles.
+
+The folders must be there and be yours. Files have mode 0600, or with --group 0640.
+When no new token can be had the last one stays until it ends, and its file is
+removed then. It asks AWS for nothing but credentials. On SIGTERM it exits with 0.`,
+		Example: `  ekskey agent --cluster prod --token-file ~/.kube/prod.token
+  ekskey agent --config /etc/ekskey/agent.yaml --log-level info
+  ekskey agent --check --ready-file /run/ekskey/ready`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.clusters, "cluster", nil, "`name` of a cluster (for a local cluster on Outposts, its id); again for more")
+	f.StringArrayVar(&o.tokenFiles, "token-file", nil, "`file` for the tokens of the cluster at the same place; again for more")
+	f.StringVar(&o.config, "config", "", "YAML `file` that lists clusters")
+	f.StringVar(&o.group, "group", "", "`group`, by name or number, that may read the token files too (mode 0640)")
+	f.BoolVar(&o.makeFolder, "make-folder", false, "make the token files' folders where they are missing (0700, with --group 0750)")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` that is there while all tokens are good")
+	f.StringVar(&o.listen, "listen", "", "loopback `address:port` to answer /healthz on; port 0 is any that is free, and is printed")
+	f.BoolVar(&o.check, "check", false, "only say whether --ready-file is there, for probes: exit code 0 or 1")
+	addMaxAge(cmd, &o.maxAge)
+	a.completeCluster(cmd)
+	return cmd
+}
+
+func (a *app) runAgent(ctx context.Context, o agentOptions) error {
+	if _, err := a.format(formatTable); err != nil {
+		return err
+	}
+	if o.check {
+		return o.isReady()
+	}
+	plan, err := a.agentPlan(o)
+	if err != nil {
+		return err
+	}
+	var listener net.Listener
+	if plan.Listen != "" {
+		if listener, err = listenForHealth(ctx, plan.Listen); err != nil {
+			return listenError(err)
+		}
+		defer listener.Close()
+	}
+	config := agent.Config{
+		Ready: secretfile.File{Path: plan.ReadyFile, MakeFolder: o.makeFolder},
+		Tell:  agent.Notify(a.env.Getenv("NOTIFY_SOCKET")), Now: a.env.Now, Log: a.log,
+	}
+	shared := newLastingShare()
+	for _, c := range plan.Clusters {
+		aws, err := a.clusterConfig(c)
+		if err != nil {
+			return err
+		}
+		file := secretfile.File{Path: c.TokenFile, MakeFolder: o.makeFolder}
+		if c.Group != "" {
+			file.Shared = true
+			if file.Group, err = groupNumber(c.Group); err != nil {
+				return err
+			}
+		}
+		source := tokens.New(tokens.Config{
+			Mint: a.newLasting(c.Name, aws, shared).mint, MaxAge: o.maxAge, Now: a.env.Now, Log: a.log.With("cluster", c.Name),
+		})
+		config.Targets = append(config.Targets, agent.Target{Name: c.Name, File: file, Source: source})
+	}
+	keeper, err := agent.New(config)
+	if err != nil {
+		return hintOnFolder(err)
+	}
+	if listener != nil {
+		if _, err := fmt.Fprintf(a.env.Stdout, "listening on http://%s\n", listener.Addr()); err != nil {
+			return fmt.Errorf("writing the output: %w", err)
+		}
+		server := &http.Server{Handler: keeper, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+		go func() { _ = server.Serve(listener) }() // ends with Close
+		defer server.Close()
+	}
+	// It does next to nothing, for years, beside what matters: memory is what counts.
+	debug.SetGCPercent(agentGC)
+	keeper.Run(ctx)
+	return nil
+}
+
+// agentGC is how much garbage there may be before it is collected, in percent of
+// what is in use.
+const agentGC = 30
+
+func (o agentOptions) isReady() error {
+	if o.readyFile == "" {
+		return &usageError{reason: "--check needs --ready-file"}
+	}
+	if info, err := os.Stat(o.readyFile); err != nil || !info.Mode().IsRegular() {
+		return &codeError{code: exitFailed, reason: "the agent is not ready: there is no " + o.readyFile}
+	}
+	return nil
+}
+
+func listenForHealth(ctx context.Context, at string) (net.Listener, error) {
+	host, text, err := net.SplitHostPort(at)
+	if err != nil {
+		return nil, &usageError{reason: fmt.Sprintf("--listen %q is not of the form address:port", at)}
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return nil, &usageError{reason: fmt.Sprintf("--listen %q has no port between 0 and 65535", at)}
+	}
+	return authproxy.Listen(ctx, host, int(port))
+}

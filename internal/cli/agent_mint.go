@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/credcache"
+	"github.com/ekskey/ekskey/token"
+)
+
+// lasting makes tokens for one cluster for as long as the process runs. AWS's
+// configuration is loaded once, and anew when its files have changed, when the
+// cluster refused a token and after each failure: a person who logs in again need
+// not start it again.
+type lasting struct {
+	app    *app
+	config awsconf.Config
+	shared *lastingShare
+
+	mu      sync.Mutex // guards what follows
+	cluster string     // that tokens are for
+	session *awsconf.Session
+	print   credcache.Key
+}
+
+// atOnce is how many tokens are made at a time: a hundred connections to AWS at a
+// start would cost the memory of them all.
+const atOnce = 4
+
+// lastingShare is what all of a process have in common.
+type lastingShare struct {
+	// loading is held while configuration is loaded: what it is loaded with is the
+	// process's own.
+	loading sync.Mutex
+	slots   chan struct{}
+}
+
+func newLastingShare() *lastingShare { return &lastingShare{slots: make(chan struct{}, atOnce)} }
+
+// setCluster names another cluster for tokens, where EKS says that it goes by
+// another name.
+func (l *lasting) setCluster(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cluster = name
+}
+
+func (a *app) newLasting(cluster string, config awsconf.Config, shared *lastingShare) *lasting {
+	return &lasting{app: a, cluster: cluster, config: config, shared: shared}
+}
+
+// mint is a tokens.Config's Mint.
+func (l *lasting) mint(ctx context.Context, fresh bool) (token.Token, error) {
+	select {
+	case l.shared.slots <- struct{}{}:
+		defer func() { <-l.shared.slots }()
+	case <-ctx.Done():
+		return token.Token{}, ctx.Err()
+	}
+	session, err := l.load(ctx, fresh)
+	if err != nil {
+		return token.Token{}, err
+	}
+	l.mu.Lock()
+	cluster := l.cluster
+	l.mu.Unlock()
+	return l.app.mint(ctx, session, cluster)
+}
+
+// load gives the session. With fresh set, it has nothing that was got before.
+func (l *lasting) load(ctx context.Context, fresh bool) (*awsconf.Session, error) {
+	l.shared.loading.Lock()
+	defer l.shared.loading.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	config := l.config
+	var key credcache.Key
+	// Where it cannot be told what the configuration depends on, it is loaded anew.
+	changed := true
+	if print, err := awsconf.NewFingerprint(config); err == nil {
+		key = print.TokenKey("")
+		changed = key != l.print
+	}
+	if l.session != nil && !changed && !fresh {
+		return l.session, nil
+	}
+	if fresh && config.Store != nil {
+		var err error
+		if config.Store, err = l.app.storeFromNow(); err != nil {
+			return nil, err
+		}
+	}
+	session, err := l.app.loadConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "fresh", fresh)
+	l.session, l.print = session, key
+	return session, nil
+}
+
+// storeFromNow is a store that serves nothing that was made before now.
+func (a *app) storeFromNow() (*credcache.Store, error) {
+	storage, err := a.cacheStorage()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := credcache.DefaultDir(a.env.Getenv)
+	if err != nil {
+		return nil, nil // there is none to keep anything in
+	}
+	return credcache.New(credcache.Config{
+		Dir: dir, Storage: storage, Now: a.env.Now, Log: a.log, Waiting: a.tellWaiting, Refresh: true,
+	}), nil
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/ekskey/ekskey/internal/authproxy"
+	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/tokens"
+)
+
+// maxCAFile is more than a bundle of all public CAs has, in bytes.
+const maxCAFile = 4 << 20
+
+func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
+	if _, err := a.format(formatTable); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	// First what needs no network, so that nobody waits to be told.
+	listener, err := o.listen(ctx)
+	if err != nil {
+		return listenError(err)
+	}
+	defer listener.Close()
+	kubeconfig := secretfile.File{Path: o.kubeconfig, Ours: authproxy.IsKubeconfig}
+	if o.kubeconfig != "" {
+		if err := kubeconfig.Check(); err != nil {
+			return hintOnFolder(err)
+		}
+	}
+	config, err := a.awsConfig()
+	if err != nil {
+		return err
+	}
+	p := &proxied{lasting: a.newLasting(o.cluster, config, newLastingShare()), options: o}
+	target, err := p.target(ctx)
+	if err != nil {
+		return err
+	}
+	source := tokens.New(tokens.Config{Mint: p.mint, MaxAge: o.maxAge, Now: a.env.Now, Log: a.log})
+	defer source.Close()
+	if _, err := source.Token(ctx); err != nil {
+		return withoutWait(err)
+	}
+	return a.serveProxy(ctx, p, target, source, listener, kubeconfig)
+}
+
+func (o proxyOptions) listen(ctx context.Context) (net.Listener, error) {
+	if o.socket != "" {
+		return authproxy.ListenSocket(ctx, o.socket)
+	}
+	return authproxy.Listen(ctx, o.address, o.port)
+}
+
+// withoutWait is the cause alone, where the process ends with it.
+func withoutWait(err error) error {
+	var unavailable *tokens.UnavailableError
+	if errors.As(err, &unavailable) {
+		return unavailable.Err
+	}
+	return err
+}
+
+func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Target, source *tokens.Source, listener net.Listener, kubeconfig secretfile.File) error {
+	o := p.options
+	c := authproxy.Config{
+		Target: target, Resolve: p.find, Tokens: source, AnyHost: o.socket != "", ReadOnly: o.readOnly,
+		Proxy: http.ProxyFromEnvironment, Drain: o.drain, Now: a.env.Now, Log: a.log,
+	}
+	if o.server != "" {
+		c.Resolve = nil
+	}
+	where := "unix:" + o.socket
+	var cert *tls.Certificate
+	var written []byte
+	if o.socket == "" {
+		address := listener.Addr().String()
+		made, authority, err := authproxy.NewCertificate(a.env.Now())
+		if err != nil {
+			return err
+		}
+		c.Bearer = authproxy.NewBearer()
+		cert, where, written = &made, "https://"+address, authproxy.Kubeconfig(address, c.Bearer, authority)
+	}
+	proxy, err := authproxy.New(c)
+	if err != nil {
+		return err
+	}
+	if written != nil {
+		if err := kubeconfig.Write(written); err != nil {
+			return hintOnFolder(err)
+		}
+		// It is good for nothing any more. Another proxy may have its own there by then.
+		defer func() { _ = kubeconfig.Remove(written) }()
+	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx)) // requests that are drained need tokens too
+	var wg sync.WaitGroup
+	wg.Go(func() { source.Run(renewing) })
+	defer wg.Wait()
+	defer stop()
+	// At once: whoever started it waits for this.
+	if _, err := fmt.Fprintf(a.env.Stdout, "listening on %s\n", where); err != nil {
+		return fmt.Errorf("writing the output: %w", err)
+	}
+	// What is in use is little, and requests make much garbage.
+	debug.SetGCPercent(proxyGC)
+	return proxy.Serve(ctx, listener, cert)
+}
+
+// proxyGC is how much garbage there may be before it is collected, in percent of
+// what is in use.
+const proxyGC = 400
+
+// proxied is the cluster behind a proxy.
+type proxied struct {
+	*lasting
+	options proxyOptions
+}
+
+// target is where the API server is at first.
+func (p *proxied) target(ctx context.Context) (authproxy.Target, error) {
+	o := p.options
+	if o.server == "" {
+		return p.find(ctx)
+	}
+	t := authproxy.Target{Server: o.server, ServerName: o.tlsServerName}
+	if o.caFile != "" {
+		pem, err := safefile.ReadTrusted(o.caFile, maxCAFile)
+		if err != nil {
+			return t, fmt.Errorf("reading --certificate-authority: %w", err)
+		}
+		t.CA = pem
+	}
+	if _, err := authproxy.New(authproxy.Config{Target: t}); err != nil {
+		return t, &usageError{reason: "--server or --certificate-authority: " + err.Error(), hint: "a server looks like https://host:443"}
+	}
+	return t, nil
+}
+
+// find asks EKS where the cluster's API server is.
+func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
+	session, err := p.load(ctx, false)
+	if err != nil {
+		return authproxy.Target{}, err
+	}
+	cluster, err := p.app.describe(ctx, session, p.options.cluster)
+	if err != nil {
+		return authproxy.Target{}, err
+	}
+	if err := needEndpoint(cluster); err != nil {
+		return authproxy.Target{}, err
+	}
+	_, ca, err := caOf(cluster)
+	if err != nil {
+		return authproxy.Target{}, fmt.Errorf("reading the cluster's certificate authority: %w", err)
+	}
+	p.setCluster(tokenName(cluster))
+	return authproxy.Target{Server: aws.ToString(cluster.Endpoint), CA: ca, ServerName: p.options.tlsServerName}, nil
+}
+
+// hintOnFolder says what to do about a folder or a file that is not fit.
+func hintOnFolder(err error) error {
+	var folder *secretfile.FolderError
+	var foreign *secretfile.ForeignError
+	switch {
+	case errors.As(err, &folder) && errors.Is(err, os.ErrNotExist):
+		return &hintError{err, "make the folder first, with: install -d -m 0700 " + folder.Path}
+	case errors.As(err, &folder):
+		return &hintError{err, "use a folder of your own that nobody else can write in"}
+	case errors.As(err, &foreign):
+		return &hintError{err, "name a file that is not there yet"}
+	}
+	return err
+}
