@@ -125,7 +125,8 @@ func (a *app) kubeconfigFiles(flag string) kubeconfig.Env {
 	return kubeconfig.Env{Flag: flag, Kubeconfig: a.env.Getenv("KUBECONFIG"), Home: home}
 }
 
-// contextNames are those of all kubeconfigs that can be read.
+// contextNames are those of all kubeconfigs that can be read, for completion. What
+// steers a terminal is left out.
 func (a *app) contextNames(flag string) []string {
 	paths, err := a.kubeconfigFiles(flag).Files()
 	if err != nil {
@@ -135,7 +136,9 @@ func (a *app) contextNames(flag string) []string {
 	for _, path := range paths {
 		if f, err := kubeconfig.Read(path); err == nil {
 			for _, c := range f.Contexts() {
-				names = append(names, c.Name)
+				if printable(c.Name) == c.Name {
+					names = append(names, c.Name)
+				}
 			}
 		}
 	}

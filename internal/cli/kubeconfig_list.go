@@ -73,7 +73,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 	contexts := merged.Contexts()
 	states := make([]contextState, len(contexts))
 	for i, c := range contexts {
-		states[i] = offlineState(c)
+		states[i] = a.offlineState(c)
 	}
 	if !o.offline {
 		if err := a.askStates(ctx, contexts, states); err != nil {
@@ -139,23 +139,31 @@ func (a *app) contextTable(w io.Writer, rows []contextRow, offline bool) {
 	a.table(w, append(header, "WHY"), cells)
 }
 
-// whoOf says whom a context authenticates as, as far as its own words tell.
-func whoOf(c kubeconfig.MergedContext) string {
-	switch u := c.UserEntry; {
-	case !c.HasUser:
+// whoOf says whom a context authenticates as, as far as its own words tell. What a
+// user entry holds itself goes before its plugin (k8s.io/client-go/plugin/pkg/client/auth/exec).
+func (a *app) whoOf(c kubeconfig.MergedContext) string {
+	if !c.HasUser {
 		return ""
-	case c.IsEKS && len(c.EKS.Roles) > 0:
-		return c.EKS.Roles[len(c.EKS.Roles)-1].ARN
-	case c.IsEKS && c.EKS.Profile != "":
-		return "profile " + c.EKS.Profile
-	case c.IsEKS:
-		return "the environment's credentials"
-	case u.Exec != nil:
-		return "plugin " + programName(u.Exec.Command)
-	case len(u.Other) > 0:
-		return strings.Join(u.Other, ", ") // the kinds of credentials
 	}
-	return ""
+	who := ""
+	own, as := c.UserEntry.Kinds()
+	switch {
+	case len(own) > 0:
+		who = "its own " + strings.Join(own, ", ")
+	case c.IsEKS && len(c.EKS.Roles) > 0:
+		who = c.EKS.Roles[len(c.EKS.Roles)-1].ARN
+	case c.IsEKS:
+		who = "the environment's credentials"
+		if profile := a.profileOf(c); profile != "" {
+			who = "profile " + profile
+		}
+	case c.UserEntry.Exec != nil:
+		who = "plugin " + programName(c.UserEntry.Exec.Command)
+	}
+	if as && who != "" {
+		who += ", acting as another"
+	}
+	return who
 }
 
 // programName is the last part of a path of any system.

@@ -71,7 +71,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 		case states[i].gone:
 			batch.Remove = append(batch.Remove, c.Name)
 			gone[c.Name] = c.EKS
-		case states[i].state == stateUnknown:
+		case states[i].err != nil:
 			unknown++
 			a.warn("context %s: not known whether its cluster is there: %s", c.Name, states[i].reason)
 		}

@@ -2,16 +2,25 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/discovery"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // liveness is whether a context can still work.
@@ -34,8 +43,8 @@ type contextState struct {
 }
 
 // offlineState is what the files alone tell.
-func offlineState(c kubeconfig.MergedContext) contextState {
-	s := contextState{who: whoOf(c)}
+func (a *app) offlineState(c kubeconfig.MergedContext) contextState {
+	s := contextState{who: a.whoOf(c)}
 	switch {
 	case !c.HasCluster:
 		s.state, s.reason = stateStale, fmt.Sprintf("there is no cluster entry %q", c.Cluster)
@@ -82,7 +91,7 @@ func (a *app) askStates(ctx context.Context, contexts []kubeconfig.MergedContext
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !in.override && len(c.EKS.Roles) == 0 && asked.caller.ARN != "" {
+		if !in.override && len(c.EKS.Roles) == 0 && asked.caller.ARN != "" && len(c.UserEntry.Other) == 0 {
 			states[i].who = canonical(asked.caller.ARN)
 		}
 		region := c.EKS.Region
@@ -117,8 +126,8 @@ func (in *inquiry) sessionFor(ctx context.Context, c kubeconfig.MergedContext) (
 		return s, s.err
 	}
 	config := in.config
-	config.Profile = c.EKS.Profile
-	config.ProfileRoleFirst = c.EKS.Program == "aws"
+	config.Profile = in.app.profileOf(c)
+	config.ProfileRoleFirst = c.EKS.AWSOrder
 	base := in.load(ctx, fmt.Sprint(config.ProfileRoleFirst, config.Profile), config)
 	if len(c.EKS.Roles) == 0 || base.err != nil || c.EKS.Account == "" || base.caller.Account == c.EKS.Account {
 		return base, base.err
@@ -182,25 +191,105 @@ func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer
 	}
 	cluster := answer.Cluster
 	again := "; run ekskey kubeconfig update --name " + cluster.Name
-	entry := c.ClusterEntry
-	reason, _ := cluster.Unreachable()
-	switch {
-	case reason != "":
-		s.state, s.reason = stateStale, "the cluster "+reason
-	case entry.TLSServerName == "" && entry.Server != cluster.Endpoint: // else it goes through a tunnel
-		s.state, s.reason = stateStale, "the cluster's endpoint is another one now"+again
-	case entry.CAData != "" && !sameCA(entry.CAData, cluster.CAData):
-		s.state, s.reason = stateStale, "the cluster's certificate authority is another one now"+again
-	case c.EKS.Name != cluster.TokenName:
+	if reason, _ := cluster.Unreachable(); reason != "" {
+		s.state, s.reason = stateUnknown, "the cluster "+reason
+		if cluster.Status == string(types.ClusterStatusDeleting) || cluster.Status == string(types.ClusterStatusFailed) {
+			s.state = stateStale
+		}
+		return
+	}
+	if s.state, s.reason = judgeServer(c.ClusterEntry, cluster.Endpoint); s.state == stateStale {
+		s.reason += again
+	}
+	if s.state != stateAlive {
+		return
+	}
+	through := s.reason
+	if s.state, s.reason = judgeCA(c.ClusterEntry, cluster.CAData, filepath.Dir(c.File)); s.state == stateStale {
+		s.reason += again
+	}
+	s.reason = cmp.Or(s.reason, through)
+	if s.state == stateAlive && c.EKS.Name != cluster.TokenName {
 		s.state, s.reason = stateStale, "tokens for the cluster are made for "+cluster.TokenName+again
-	default:
-		s.state = stateAlive
 	}
 }
 
-// sameCA compares what two base64 texts say, which may have line breaks.
-func sameCA(a, b string) bool {
-	x, errX := base64.StdEncoding.DecodeString(a)
-	y, errY := base64.StdEncoding.DecodeString(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+// judgeServer holds where an entry leads to against the cluster's endpoint.
+func judgeServer(entry kubeconfig.Cluster, endpoint string) (liveness, string) {
+	want, have := endpointOf(endpoint), endpointOf(entry.Server)
+	host, _, _ := net.SplitHostPort(want)
+	named := entry.TLSServerName == "" || strings.EqualFold(entry.TLSServerName, host)
+	switch {
+	case have == want && named:
+		return stateAlive, ""
+	case entry.TLSServerName != "" && named: // a tunnel, at whose end is who can prove to be the cluster
+		return stateAlive, "through " + entry.Server
+	case have == want:
+		return stateUnknown, "the server is to prove that it is " + entry.TLSServerName + ", not the endpoint's host"
+	case entry.TLSServerName != "":
+		return stateUnknown, "it leads to " + entry.Server + ", which need not be the cluster"
+	}
+	return stateStale, "the cluster's endpoint is another one now"
+}
+
+// endpointOf is what matters of a server's URL: its host and port, in one spelling,
+// and its path.
+func endpointOf(server string) string {
+	u, err := url.Parse(server)
+	if err != nil || !strings.EqualFold(u.Scheme, "https") {
+		return server
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port) + strings.TrimRight(u.Path, "/")
+}
+
+// judgeCA holds the certificate authority of an entry, whose paths are relative to
+// dir, against the cluster's.
+func judgeCA(entry kubeconfig.Cluster, data, dir string) (liveness, string) {
+	want, _ := base64.StdEncoding.DecodeString(data)
+	switch {
+	case entry.Insecure && entry.CAData+entry.CAFile != "":
+		return stateStale, "its cluster entry has both insecure-skip-tls-verify and a certificate authority, which kubectl refuses"
+	case entry.Insecure:
+		return stateAlive, "the server's certificate is not checked (insecure-skip-tls-verify)"
+	case entry.CAData != "": // goes before a file
+		have, err := base64.StdEncoding.DecodeString(entry.CAData)
+		if err != nil || !bytes.Equal(have, want) {
+			return stateStale, "the cluster's certificate authority is another one now"
+		}
+		return stateAlive, ""
+	case entry.CAFile != "":
+		path := entry.CAFile
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		have, err := safefile.Read(path, maxCAFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return stateStale, "its certificate authority's file " + path + " does not exist"
+		case err != nil:
+			return stateUnknown, "reading its certificate authority: " + err.Error()
+		case !bytes.Equal(bytes.TrimSpace(have), bytes.TrimSpace(want)):
+			return stateUnknown, "its certificate authority's file " + path + " is not the cluster's"
+		}
+		return stateAlive, ""
+	}
+	return stateUnknown, "its cluster entry has no certificate authority"
+}
+
+// profileOf is the profile that a context's plugin runs with. One that a kubeconfig
+// gives as AWS_PROFILE, and not as a flag, counts only where there are no keys in
+// the environment, which go before it.
+//
+// Source: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html
+func (a *app) profileOf(c kubeconfig.MergedContext) string {
+	isFlag := func(arg string) bool { return arg == "--profile" || strings.HasPrefix(arg, "--profile=") }
+	if c.EKS.Profile != "" && !slices.ContainsFunc(c.UserEntry.Exec.Args, isFlag) &&
+		a.env.Getenv("AWS_ACCESS_KEY_ID") != "" && a.env.Getenv("AWS_SECRET_ACCESS_KEY") != "" {
+		return ""
+	}
+	return c.EKS.Profile
 }

@@ -21,10 +21,10 @@ func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 	s.plan()
 	var r Report
 	var commands []string
-	for _, c := range b.Changes {
+	for i, c := range b.Changes {
 		result, err := s.add(c)
 		if err != nil {
-			return Report{}, nil, err
+			return Report{}, nil, &ChangeError{Index: i, Err: err}
 		}
 		r.Results = append(r.Results, result)
 		if command := commandOf(c.User.Exec); command != "" && !slices.Contains(commands, command) {

@@ -18,6 +18,17 @@ func (u User) hasAny(keys []string) bool {
 	return slices.ContainsFunc(u.Other, func(k string) bool { return slices.Contains(keys, k) })
 }
 
+// Kinds returns the keys of the user's own credentials, which go before its plugin's,
+// and whether it acts as somebody else with them (as, as-groups and their like).
+func (u User) Kinds() (own []string, impersonates bool) {
+	for _, k := range u.Other {
+		if slices.Contains(credentialKeys, k) {
+			own = append(own, k)
+		}
+	}
+	return own, u.hasAny(impersonationKeys)
+}
+
 // pickUser returns the name of the user entry for a change: the one it asks
 // for, unless that is taken by something that may not be altered. An entry in
 // another file of the list is as good as altered when one of its name is put

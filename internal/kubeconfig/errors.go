@@ -118,6 +118,19 @@ type MissingError struct {
 
 func (e *MissingError) Error() string { return fmt.Sprintf("there is no %s %q", e.Kind, e.Name) }
 
+// ChangeError says which change of a batch cannot be made. Without it the others
+// might be.
+type ChangeError struct {
+	Index int // its place in Batch.Changes, from 0
+	Err   error
+}
+
+// Error says what Err does: the index means nothing to a person.
+func (e *ChangeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ChangeError) Unwrap() error { return e.Err }
+
 // PartialError says that of several files some had been written when writing
 // another failed.
 type PartialError struct {

@@ -17,6 +17,10 @@ type Target struct {
 	Profile string // empty for the default one, or whatever the surroundings say
 	Roles   []Hop  // assumed in order; empty for none
 	Program string // file name of the plugin, as in ekskey, aws, aws-iam-authenticator
+	// AWSOrder says that credentials are looked for in the AWS CLI's order: by the AWS
+	// CLI itself, by the words of `eks get-token` whoever runs them, or where
+	// --aws-cli-order asks for it. With a profile by flag the order is the same for all.
+	AWSOrder bool
 }
 
 // targetOf reads a context whose user runs e. The words have no account, so that is
@@ -31,7 +35,7 @@ func targetOf(c Context, e *Exec) (Target, bool) {
 	if !ok {
 		return Target{}, false
 	}
-	t := Target{Name: id.cluster, Region: id.region, Profile: id.profile, Roles: id.chain, Program: baseName(e.Command)}
+	t := Target{Name: id.cluster, Region: id.region, Profile: id.profile, Roles: id.chain, Program: baseName(e.Command), AWSOrder: id.awsOrder}
 	var found iam.ARN
 	for _, text := range []string{c.MadeFor, c.Cluster} {
 		arn, name, ok := clusterARN(text)

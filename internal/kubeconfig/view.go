@@ -17,6 +17,11 @@ type Cluster struct {
 	TLSServerName string
 	ProxyURL      string
 	Line          int // where it was read, 1-based
+
+	// CAFile and Insecure are read and never written: certificate-authority, a path
+	// relative to the file's folder, and insecure-skip-tls-verify.
+	CAFile   string
+	Insecure bool
 }
 
 // Context is an entry of contexts. As a wish in a [Change], an empty field
@@ -193,9 +198,7 @@ func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 	f := r.file
 	switch list {
 	case clusterList:
-		r.boolean(body, path, "insecure-skip-tls-verify")
 		r.boolean(body, path, "disable-compression")
-		r.text(body, path, "certificate-authority")
 		f.clusters = append(f.clusters, Cluster{
 			Name:          name,
 			Server:        r.text(body, path, "server"),
@@ -203,6 +206,8 @@ func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 			TLSServerName: r.text(body, path, "tls-server-name"),
 			ProxyURL:      r.text(body, path, "proxy-url"),
 			Line:          line,
+			CAFile:        r.text(body, path, "certificate-authority"),
+			Insecure:      r.boolean(body, path, "insecure-skip-tls-verify"),
 		})
 	case contextList:
 		f.contexts = append(f.contexts, Context{
