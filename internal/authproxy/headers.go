@@ -32,6 +32,12 @@ var (
 // Source: k8s.io/apiserver/pkg/authentication/request/websocket
 const bearerProtocol = "base64url.bearer.authorization.k8s.io." // #nosec G101 -- what a protocol is called
 
+// ownOrigin is what the API server is told of where a WebSocket comes from. It
+// answers a watch without an Origin with 403, and takes any.
+//
+// Source: golang.org/x/net/websocket, Origin, which k8s.io/apiserver watches with
+const ownOrigin = "https://kubernetes"
+
 // rewrite makes the request that goes out. ReverseProxy has taken away what the
 // Connection header names, before: what is added later stays.
 func rewrite(r *httputil.ProxyRequest) {
@@ -46,6 +52,9 @@ func rewrite(r *httputil.ProxyRequest) {
 		if kept := withoutBearer(protocols); kept != "" {
 			h.Set("Sec-Websocket-Protocol", kept)
 		}
+	}
+	if strings.EqualFold(r.In.Header.Get("Upgrade"), "websocket") {
+		h.Set("Origin", ownOrigin)
 	}
 	// Trailers could name again what was stripped.
 	r.Out.Trailer = nil

@@ -76,6 +76,11 @@ func kubelet(protocol string) http.HandlerFunc {
 			http.Error(w, "no upgrade", http.StatusBadRequest)
 			return
 		}
+		if protocol == "websocket" && r.Header.Get("Origin") == "" {
+			// As an API server does with a watch (golang.org/x/net/websocket).
+			http.Error(w, "no origin", http.StatusForbidden)
+			return
+		}
 		conn, buf, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -88,7 +88,7 @@ func TestUpdateOfAllIsIdempotent(t *testing.T) {
 		}
 		c := f.Clusters()[len(f.Clusters())-1]
 		c.Line = 0
-		if want := (Cluster{"cluster", o.Server, "Q0E=", o.TLSServerName, o.ProxyURL, 0}); c != want {
+		if want := (Cluster{Name: "cluster", Server: o.Server, CAData: "Q0E=", TLSServerName: o.TLSServerName, ProxyURL: o.ProxyURL}); c != want {
 			t.Errorf("got %+v", c)
 		}
 	}
