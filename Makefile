@@ -8,11 +8,13 @@ GO ?= go
 FUZZTIME ?= 60s
 # More flags for `go test`, such as TESTFLAGS=-v.
 TESTFLAGS ?=
+# More flags for `make interop`, such as INTEROPFLAGS='-only node,java/exec'.
+INTEROPFLAGS ?=
 
-# The modules of this repository. The control plane is Kubernetes itself: it is
-# compiled by demo and e2e, and only checked for tidiness elsewhere.
-MODULES := . tools sandbox examples/client
-CONTROLPLANE := sandbox/controlplane
+# The modules of this repository. Those of CONTROLPLANE, Kubernetes itself and Helm,
+# are compiled by demo, e2e and interop, and only checked for tidiness elsewhere.
+MODULES := . tools sandbox examples/client interop
+CONTROLPLANE := sandbox/controlplane interop/helm
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # What is generated, and where to.
@@ -48,11 +50,18 @@ test: ## all unit tests, fuzz seeds included; with the race detector where there
 	set -ex; \
 	$(GO) test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C sandbox test $$race $(TESTFLAGS) ./...; \
-	$(GO) -C examples/client test $$race $(TESTFLAGS) ./...
+	$(GO) -C examples/client test $$race $(TESTFLAGS) ./...; \
+	$(GO) -C interop test $$race $(TESTFLAGS) ./...
 
 .PHONY: e2e
 e2e: ## the real binaries, kubectl and client-go against the sandbox's API server
 	$(GO) -C sandbox test -tags e2e -count=1 -timeout 45m $(TESTFLAGS) ./e2e/...
+
+.PHONY: interop
+interop: ## kubectl, Helm and the clients of other languages against the sandbox, in all three ways
+	@CGO_ENABLED=0 $(GO) -C sandbox build -trimpath -ldflags '-s -w' -o ../bin/ ./cmd/ekskey-sandbox
+	@$(GO) -C interop build -o ../bin/ekskey-interop .
+	@bin/ekskey-interop -sandbox bin/ekskey-sandbox -source interop $(INTEROPFLAGS)
 
 .PHONY: lint
 lint: tools ## gofmt, vet, staticcheck, errorlint, gosec, tidy modules, generated code up to date

@@ -1,0 +1,3 @@
+module github.com/ekskey/ekskey/interop
+
+go 1.26.0
