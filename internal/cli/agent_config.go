@@ -150,7 +150,7 @@ func (a *app) clusterConfig(c agentCluster) (awsconf.Config, error) {
 		}
 		config.Roles = append(config.Roles, role)
 	}
-	return config, checkRoles(config.Roles)
+	return config, checkRoles("--role-arn", config.Roles)
 }
 
 // groupNumber is the number of a group.

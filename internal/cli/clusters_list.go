@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,12 @@ command.`,
   ekskey clusters list --regions all
   ekskey clusters list --profiles dev,prod --regions eu-central-1,us-east-1 --output json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmptyElement(cmd, "profiles", "regions"); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to ask, separated by commas, or all of the partition")
@@ -89,6 +95,25 @@ func (a *app) runClustersList(ctx context.Context, o listOptions) error {
 	})
 }
 
+// noEmptyElement refuses lists in which something is missing, as where a variable of
+// a script is empty: to go on without it would be to ask as somebody else, or
+// elsewhere.
+func noEmptyElement(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		list, err := cmd.Flags().GetStringSlice(name)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 || slices.Contains(list, "") {
+			return &usageError{reason: "--" + name + " has an empty element", hint: "separate them by one comma, or leave the flag out"}
+		}
+	}
+	return nil
+}
+
 // sources prepares a question for each profile, each once. A profile that cannot
 // be loaded is a source that has failed already, if there are others.
 func (a *app) sources(ctx context.Context, config awsconf.Config, profiles, regions []string) ([]discovery.Source, error) {
@@ -101,6 +126,9 @@ func (a *app) sources(ctx context.Context, config awsconf.Config, profiles, regi
 		config.Region = regions[0] // so that roles are assumed in the right partition
 	}
 	profiles = once(profiles)
+	if len(profiles) > 0 && config.Profile != "" {
+		return nil, &usageError{reason: "--profile and --profiles exclude each other", hint: "leave out one of them"}
+	}
 	if len(profiles) == 0 {
 		profiles = []string{""}
 	}
@@ -111,18 +139,18 @@ func (a *app) sources(ctx context.Context, config awsconf.Config, profiles, regi
 			c.Profile = p
 		}
 		session, err := a.loadConfig(ctx, c)
-		if err != nil {
-			if len(profiles) == 1 {
-				return nil, err
-			}
-			all = append(all, discovery.Source{Profile: p, Err: err})
-			continue
+		var asked []string
+		if err == nil {
+			asked, err = regionsFor(session, regions)
 		}
-		asked, err := regionsFor(session, regions)
-		if err != nil {
+		switch {
+		case err == nil:
+			all = append(all, discovery.Source{Session: session, Profile: p, Regions: asked})
+		case len(profiles) == 1:
 			return nil, err
+		default:
+			all = append(all, discovery.Source{Profile: p, Err: err})
 		}
-		all = append(all, discovery.Source{Session: session, Profile: p, Regions: asked})
 	}
 	return all, nil
 }

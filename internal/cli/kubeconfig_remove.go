@@ -129,7 +129,7 @@ func (a *app) removedTable(w io.Writer, rows []removedRow, removed string) {
 func hintOnMissing(err error) error {
 	var missing *kubeconfig.MissingError
 	if errors.As(err, &missing) {
-		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; see --kubeconfig and KUBECONFIG, and kubectl config get-contexts"}
+		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; see which there are: ekskey kubeconfig list --offline"}
 	}
 	return err
 }

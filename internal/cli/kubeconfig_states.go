@@ -143,7 +143,7 @@ func (in *inquiry) sessionFor(ctx context.Context, c kubeconfig.MergedContext) (
 		}
 		config.Roles = append(config.Roles, role)
 	}
-	if err := checkRoles(config.Roles); err != nil {
+	if err := checkRoles("the kubeconfig's --role-arn", config.Roles); err != nil {
 		return askedSession{}, err
 	}
 	s := in.load(ctx, fmt.Sprintf("%v %q %q", config.ProfileRoleFirst, config.Profile, config.Roles), config)
@@ -190,7 +190,7 @@ func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer
 		return
 	}
 	cluster := answer.Cluster
-	again := "; run ekskey kubeconfig update --name " + cluster.Name
+	again := "; run ekskey kubeconfig update --no-set-context --region " + cluster.Region + " --name " + cluster.Name
 	if reason, _ := cluster.Unreachable(); reason != "" {
 		s.state, s.reason = stateUnknown, "the cluster "+reason
 		if cluster.Status == string(types.ClusterStatusDeleting) || cluster.Status == string(types.ClusterStatusFailed) {
@@ -226,10 +226,16 @@ func judgeServer(entry kubeconfig.Cluster, endpoint string) (liveness, string) {
 		return stateAlive, "through " + entry.Server
 	case have == want:
 		return stateUnknown, "the server is to prove that it is " + entry.TLSServerName + ", not the endpoint's host"
-	case entry.TLSServerName != "":
+	case entry.TLSServerName != "" || domainOf(have) != domainOf(want):
 		return stateUnknown, "it leads to " + entry.Server + ", which need not be the cluster"
 	}
 	return stateStale, "the cluster's endpoint is another one now"
+}
+
+// domainOf is what the endpoints of one region's clusters have in common.
+func domainOf(endpoint string) string {
+	_, domain, _ := strings.Cut(endpoint, ".")
+	return domain
 }
 
 // endpointOf is what matters of a server's URL: its host and port, in one spelling,

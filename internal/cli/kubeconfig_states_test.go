@@ -30,9 +30,11 @@ func TestJudgeEntry(t *testing.T) {
 		{"as EKS gave it", func(*kubeconfig.Cluster) {}, stateAlive, ""},
 		{"a slash, capitals and the port", func(c *kubeconfig.Cluster) { c.Server = "HTTPS://abc.GR7.eu-central-1.eks.amazonaws.com:443/" }, stateAlive, ""},
 		{"another endpoint", func(c *kubeconfig.Cluster) { c.Server = strings.Replace(endpoint, "ABC", "DEF", 1) }, stateStale, "endpoint"},
-		{"another port", func(c *kubeconfig.Cluster) { c.Server += ":8443" }, stateStale, "endpoint"},
-		{"another path", func(c *kubeconfig.Cluster) { c.Server += "/x" }, stateStale, "endpoint"},
-		{"no TLS", func(c *kubeconfig.Cluster) { c.Server = strings.Replace(endpoint, "https", "http", 1) }, stateStale, "endpoint"},
+		{"an endpoint of another region", func(c *kubeconfig.Cluster) { c.Server = strings.Replace(endpoint, "central", "west", 1) }, stateUnknown, "leads to"},
+		{"an address of one's own choice", func(c *kubeconfig.Cluster) { c.Server = "https://10.0.0.5" }, stateUnknown, "leads to"},
+		{"another port", func(c *kubeconfig.Cluster) { c.Server += ":8443" }, stateUnknown, "leads to"},
+		{"another path", func(c *kubeconfig.Cluster) { c.Server += "/x" }, stateUnknown, "leads to"},
+		{"no TLS", func(c *kubeconfig.Cluster) { c.Server = strings.Replace(endpoint, "https", "http", 1) }, stateUnknown, "leads to"},
 		{"a tunnel", func(c *kubeconfig.Cluster) {
 			c.Server, c.TLSServerName = "https://localhost:8443", "ABC.gr7.eu-central-1.eks.amazonaws.com"
 		}, stateAlive, "through"},

@@ -44,8 +44,9 @@ context, cluster and user for each into a kubeconfig, at once. The current conte
 stays as it is, and so does all that "ekskey kubeconfig update" would leave alone.
 
 Clusters that nobody can connect to yet, or any more, are skipped. A context that has
-the name, but is for something else, is left alone, and a warning says so. An account
-or a region that fails is reported and left out; only if all fail does the command.
+the name, but is for something else, or authenticates as somebody else than would be
+written, is left alone, and a warning says so. An account or a region that fails is
+reported and left out; only if all fail does the command.
 
 --role-arn is assumed to find the clusters, and written into the user entries, and so
 is the profile that a cluster was found with. With --describe-role-arn that role is
@@ -62,7 +63,12 @@ account and a region that were listed to the end, in which the cluster is not.`,
   ekskey kubeconfig sync --role-arn arn:aws:iam::111122223333:role/viewer --alias '{name}-{role}'
   ekskey kubeconfig sync --match 'prod-*' --tag team=payments --alias '{name}' --dry-run`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmptyElement(cmd, "profiles", "regions"); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to look with, separated by commas")
@@ -97,6 +103,10 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 	if err != nil {
 		return err
 	}
+	env := a.kubeconfigFiles(o.kubeconfig)
+	if err := s.look(env); err != nil {
+		return err
+	}
 	if err := a.find(ctx, s, config, o); err != nil {
 		return err
 	}
@@ -106,7 +116,6 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	debug.FreeOSMemory()
-	env := a.kubeconfigFiles(o.kubeconfig)
 	merged, err := kubeconfig.ReadMerged(env)
 	if err != nil {
 		return err
@@ -115,24 +124,20 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
-		report, edits, err := kubeconfig.Plan(env, batch)
-		if err != nil {
-			return err
-		}
-		a.writeDiffs(edits)
-		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
-		s.settle(batch, report)
-		a.warnOfSync(s, report)
-		a.syncTable(a.env.Stderr, s)
-		return nil
-	}
-	report, err := kubeconfig.Update(ctx, env, batch)
+	report, edits, err := s.write(ctx, env, batch, o.dryRun)
 	if err != nil {
 		return err
 	}
-	s.settle(batch, report)
+	if o.dryRun {
+		a.writeDiffs(edits)
+		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
+	}
+	s.settle(report)
 	a.warnOfSync(s, report)
+	if o.dryRun {
+		a.syncTable(a.env.Stderr, s)
+		return nil
+	}
 	return a.writeSync(format, s)
 }
 
@@ -144,7 +149,7 @@ func (a *app) newSync(o syncOptions) (*clusterSync, awsconf.Config, error) {
 		return nil, config, err
 	}
 	written := config.Roles
-	if err := checkRoles(written); err != nil {
+	if err := checkRoles("--role-arn", written); err != nil {
 		return nil, config, err
 	}
 	if o.describeRole != "" {

@@ -16,8 +16,12 @@ import (
 // contexts there are these.
 func (s *clusterSync) batch(contexts []kubeconfig.MergedContext) (kubeconfig.Batch, error) {
 	there := map[string]kubeconfig.MergedContext{}
+	entries := map[string]kubeconfig.Cluster{}
 	for _, c := range contexts {
 		there[c.Name] = c
+		if c.HasCluster {
+			entries[c.Cluster] = c.ClusterEntry
+		}
 	}
 	var batch kubeconfig.Batch
 	taken := map[string]discovery.Cluster{}
@@ -36,7 +40,7 @@ func (s *clusterSync) batch(contexts []kubeconfig.MergedContext) (kubeconfig.Bat
 		}
 		if row.Outcome == "" {
 			if old, ok := there[row.Context]; ok {
-				if reason := notOurs(old, *c); reason != "" {
+				if reason := s.notOurs(old, *c, row.Profile); reason != "" {
 					row.Outcome, row.Reason = outcomeLeft, reason
 				}
 			}
@@ -44,6 +48,10 @@ func (s *clusterSync) batch(contexts []kubeconfig.MergedContext) (kubeconfig.Bat
 		if row.Outcome == "" {
 			change, err := s.change(row, *c)
 			if err == nil {
+				if old, ok := entries[c.ARN]; ok && otherWay(old, *c) {
+					change.Cluster = kubeconfig.Cluster{}
+					change.Warnings = append(change.Warnings, "its cluster entry stays as it is: by its server and tls-server-name it goes another way than to EKS's endpoint")
+				}
 				s.odd = append(s.odd, change.Warnings)
 				s.changes = append(s.changes, len(s.rows))
 				batch.Changes = append(batch.Changes, change)
@@ -124,29 +132,6 @@ func collision(name string, a, b discovery.Cluster) error {
 	}
 }
 
-// notOurs says why a context of the name that a cluster's is to have may not be
-// overwritten. It may, if tokens are made for that very cluster already, or if it
-// was made for it and has lost its user.
-func notOurs(old kubeconfig.MergedContext, c discovery.Cluster) string {
-	switch t := old.EKS; {
-	case old.IsEKS && t.ARN == c.ARN:
-		return ""
-	case old.IsEKS && t.ARN != "":
-		return "it is for " + t.ARN
-	case old.IsEKS && (t.Name != c.TokenName || t.Region != "" && t.Region != c.Region):
-		return "it is for another cluster, " + t.Name
-	case old.IsEKS:
-		// Of a cluster of this name, but nobody knows in which account.
-		if old.HasCluster && old.ClusterEntry.Server == c.Endpoint {
-			return ""
-		}
-		return "it may be for the cluster of this name in another account"
-	case !old.HasUser && old.MadeFor == c.ARN:
-		return ""
-	}
-	return "it was not made by ekskey, or was changed since"
-}
-
 // addPrune adds the contexts whose clusters are gone.
 func (s *clusterSync) addPrune(batch *kubeconfig.Batch, contexts []kubeconfig.MergedContext) {
 	type place struct{ account, region string }
@@ -162,7 +147,10 @@ func (s *clusterSync) addPrune(batch *kubeconfig.Batch, contexts []kubeconfig.Me
 		written[c.Context.Name] = true
 	}
 	gone := func(c kubeconfig.MergedContext) bool {
-		if !prunable(c, false) || written[c.Name] {
+		// What was not there, or not so, when the search began may be newer than the
+		// listings.
+		was, ok := s.before[c.Name]
+		if !prunable(c, false) || written[c.Name] || !ok || was.MadeFor != c.MadeFor || !sameCluster(was.EKS, c.EKS) {
 			return false
 		}
 		arn, err := identity.ParseARN(c.MadeFor)

@@ -18,6 +18,7 @@ type clusterSync struct {
 	tags    []wantedTag
 	prune   bool
 
+	before   map[string]kubeconfig.MergedContext // those of ekskey before the search began, if prune
 	listings []discovery.Listing
 	listed   int // clusters, each counted once
 	found    []foundCluster

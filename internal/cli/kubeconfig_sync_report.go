@@ -42,7 +42,7 @@ type syncFailure struct {
 }
 
 // settle adds to the rows what the kubeconfig package did, or would do.
-func (s *clusterSync) settle(batch kubeconfig.Batch, report kubeconfig.Report) {
+func (s *clusterSync) settle(report kubeconfig.Report) {
 	for i, r := range report.Results {
 		row := &s.rows[s.changes[i]]
 		row.Kubeconfig, row.Outcome = r.File, kubeconfig.Unchanged.String()
@@ -53,10 +53,10 @@ func (s *clusterSync) settle(batch kubeconfig.Batch, report kubeconfig.Report) {
 			row.Outcome = kubeconfig.Updated.String()
 		}
 	}
-	went := map[string]string{}
+	fate := map[string]kubeconfig.Removed{}
 	for _, r := range report.Removed {
-		if r.Kind == "context" && r.Kept == "" {
-			went[r.Name] = r.File
+		if first, ok := fate[r.Name]; r.Kind == "context" && (!ok || first.Kept == "") {
+			fate[r.Name] = r
 		}
 	}
 	for i := range s.rows {
@@ -64,10 +64,13 @@ func (s *clusterSync) settle(batch kubeconfig.Batch, report kubeconfig.Report) {
 		if !row.removed {
 			continue
 		}
-		file, ok := went[row.Context]
-		row.Kubeconfig, row.Outcome, row.Reason = file, outcomeRemoved, "its cluster is gone"
-		if !ok {
+		r, ok := fate[row.Context]
+		row.Kubeconfig, row.Outcome, row.Reason = r.File, outcomeRemoved, "its cluster is gone"
+		switch {
+		case !ok:
 			row.Outcome, row.Reason = outcomeLeft, "it was changed meanwhile"
+		case r.Kept != "":
+			row.Outcome, row.Reason = outcomeLeft, r.Kept
 		}
 	}
 }
@@ -142,34 +145,53 @@ func (a *app) warnOfSync(s *clusterSync, report kubeconfig.Report) {
 	if s.twins != "" {
 		a.warn("%s", s.twins)
 	}
-	var odd []string
-	first := map[string]string{}
-	count := map[string]int{}
+	var odd, left grouped
 	for i, warnings := range s.odd {
 		for _, w := range warnings {
-			if count[w]++; count[w] == 1 {
-				odd, first[w] = append(odd, w), s.rows[s.changes[i]].Context
-			}
+			odd.add(s.rows[s.changes[i]].Context, w)
 		}
-	}
-	for _, w := range odd {
-		more := ""
-		if n := count[w] - 1; n > 0 {
-			more = fmt.Sprintf(" (and %d more)", n)
-		}
-		a.warn("%s%s: %s", first[w], more, w)
 	}
 	for _, r := range s.rows {
 		if r.Outcome == outcomeLeft {
-			a.warn("context %s is left alone: %s", r.Context, r.Reason)
+			left.add(r.Context, r.Reason)
 		}
 	}
+	odd.each(func(name, more, why string) { a.warn("%s%s: %s", name, more, why) })
+	left.each(func(name, more, why string) { a.warn("context %s%s is left alone: %s", name, more, why) })
 	for _, r := range report.Removed {
 		switch {
+		case r.Kept != "" && r.Kind == "context": // is left alone, see above
 		case r.Kept != "":
 			a.warn("%s %s stays in %s: %s", r.Kind, r.Name, r.File, r.Kept)
 		case r.Kind == "current-context":
 			a.warn("the current context %s is gone, and there is none now", r.Name)
 		}
+	}
+}
+
+// grouped are names by what there is to say of them, in the order in which it came.
+type grouped struct {
+	order []string
+	names map[string][]string
+}
+
+func (g *grouped) add(name, why string) {
+	if g.names == nil {
+		g.names = map[string][]string{}
+	}
+	if len(g.names[why]) == 0 {
+		g.order = append(g.order, why)
+	}
+	g.names[why] = append(g.names[why], name)
+}
+
+// each gives the first name of each group, and words for how many more it has.
+func (g *grouped) each(tell func(name, more, why string)) {
+	for _, why := range g.order {
+		more := ""
+		if n := len(g.names[why]) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more)", n)
+		}
+		tell(g.names[why][0], more, why)
 	}
 }

@@ -19,7 +19,8 @@ import (
 type fleet struct {
 	*world
 	mu     sync.Mutex
-	broken map[string]string // region, or region and page → AWS's code
+	broken map[string]string // region, or region and page → AWS's code, or all of a 200's body
+	during func()            // at the next listing
 }
 
 // TestSyncScripts runs testdata/sync/*.txtar, with the profiles a (of alice), a2 (of
@@ -52,7 +53,7 @@ func TestSyncScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": cmdFails, "as": cmdAs, "fault": cmdFault, "count": cmdCount, "await": cmdAwait,
-			"cluster": cmdCluster, "break": cmdBreak,
+			"cluster": cmdCluster, "break": cmdBreak, "during": cmdDuring,
 		},
 	})
 }
@@ -91,7 +92,17 @@ func (f *fleet) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		f.mu.Lock()
 		code, broken := f.broken[page]
+		during := f.during
+		f.during = nil
 		f.mu.Unlock()
+		if during != nil {
+			during()
+		}
+		if broken && (code == "" || strings.Contains(code, "{")) {
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(rw, code)
+			return
+		}
 		if broken {
 			rw.Header().Set("X-Amzn-Errortype", code)
 			rw.WriteHeader(http.StatusForbidden)
@@ -104,8 +115,18 @@ func (f *fleet) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 
 func fleetOf(ts *testscript.TestScript) *fleet { return ts.Value("fleet").(*fleet) }
 
-// cmdBreak is `break REGION[/2] CODE`: the region's first or second page fails;
-// `break` alone mends all.
+// cmdDuring is `during FROM TO`: while the next listing is made, one file is moved
+// to another.
+func cmdDuring(ts *testscript.TestScript, _ bool, args []string) {
+	f, from, to := fleetOf(ts), ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.during = func() { _ = os.Rename(from, to) }
+}
+
+// cmdBreak is `break REGION[/2] CODE`: the region's first or second page fails, or
+// says just this where it is no code but empty or has a brace. `break` alone mends
+// all.
 func cmdBreak(ts *testscript.TestScript, _ bool, args []string) {
 	f := fleetOf(ts)
 	f.mu.Lock()

@@ -92,7 +92,7 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 		return err
 	}
 	written := config.Roles
-	if err := checkRoles(written); err != nil {
+	if err := checkRoles("--role-arn", written); err != nil {
 		return err
 	}
 	if o.command == "" {
@@ -102,11 +102,14 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	}
 	options := a.wanted(o, written)
 	if err := options.Check(); err != nil {
-		return &usageError{reason: err.Error(), hint: "see ekskey kubeconfig update --help"}
+		return optionUsage(err, "ekskey kubeconfig update")
 	}
 	config.Roles = nil
 	if o.describeRole != "" {
 		config.Roles = []awsconf.Role{{ARN: o.describeRole}}
+		if err := checkRoles("--describe-role-arn", config.Roles); err != nil {
+			return err
+		}
 	}
 	session, err := a.loadConfig(ctx, config)
 	if err != nil {
@@ -178,11 +181,31 @@ func entries(options kubeconfig.Options, c *types.Cluster, region string) kubeco
 	return options
 }
 
-// checkRoles finds a mistyped role now and not when kubectl first runs.
-func checkRoles(roles []awsconf.Role) error {
+// optionUsage names the flag of a command by which a person gave what is wrong.
+func optionUsage(err error, command string) error {
+	reason := err.Error()
+	var option *kubeconfig.OptionError
+	if errors.As(err, &option) {
+		flag := option.Option
+		switch flag {
+		case "command":
+			flag = "exec-command"
+		case "exec API version":
+			flag = "exec-api-version"
+		case "role ARN":
+			flag = "role-arn"
+		}
+		reason = "--" + flag + " " + option.Reason
+	}
+	return &usageError{reason: reason, hint: "see " + command + " --help"}
+}
+
+// checkRoles finds a mistyped role, given by a flag, now and not when kubectl first
+// runs.
+func checkRoles(flag string, roles []awsconf.Role) error {
 	for _, r := range roles {
 		if p, err := identity.ParsePrincipal(r.ARN); err != nil || p.Kind != identity.KindRole {
-			return &usageError{reason: fmt.Sprintf("--role-arn %q is not the ARN of a role", r.ARN), hint: "it looks like arn:aws:iam::111122223333:role/name"}
+			return &usageError{reason: fmt.Sprintf("%s %q is not the ARN of a role", flag, r.ARN), hint: "it looks like arn:aws:iam::111122223333:role/name"}
 		}
 	}
 	return nil
@@ -256,7 +279,11 @@ func summarize(w io.Writer, r kubeconfig.Result) {
 		_, _ = fmt.Fprintf(w, "%s %s: %s\n", item.what, printable(item.item.Name), item.item.Outcome)
 	}
 	if r.Current.Name != "" {
-		_, _ = fmt.Fprintf(w, "current context: %s\n", printable(r.Current.Name))
+		in := ""
+		if r.CurrentFile != "" {
+			in = " (in " + r.CurrentFile + ")"
+		}
+		_, _ = fmt.Fprintf(w, "current context: %s\n", printable(r.Current.Name+in))
 	}
 	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(r.File))
 }

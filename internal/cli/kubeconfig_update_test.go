@@ -100,12 +100,14 @@ func TestEntries(t *testing.T) {
 // What is mistyped is told before AWS is asked: here there is no AWS to ask.
 func TestUpdateRefusesEarly(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
-		{"--server http://x", `server "http://x" is not an https URL`},
-		{"--server https://u:secret@x", "server has a user or a password in it"},
-		{"--tls-server-name https://x", `tls-server-name "https://x" is not the name of a host`},
-		{"--proxy-url ftp://u:secret@x", "proxy-url is not an http, https or socks5 URL"},
-		{"--exec-command ./ekskey", `command "./ekskey" is neither an absolute path nor a name without a path`},
-		{"--exec-api-version v1alpha1", `exec API version "v1alpha1" is neither v1 nor v1beta1`},
+		{"--server http://x", `--server "http://x" is not an https URL`},
+		{"--server https://u:secret@x", "--server has a user or a password in it"},
+		{"--tls-server-name https://x", `--tls-server-name "https://x" is not the name of a host`},
+		{"--proxy-url ftp://u:secret@x", "--proxy-url is not an http, https or socks5 URL"},
+		{"--exec-command ./ekskey", `--exec-command "./ekskey" is neither an absolute path nor a name without a path`},
+		{"--exec-api-version v1alpha1", `--exec-api-version "v1alpha1" is neither v1 nor v1beta1`},
+		{"--namespace A_B", `--namespace "A_B" is not up to 63 of a-z, 0-9 and -, with - neither first nor last`},
+		{"--describe-role-arn foo", `--describe-role-arn "foo" is not the ARN of a role`},
 		{"--print --dry-run", "--print and --dry-run exclude each other"},
 		{"--print --kubeconfig f", "--print writes no file, so --kubeconfig cannot name one"},
 	} {

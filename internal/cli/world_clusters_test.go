@@ -45,6 +45,9 @@ func cmdCluster(ts *testscript.TestScript, neg bool, args []string) {
 			c.Status = value
 		case "endpoint":
 			c.Endpoint = value
+			if value == "moved" {
+				c.Endpoint = strings.Replace(w.kubeURL, "127.", "128.", 1)
+			}
 		default:
 			c.Tags[key] = value
 		}

@@ -75,7 +75,11 @@ func (c Cluster) Unreachable() (reason, hint string) {
 	case c.Connector != "":
 		return "is only registered with EKS and has no endpoint there", "connect to it as its own provider says"
 	case c.Status != string(types.ClusterStatusActive) && c.Status != string(types.ClusterStatusUpdating):
-		return "is " + c.Status + ", not ACTIVE or UPDATING", "wait for it: aws eks wait cluster-active --name " + c.Name
+		reason, hint = "is "+c.Status+", not ACTIVE or UPDATING", "see what it is: ekskey clusters describe "+c.Name+" --region "+c.Region
+		if c.Status == string(types.ClusterStatusCreating) || c.Status == string(types.ClusterStatusPending) {
+			hint = "wait for it: aws eks wait cluster-active --region " + c.Region + " --name " + c.Name
+		}
+		return reason, hint
 	case c.Endpoint == "":
 		return "has no endpoint yet", "try again in a minute"
 	}

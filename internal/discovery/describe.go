@@ -50,7 +50,7 @@ func (f *Finder) Describe(ctx context.Context, questions []Question) ([]Answer, 
 	for i, q := range questions {
 		wait.Go(func() {
 			answers[i] = f.answer(ctx, q)
-			f.step(func(p *Progress) { p.Described++ })
+			f.done(ctx, func(p *Progress) { p.Described++ })
 		})
 	}
 	wait.Wait()

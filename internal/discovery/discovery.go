@@ -131,6 +131,14 @@ func (f *Finder) step(change func(*Progress)) {
 	}
 }
 
+// done is step for what has come to its end, and not for what the end of the
+// context has broken off.
+func (f *Finder) done(ctx context.Context, change func(*Progress)) {
+	if ctx.Err() == nil {
+		f.step(change)
+	}
+}
+
 // take waits for a slot.
 func take(ctx context.Context, slots chan struct{}) error {
 	if err := ctx.Err(); err != nil {

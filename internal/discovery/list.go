@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,7 +80,7 @@ func (f *Finder) List(ctx context.Context, sources []Source) ([]Listing, error) 
 				l.Account, _ = f.Account(ctx, l.Session)
 				l.Names, l.Err = f.list(ctx, l)
 			}
-			f.step(func(p *Progress) { p.Listed++ })
+			f.done(ctx, func(p *Progress) { p.Listed++ })
 		})
 	}
 	wait.Wait()
@@ -90,13 +91,17 @@ func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
 	c := f.client(l.Session, l.Account, l.Region)
 	var names []string
 	in := eks.ListClustersInput{MaxResults: aws.Int32(pageSize)}
-	seen := map[string]bool{}
+	seen := map[[sha256.Size]byte]bool{} // digests, as the tokens may be long
 	for range maxPages {
 		var page *eks.ListClustersOutput
 		err := c.do(ctx, func(ctx context.Context, retry ...func(*eks.Options)) (err error) {
-			page, err = c.eks.ListClusters(ctx, &in, retry...)
+			page, err = c.eks.ListClusters(ctx, &in, append(retry, wholePage)...)
 			return err
 		})
+		var wrong *pageError
+		if errors.As(err, &wrong) {
+			return nil, fmt.Errorf("calling EKS ListClusters: %w", wrong)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -111,11 +116,15 @@ func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
 			slices.Sort(names)
 			return slices.Compact(names), nil
 		}
+		if len(token) > maxToken {
+			return nil, fmt.Errorf("calling EKS ListClusters: the answer's nextToken has more than %d bytes", maxToken)
+		}
 		// Never again from the same place, or a bad server could keep us for ever.
-		if seen[token] || len(names) > maxPages*pageSize {
+		place := sha256.Sum256([]byte(token))
+		if seen[place] || len(names) > maxPages*pageSize {
 			break
 		}
-		seen[token] = true
+		seen[place] = true
 		in.NextToken = page.NextToken
 	}
 	return nil, errors.New("calling EKS ListClusters: the list does not end")

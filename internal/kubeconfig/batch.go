@@ -12,9 +12,10 @@ import (
 // comes to light.
 func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 	var meant []string
+	var kept []Removed
 	if len(b.Remove) > 0 {
 		var err error
-		if meant, err = s.meant(b); err != nil {
+		if meant, kept, err = s.meant(b); err != nil {
 			return Report{}, nil, err
 		}
 	}
@@ -35,6 +36,7 @@ func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 	if r.Removed, err = s.remove(meant); err != nil {
 		return Report{}, nil, err
 	}
+	r.Removed = append(r.Removed, kept...)
 	var edits []Edit
 	for _, m := range slices.Backward(s) {
 		before := *m.file
@@ -103,29 +105,45 @@ func (s fileSet) choose(c Change) int {
 	return len(s) - 1
 }
 
-// meant returns the contexts that are to go, each once.
-func (s fileSet) meant(b Batch) ([]string, error) {
+// meant returns the contexts that are to go, each once, and those that would but
+// for one that they hide.
+func (s fileSet) meant(b Batch) (names []string, kept []Removed, err error) {
+	merged := s.merged()
 	byName := map[string]MergedContext{}
-	for _, c := range s.merged().contexts {
+	for _, c := range merged.contexts {
 		byName[c.Name] = c
 	}
-	var names []string
+	hidden := map[string][]MergedContext{}
+	for _, c := range merged.hidden {
+		hidden[c.Name] = append(hidden[c.Name], c)
+	}
+	seen := map[string]bool{}
 	isMeant := map[string]bool{}
 	for _, name := range b.Remove {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
 		c, ok := byName[name]
 		switch {
-		case isMeant[name]:
-		case ok && (b.Only == nil || b.Only(c)):
-			names = append(names, name)
-			isMeant[name] = true
 		case !ok && b.Only == nil:
-			return nil, &MissingError{Kind: "context", Name: name}
+			return nil, nil, &MissingError{Kind: "context", Name: name}
+		case !ok || b.Only != nil && !b.Only(c):
+			continue
 		}
+		isOther := func(h MergedContext) bool { return b.Only != nil && !b.Only(h) }
+		if i := slices.IndexFunc(hidden[name], isOther); i >= 0 {
+			kept = append(kept, Removed{File: c.File, Kind: "context", Name: name,
+				Kept: hidden[name][i].File + " has a context of this name that is to stay"})
+			continue
+		}
+		names = append(names, name)
+		isMeant[name] = true
 	}
 	for _, c := range b.Changes {
 		if isMeant[c.Context.Name] {
-			return nil, &OptionError{Option: "context", Reason: fmt.Sprintf("%q is to be written and to be removed", c.Context.Name)}
+			return nil, nil, &OptionError{Option: "context", Reason: fmt.Sprintf("%q is to be written and to be removed", c.Context.Name)}
 		}
 	}
-	return names, nil
+	return names, kept, nil
 }

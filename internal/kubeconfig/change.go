@@ -143,15 +143,14 @@ func (c Cluster) settings(old *clusterFlags) []setting {
 	return s
 }
 
+// settings are the context's wishes, with its mark, if it has one.
 func (c Context) settings() []setting {
-	var mark any = absent{}
-	if c.MadeFor != "" {
-		mark = []any{fields{{"extension", fields{{"cluster", c.MadeFor}}}, {"name", markName}}}
+	s := []setting{{[]string{"context", "cluster"}, optional(c.Cluster)}}
+	if c.mark.there {
+		s = append(s, c.mark.setting())
 	}
-	return wished([]setting{{[]string{"context", "cluster"}, optional(c.Cluster)},
-		{[]string{"context", "extensions"}, mark},
-		{[]string{"context", "namespace"}, optional(c.Namespace)},
-		{[]string{"context", "user"}, optional(c.User)}})
+	return wished(append(s, setting{[]string{"context", "namespace"}, optional(c.Namespace)},
+		setting{[]string{"context", "user"}, optional(c.User)}))
 }
 
 func (u User) settings(old *Exec) []setting {
@@ -170,10 +169,6 @@ func (u User) settings(old *Exec) []setting {
 		setting{at("interactiveMode"), optional(e.InteractiveMode)},
 		setting{at("provideClusterInfo"), e.ProvideClusterInfo}))
 }
-
-// markName is the extension of the contexts that were made here
-// (k8s.io/client-go/tools/clientcmd/api/v1, NamedExtension).
-const markName = "ekskey"
 
 // absent marks an empty wish, which leaves what there is.
 type absent struct{}

@@ -126,8 +126,12 @@ func (p *plan) checkCluster(c Change) error {
 		if ctx.Cluster != c.Cluster.Name || ctx.Name == c.Context.Name {
 			return
 		}
-		have, ok := identityOf(p.user(ctx.User).Exec, commandOf(c.User.Exec))
-		if !ok || have.cluster != want.cluster || have.region != want.region {
+		exec := p.user(ctx.User).Exec
+		have, ok := identityOf(exec, commandOf(c.User.Exec))
+		// The words have no account: one cluster of the name may be in each.
+		t, _ := targetOf(ctx, exec)
+		otherAccount := t.ARN != "" && c.Context.MadeFor != "" && t.ARN != c.Context.MadeFor
+		if !ok || have.cluster != want.cluster || have.region != want.region || otherAccount {
 			names = append(names, ctx.Name)
 		}
 	}

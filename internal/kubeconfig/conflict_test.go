@@ -247,7 +247,10 @@ func TestApplyMany(t *testing.T) {
 				t.Errorf("change %d: %+v, one by one %+v", i, got[i], want[i])
 			}
 		}
-		ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Line" }, cmp.Ignore())
+		ignore := cmp.Options{
+			cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Line" }, cmp.Ignore()),
+			cmp.AllowUnexported(Context{}, mark{}),
+		}
 		if diff := cmp.Diff(one.Users(), many.Users(), ignore); diff != "" {
 			t.Error(diff)
 		}

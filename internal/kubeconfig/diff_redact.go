@@ -119,7 +119,7 @@ func (f *File) visible(commands []string) []span {
 			case clusterList:
 				v.mapping(body, clusterKeys)
 			case contextList:
-				v.mark(v.mapping(body, contextKeys)["extensions"], f.contexts[i])
+				v.mark(v.mapping(body, contextKeys)["extensions"])
 			case userList:
 				exec := v.mapping(v.mapping(body, nil)["exec"], execKeys)
 				for _, variable := range v.items(exec["env"]) {
@@ -189,22 +189,18 @@ func (v *viewer) mapping(n *yaml.Node, open []string) map[string]*yaml.Node {
 	return byKey
 }
 
-// mark shows our extension of a context, and of those of others nothing.
-func (v *viewer) mark(list *yaml.Node, c Context) {
-	if _, _, isARN := clusterARN(c.MadeFor); !isARN {
-		return
-	}
+// mark shows our extension of a context, and of those of others nothing. It is shown
+// alike whether it is valid or not, since a line that stays is shown once.
+func (v *viewer) mark(list *yaml.Node) {
 	for _, item := range v.items(list) {
-		if item.Kind != yaml.MappingNode {
+		if name := step(item, "name"); item.Kind != yaml.MappingNode || name == nil || name.Value != markName {
 			continue
 		}
-		_, name := child(item, "name")
-		_, extension := child(item, "extension")
-		if name == nil || name.Value != markName || extension == nil || extension.Kind != yaml.MappingNode {
-			continue
-		}
-		if _, cluster := child(extension, "cluster"); cluster != nil && cluster.Value == c.MadeFor {
-			v.mapping(v.mapping(item, []string{"name", "extension"})["extension"], []string{"cluster"})
+		said := v.mapping(v.mapping(item, []string{"name"})["extension"], []string{"entry"})
+		if cluster := said["cluster"]; cluster != nil {
+			if _, _, isARN := clusterARN(cluster.Value); isARN {
+				v.show(cluster)
+			}
 		}
 	}
 }

@@ -248,9 +248,10 @@ func FuzzDiff(f *testing.F) {
 			return
 		}
 		o := demo()
-		o.Alias, o.Namespace = alias, namespace
+		o.Alias = alias
 		change, err := ForEKS(o)
-		if err != nil {
+		change.Context.Namespace = namespace
+		if err != nil || change.check() != nil {
 			return
 		}
 		after := *before

@@ -79,11 +79,30 @@ func (fs fields) withOne(path []string, value any) fields {
 		i = len(fs) - 1
 	}
 	if len(path) > 1 {
-		sub, _ := fs[i].value.(fields)
-		value = sub.withOne(path[1:], value)
+		switch sub := fs[i].value.(type) {
+		case fields:
+			value = sub.withOne(path[1:], value)
+		case []any:
+			value = withItem(sub, path, value)
+		default:
+			value = wrap(path, value)
+		}
 	}
 	fs[i].value = value
 	return fs
+}
+
+// withItem makes a setting in the item of a list that path's second step names.
+// The list may be shared and is copied.
+func withItem(list []any, path []string, value any) []any {
+	list = slices.Clone(list)
+	for i, item := range list {
+		if in, ok := item.(fields); ok && stepInto(in, "name") == path[1] {
+			list[i] = in.clone().withOne(path[2:], value)
+			return list
+		}
+	}
+	return append(list, wrap(path, value).([]any)...)
 }
 
 // holdsAll reports whether the settings would change nothing.
@@ -91,11 +110,7 @@ func (fs fields) holdsAll(settings []setting) bool {
 	return !slices.ContainsFunc(settings, func(s setting) bool {
 		var have any = fs
 		for _, key := range s.path {
-			in, _ := have.(fields)
-			i := slices.IndexFunc(in, func(p pair) bool { return p.key == key })
-			if have = nil; i >= 0 {
-				have = in[i].value
-			}
+			have = stepInto(have, key)
 		}
 		return !reflect.DeepEqual(have, s.value)
 	})
@@ -106,10 +121,10 @@ func holdsAll(n *yaml.Node, settings []setting) bool {
 	return !slices.ContainsFunc(settings, func(s setting) bool {
 		in := n
 		for i, key := range s.path {
-			if in.Kind != yaml.MappingNode {
+			if in.Kind != yaml.MappingNode && in.Kind != yaml.SequenceNode {
 				return true
 			}
-			_, v := child(in, key)
+			v := step(in, key)
 			if v == nil {
 				return s.value != nil
 			}

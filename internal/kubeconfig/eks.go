@@ -127,6 +127,9 @@ func (o Options) Check() error {
 			return err
 		}
 	}
+	if o.Namespace != "" && !isLabel(o.Namespace) {
+		return &OptionError{Option: "namespace", Reason: fmt.Sprintf("%q is not up to %d of a-z, 0-9 and -, with - neither first nor last", o.Namespace, maxLabel)}
+	}
 	if strings.ContainsAny(o.TLSServerName, "/ @") {
 		return &OptionError{Option: "tls-server-name", Reason: fmt.Sprintf("%q is not the name of a host", o.TLSServerName)}
 	}
@@ -159,6 +162,21 @@ func checkServer(server string) error {
 		}
 	}
 	return nil
+}
+
+// maxLabel is how many bytes a namespace may have, as any DNS label (RFC 1123, section 2.1;
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names).
+const maxLabel = 63
+
+func isLabel(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		inside := c == '-' && i > 0 && i < len(s)-1
+		if !inside && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxLabel
 }
 
 // isCommand refuses a relative path: it would be one to the folder of the

@@ -185,7 +185,7 @@ func TestForEKSRefuses(t *testing.T) {
 		{"CA that would break the file", func(o *Options) { o.CAData = []byte("-----BEGIN") }, OptionError{"certificate authority", "is not base64"}},
 		{"line break in a name", func(o *Options) { o.Alias = "a\n- name: b" }, OptionError{"context name", "has a control character (U+000A)"}},
 		{"terminal escape", func(o *Options) { o.UserAlias = "\x1b[2J" }, OptionError{"user name", "has a control character (U+001B)"}},
-		{"Unicode line break", func(o *Options) { o.Namespace = "a\u2028b" }, OptionError{"namespace", "has a control character (U+2028)"}},
+		{"Unicode line break", func(o *Options) { o.Alias = "a\u2028b" }, OptionError{"context name", "has a control character (U+2028)"}},
 		{"not UTF-8", func(o *Options) { o.Profile = "\xff" }, OptionError{"argument", "is not UTF-8"}},
 	}
 	for _, tt := range tests {
@@ -198,6 +198,24 @@ func TestForEKSRefuses(t *testing.T) {
 				t.Errorf("got %v, want %v", err, &tt.want)
 			}
 		})
+	}
+}
+
+// A namespace is a DNS label, or every call with the context would fail.
+func TestCheckNamespace(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for namespace, good := range map[string]bool{
+		"": true, "a": true, "0": true, "kube-system": true, "a--b": true, long: true,
+		long + "a": false, "-a": false, "a-": false, "-": false, "Prod": false, "a.b": false, "a_b": false, "a b": false,
+		"a/b": false, "é": false, "a\n": false, "a\u2028b": false, "../x": false,
+	} {
+		o := demo()
+		o.Namespace = namespace
+		err := o.Check()
+		var e *OptionError
+		if (err == nil) != good || !good && (!errors.As(err, &e) || e.Option != "namespace") {
+			t.Errorf("%q: %v", namespace, err)
+		}
 	}
 }
 

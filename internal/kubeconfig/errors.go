@@ -34,7 +34,7 @@ func (e *TypeError) Error() string {
 // colon in the wrong place.
 var knownKeys = slices.Concat(credentialKeys, impersonationKeys, []string{
 	"apiVersion", "args", "certificate-authority", "certificate-authority-data", "cluster", "clusters", "command",
-	"context", "contexts", "current-context", "env", "exec", "extensions", "insecure-skip-tls-verify", "installHint",
+	"context", "contexts", "current-context", "env", "exec", "extension", "extensions", "insecure-skip-tls-verify", "installHint",
 	"interactiveMode", "kind", "name", "namespace", "preferences", "provideClusterInfo", "proxy-url", "server",
 	"tls-server-name", "user", "users", "value",
 })

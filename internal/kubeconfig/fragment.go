@@ -63,18 +63,16 @@ func (fr *fragment) set(path []string, v any) error {
 		return err
 	}
 	for len(path) > 1 {
-		_, next := child(m, path[0])
+		next := step(m, path[0])
 		if next == nil || isNull(next) || len(next.Content) == 0 && next.Kind == yaml.MappingNode {
 			break
 		}
-		if next.Kind != yaml.MappingNode {
-			return errShape
-		}
 		m, path = next, path[1:]
 	}
-	for i := len(path) - 1; i > 0; i-- {
-		v = fields{{path[i], v}}
+	if m.Kind != yaml.MappingNode {
+		return errShape
 	}
+	v = wrap(path, v)
 	k, old := child(m, path[0])
 	switch {
 	case old == nil:

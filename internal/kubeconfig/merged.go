@@ -6,6 +6,7 @@ package kubeconfig
 // It is a picture of one moment, and safe for concurrent use.
 type Merged struct {
 	contexts    []MergedContext
+	hidden      []MergedContext // by an earlier file's context of the name
 	current     string
 	currentFile string
 }
@@ -69,14 +70,16 @@ func (s fileSet) merged() *Merged {
 	seen := map[string]bool{}
 	for _, f := range s {
 		for _, c := range f.file.contexts {
-			if seen[c.Name] {
-				continue
-			}
-			seen[c.Name] = true
-			x := MergedContext{Context: c, File: f.path, Current: c.Name == m.current}
+			x := MergedContext{Context: c, File: f.path}
 			x.ClusterEntry, x.HasCluster = clusters[c.Cluster]
 			x.UserEntry, x.HasUser = users[c.User]
 			x.EKS, x.IsEKS = targetOf(c, x.UserEntry.Exec)
+			if seen[c.Name] {
+				m.hidden = append(m.hidden, x)
+				continue
+			}
+			seen[c.Name] = true
+			x.Current = c.Name == m.current
 			m.contexts = append(m.contexts, x)
 		}
 	}

@@ -2,7 +2,6 @@ package kubeconfig
 
 import (
 	"errors"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -109,16 +108,25 @@ func (p *plan) add(c Change) (Result, error) {
 		p.clusters[c.Cluster.Name] = c.Cluster
 	}
 	if c.Context.Name != "" {
-		if slices.ContainsFunc(p.all, func(q *plan) bool { return q.has(contextList, c.Context.Name) }) {
-			c.Context.MadeFor = ""
+		// What is edited: the entry of this file, or a copy of what it is going to hide.
+		old, exists := p.contexts[c.Context.Name]
+		if q := p.elsewhere(contextList, c.Context.Name); !exists && q != nil {
+			old, exists = q.contexts[c.Context.Name], true
+		}
+		led := firstOf(c.Context.Cluster, old.Cluster)
+		c.Context.mark = mark{}
+		if c.Context.MadeFor != "" && (old.mark.there || !exists) {
+			c.Context.mark = markFor(c.Context.MadeFor, led)
 		}
 		if r.Context, err = p.edit(contextList, c.Context.Name, c.Context.settings()); err != nil {
 			return r, err
 		}
-		old := p.contexts[c.Context.Name]
+		if !c.Context.mark.there {
+			c.Context.mark = old.mark
+		}
 		c.Context.User = firstOf(c.Context.User, old.User)
-		c.Context.Cluster = firstOf(c.Context.Cluster, old.Cluster)
-		c.Context.MadeFor = firstOf(c.Context.MadeFor, old.MadeFor)
+		c.Context.Cluster = led
+		c.Context.MadeFor = c.Context.mark.madeFor(led)
 		p.contexts[c.Context.Name] = c.Context
 	}
 	if c.SetCurrent {

@@ -18,6 +18,7 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 	}
 	groups := make(map[string][]Removed, len(meant)) // by context
 	left := make(map[string][]named, len(meant))     // by context, what it named
+	ours := map[string]bool{}                        // users of contexts made here
 	for _, name := range meant {
 		for _, m := range s {
 			c, ok := m.plan.contexts[name]
@@ -29,6 +30,9 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 			}
 			groups[name] = append(groups[name], Removed{File: m.path, Kind: "context", Name: name})
 			left[name] = append(left[name], namedBy(c)...)
+			if c.MadeFor != "" {
+				ours[c.User] = true
+			}
 		}
 	}
 	keep := s.inUse() // and, from here on, what was looked at
@@ -43,10 +47,13 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 					continue
 				}
 				r := Removed{File: m.path, Kind: bodyKey[e.list], Name: e.name}
-				if e.list == userList && m.plan.users[e.name].hasAny(credentialKeys) {
-					r.Kept = "it holds credentials of its own"
-				} else if err := m.plan.drop(e.list, e.name); err != nil {
-					return nil, err
+				if e.list == userList {
+					r.Kept = m.plan.users[e.name].irreplaceable(ours[e.name])
+				}
+				if r.Kept == "" {
+					if err := m.plan.drop(e.list, e.name); err != nil {
+						return nil, err
+					}
 				}
 				groups[name] = append(groups[name], r)
 			}
@@ -58,6 +65,26 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 		all = append(all, groups[name]...)
 	}
 	return all, nil
+}
+
+// irreplaceable says why nothing could write a user again, or nothing. The words of
+// an unknown plugin, and its variables, may be secrets themselves. Where the user is
+// ours, so are its plugin's words, whatever the file is called.
+func (u User) irreplaceable(ours bool) string {
+	if u.hasAny(credentialKeys) {
+		return "it holds credentials of its own"
+	}
+	if u.Exec == nil {
+		return ""
+	}
+	command := ""
+	if ours {
+		command = u.Exec.Command
+	}
+	if _, known := identityOf(u.Exec, command); !known {
+		return fmt.Sprintf("it runs %q, which nothing here could write again", baseName(u.Exec.Command))
+	}
+	return ""
 }
 
 // inUse returns what contexts name, and what a change has just written.

@@ -176,6 +176,9 @@ func TestRemoveWhatIsNamed(t *testing.T) {
 		return r
 	}
 	own := "it holds credentials of its own"
+	plugin := func(exec string) string {
+		return "contexts:\n- name: a\n  context: {user: y}\nusers:\n- name: y\n  user: {exec: " + exec + "}\n"
+	}
 	tests := []struct {
 		name   string
 		in     string
@@ -193,7 +196,21 @@ func TestRemoveWhatIsNamed(t *testing.T) {
 		{"a token", several + "  user: {token: t}\n", "d b", append(gone("context", "d", "cluster", "d"), Removed{Kind: "user", Name: "v", Kept: own}, Removed{Kind: "context", Name: "b"})},
 		{"a key beside a plugin", "contexts:\n- name: a\n  context: {user: y}\nusers:\n- name: y\n  user: {exec: {command: aws}, client-key: f}\n", "a",
 			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: own})},
-		{"any plugin", "contexts:\n- name: a\n  context: {user: y}\nusers:\n- name: y\n  user: {exec: {command: x}, as: z}\n", "a", gone("context", "a", "user", "y")},
+		{"a plugin of unknown words", plugin("{command: /opt/vault.sh, args: [--password, hunter2], env: [{name: VAULT_TOKEN, value: t}]}"), "a",
+			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: `it runs "vault.sh", which nothing here could write again`})},
+		{"a program known, its words not", plugin("{command: aws, args: [sso, login]}"), "a",
+			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: `it runs "aws", which nothing here could write again`})},
+		{"keys in the environment", plugin("{command: ekskey, args: [token, -i, demo], env: [{name: AWS_SECRET_ACCESS_KEY, value: t}]}"), "a",
+			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: `it runs "ekskey", which nothing here could write again`})},
+		{"a terminal escape", plugin(`{command: "x\e[2J"}`), "a",
+			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: `it runs "x\x1b[2j", which nothing here could write again`})},
+		{"ours", plugin("{command: ekskey, args: [token, -i, demo]}"), "a", gone("context", "a", "user", "y")},
+		{"of aws", plugin("{command: aws, args: [eks, get-token, --cluster-name, demo], env: [{name: AWS_PROFILE, value: p}]}"), "a", gone("context", "a", "user", "y")},
+		{"ours, under another name", plugin("{command: /opt/kk, args: [token, -i, demo]}"), "a",
+			append(gone("context", "a"), Removed{Kind: "user", Name: "y", Kept: `it runs "kk", which nothing here could write again`})},
+		{"ours, under another name, marked", strings.Replace(plugin("{command: /opt/kk, args: [token, -i, demo]}"), "{user: y}",
+			"{user: y, cluster: c, extensions: [{name: ekskey, extension: {cluster: x, entry: c}}]}", 1), "a", gone("context", "a", "user", "y")},
+		{"no plugin, impersonation", "contexts:\n- name: a\n  context: {user: y}\nusers:\n- name: y\n  user: {as: z}\n", "a", gone("context", "a", "user", "y")},
 		{"current", "current-context: a\n" + several, "a", gone("context", "a", "user", "u", "current-context", "a")},
 	}
 	for _, tt := range tests {

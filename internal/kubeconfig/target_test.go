@@ -1,13 +1,10 @@
 package kubeconfig
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
 )
 
 func TestTargetOf(t *testing.T) {
@@ -45,7 +42,12 @@ func TestTargetOf(t *testing.T) {
 		{"profile and roles", Context{MadeFor: demoARN}, exec("ekskey", "token --cluster demo --profile p --role-arn a --external-id e --role-arn b"),
 			with(known, func(t *Target) { t.Profile, t.Roles = "p", []Hop{{ARN: "a", ExternalID: "e"}, {ARN: "b"}} })},
 		{"aws", Context{Cluster: demoARN}, exec("aws", "--region eu-west-1 eks get-token --cluster-name demo --output json", EnvVar{"AWS_PROFILE", "p"}),
+			with(known, func(t *Target) { t.Profile, t.Program, t.AWSOrder = "p", "aws", true })},
+		{"aws, profile by flag", Context{Cluster: demoARN}, exec("aws", "--profile p eks get-token --cluster-name demo"),
 			with(known, func(t *Target) { t.Profile, t.Program = "p", "aws" })},
+		{"our eks get-token", Context{Cluster: demoARN}, exec("ekskey", "eks get-token --cluster-name demo"), with(known, func(t *Target) { t.AWSOrder = true })},
+		{"--aws-cli-order", Context{Cluster: demoARN}, exec("ekskey", "token -i demo --aws-cli-order=true"), with(known, func(t *Target) { t.AWSOrder = true })},
+		{"--aws-cli-order=false", Context{Cluster: demoARN}, exec("ekskey", "token -i demo --aws-cli-order=false"), &known},
 		{"authenticator on Windows", Context{Cluster: demoARN}, exec(`C:\bin\aws-iam-authenticator.EXE`, "token -i demo"), with(known, func(t *Target) { t.Program = "aws-iam-authenticator" })},
 		{"local cluster", Context{MadeFor: demoARN, Cluster: demoARN}, exec("ekskey", "token --cluster "+uuid+" --region eu-west-1"), with(known, func(t *Target) { t.Name = uuid })},
 		{"local cluster, led elsewhere", Context{MadeFor: demoARN, Cluster: "c"}, exec("ekskey", "token --cluster "+uuid+" --region eu-west-1"), with(unknown, func(t *Target) { t.Name = uuid })},
@@ -67,74 +69,5 @@ func TestTargetOf(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Only a context that is new in all files is marked, and only our mark is read.
-func TestMark(t *testing.T) {
-	wrap := func(extensions string) string {
-		return "contexts:\n- name: demo\n  context: {namespace: ns, extensions: " + extensions + "}\n"
-	}
-	tests := []struct {
-		name  string
-		files []string
-		want  string
-	}{
-		{"new", []string{""}, demoARN},
-		{"new, with others", []string{"contexts:\n- name: x\n", "contexts:\n- name: y\n"}, demoARN},
-		{"there", []string{"contexts:\n- name: demo\n"}, ""},
-		{"there, in another file", []string{clusterHere, "contexts:\n- name: demo\n"}, ""},
-		{"marked", []string{wrap("[{name: ekskey, extension: {cluster: x}}]")}, "x"},
-		{"marked in another file", []string{clusterHere, wrap("[{name: ekskey, extension: {cluster: x}}]")}, "x"},
-		{"an extension of another", []string{wrap("[{name: minikube.sigs.k8s.io, extension: {cluster: x}}]")}, ""},
-		{"among others", []string{wrap("[{name: a, extension: 1}, {extension: {cluster: x, more: [1]}, name: ekskey}]")}, "x"},
-		{"another shape", []string{wrap("[{name: ekskey, extension: {cluster: [x]}}]")}, ""},
-		{"a string", []string{wrap("[{name: ekskey, extension: x}]")}, ""},
-		{"nothing", []string{wrap("[{name: ekskey}]")}, ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			paths := list(t, tt.files...)
-			for range 2 {
-				if _, err := Update(t.Context(), listEnv(paths), batch(mustChange(t, demo()))); err != nil {
-					t.Fatal(err)
-				}
-				m, err := ReadMerged(listEnv(paths))
-				if err != nil {
-					t.Fatal(err)
-				}
-				all := m.Contexts()
-				i := slices.IndexFunc(all, func(c MergedContext) bool { return c.Name == "demo" })
-				if got := all[i].MadeFor; got != tt.want {
-					t.Errorf("made for %q, want %q", got, tt.want)
-				}
-			}
-		})
-	}
-	for _, extensions := range []string{"x", "{a: b}", "[x]", "[{name: [x]}]"} {
-		if _, err := Parse("config", []byte(wrap(extensions))); err == nil {
-			t.Errorf("%s is accepted", extensions)
-		}
-	}
-}
-
-// kubectl keeps the mark when it writes the file.
-func TestMarkSurvivesClientGo(t *testing.T) {
-	f := mustParse(t, "")
-	if _, err := f.Apply(mustChange(t, demo())); err != nil {
-		t.Fatal(err)
-	}
-	c, err := clientcmd.Load(f.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Contexts["other"] = api.NewContext()
-	text, err := clientcmd.Write(*c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := mustParse(t, string(text))
-	if i, _ := g.find(contextList, "demo"); g.contexts[i].MadeFor != demoARN {
-		t.Errorf("got %+v\n%s", g.contexts, text)
 	}
 }

@@ -25,12 +25,14 @@ type Batch struct {
 	// Remove names contexts that are to go, from every file that has one of the
 	// name: one in a later file would come to light otherwise. With a context go
 	// the cluster and the user that it names, if no other context names them and
-	// the user holds no credentials of its own. A current-context of that name is
-	// emptied, unless another file would then make another context current.
+	// the user could be written again: it holds no credentials of its own and runs
+	// no plugin but those known to make tokens for EKS. A current-context of that
+	// name is emptied, unless another file would then make another context current.
 	Remove []string
 	// Only is asked, where it is not nil, whether a context that is there is really
-	// to go, and under the locks again. With it a context that is no longer there
-	// is no error.
+	// to go, and under the locks again; of each file that has one of the name, since
+	// all would go. If it says no to one that another hides, all stay and the report
+	// says so. With it a context that is no longer there is no error.
 	Only func(MergedContext) bool
 	// LockWait is passed to [safefile.LockConfig].
 	LockWait time.Duration
@@ -39,7 +41,7 @@ type Batch struct {
 // Report says what a batch did, or would do.
 type Report struct {
 	Results []Result  // one for each change, in order
-	Removed []Removed // in the order of Batch.Remove
+	Removed []Removed // in the order of Batch.Remove, then those kept for a hidden one's sake
 }
 
 // Removed is one entry that went, or that was kept although what named it went.
@@ -62,7 +64,8 @@ type Removed struct {
 // 0700). What is as wanted already is not written. Nothing here waits for anything
 // but the locks.
 //
-// Errors: those of [Parse] and [File.Apply], *MissingError, *safefile.LockedError,
+// Errors: those of [Parse], those of [File.Apply] that one change is to blame for in a
+// *ChangeError, *MissingError, *safefile.LockedError,
 // and what the file system says; the files are then as they were, but for
 // *PartialError.
 func Update(ctx context.Context, env Env, b Batch) (r Report, err error) {

@@ -110,6 +110,9 @@ func sameExcept(a, b *yaml.Node, paths [][]string) bool {
 		}
 		inner[p[0]] = append(inner[p[0]], p[1:])
 	}
+	if a != nil && a.Kind == yaml.SequenceNode || b != nil && b.Kind == yaml.SequenceNode {
+		return sameItems(a, b, inner)
+	}
 	was, now := values(a), values(b)
 	for key, x := range was {
 		if skip[key] {
@@ -129,6 +132,24 @@ func sameExcept(a, b *yaml.Node, paths [][]string) bool {
 			continue
 		}
 		if below, ok := inner[key]; !ok || !sameExcept(nil, y, below) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameItems compares two lists but for what is at the paths inside items, by the
+// items' names.
+func sameItems(a, b *yaml.Node, inner map[string][][]string) bool {
+	if a == nil || b == nil || a.Kind != b.Kind || a.Style != b.Style || a.Anchor != b.Anchor || len(a.Content) != len(b.Content) {
+		return false
+	}
+	for i, x := range a.Content {
+		y, same := b.Content[i], false
+		for name, below := range inner {
+			same = same || isNamed(x, name) && isNamed(y, name) && x.Kind == y.Kind && sameExcept(x, y, below)
+		}
+		if !same && !sameNode(x, y) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package kubeconfig
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +34,48 @@ func TestVerifyRemoval(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := verify(f, mustParse(t, tt.after), p)
+			var e *verifyError
+			if (err == nil) != tt.ok || err != nil && !errors.As(err, &e) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// Nor is one in which a mark that is written anew took anything along.
+func TestVerifyMark(t *testing.T) {
+	text := func(extensions string) string {
+		return "contexts:\n- name: a\n  context: {extensions: " + extensions + "}\n"
+	}
+	before := text("[{name: b, extension: 1}, {name: ekskey, extension: {cluster: x}, more: 1}, {name: c}]")
+	tests := []struct {
+		name  string
+		after string
+		ok    bool
+	}{
+		{"right", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: c}]", true},
+		{"not done", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: x}, more: 1}, {name: c}]", false},
+		{"done twice", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: ekskey, extension: {cluster: y}, more: 1}]", false},
+		{"another's altered", "[{name: b, extension: 2}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: c}]", false},
+		{"another's altered behind it", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: d}]", false},
+		{"another's gone", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 1}]", false},
+		{"one more", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: c}, {name: d}]", false},
+		{"another order", "[{name: c}, {name: ekskey, extension: {cluster: y}, more: 1}, {name: b, extension: 1}]", false},
+		{"its own other key altered", "[{name: b, extension: 1}, {name: ekskey, extension: {cluster: y}, more: 2}, {name: c}]", false},
+		{"another style", "\n    - {name: b, extension: 1}\n    - {name: ekskey, extension: {cluster: y}, more: 1}\n    - {name: c}\n", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := mustParse(t, before)
+			p := newPlan(f)
+			if _, err := p.edit(contextList, "a", []setting{markFor("y", "y").setting()}); err != nil {
+				t.Fatal(err)
+			}
+			after := text(tt.after)
+			if strings.Contains(after, "\n    -") {
+				after = strings.NewReplacer("context: {", "context:\n    ", "}\n}", "}\n").Replace(after)
+			}
+			err := verify(f, mustParse(t, after), p)
 			var e *verifyError
 			if (err == nil) != tt.ok || err != nil && !errors.As(err, &e) {
 				t.Errorf("got %v", err)

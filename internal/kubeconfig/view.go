@@ -32,10 +32,14 @@ type Context struct {
 	User      string
 	Namespace string
 	// MadeFor is the ARN of the cluster that the context was made for, from the mark
-	// that a context gets here when no file has one of its name; empty where
-	// something else made it. In a Change it is ignored for a context that exists.
+	// that a context gets here when no file has one of its name. It is empty where
+	// something else made the context or has led it to another cluster entry since.
+	// In a Change it is the ARN of the cluster that the context is led to: a mark
+	// that is there will say so, and an existing context without one gets none.
 	MadeFor string
 	Line    int // where it was read, 1-based
+
+	mark mark
 }
 
 // User is an entry of users.
@@ -210,38 +214,19 @@ func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 			Insecure:      r.boolean(body, path, "insecure-skip-tls-verify"),
 		})
 	case contextList:
-		f.contexts = append(f.contexts, Context{
+		c := Context{
 			Name:      name,
 			Cluster:   r.text(body, path, "cluster"),
 			User:      r.text(body, path, "user"),
 			Namespace: r.text(body, path, "namespace"),
-			MadeFor:   r.mark(body, path),
 			Line:      line,
-		})
+			mark:      r.mark(body, path),
+		}
+		c.MadeFor = c.mark.madeFor(c.Cluster)
+		f.contexts = append(f.contexts, c)
 	case userList:
 		f.users = append(f.users, r.user(path, name, line, body))
 	}
-}
-
-// mark reads our extension. What is in those of others is theirs.
-func (r *reader) mark(body *yaml.Node, path string) string {
-	for i, n := range r.list(body, path, "extensions") {
-		at := fmt.Sprintf("%s.extensions[%d]", path, i)
-		m := deref(n)
-		if m.Kind != yaml.MappingNode {
-			r.fail(m, at, "a mapping")
-			break
-		}
-		if r.text(m, at, "name") != markName {
-			continue
-		}
-		if e := field(m, "extension"); e != nil && e.Kind == yaml.MappingNode {
-			if v := field(e, "cluster"); v != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!str" {
-				return v.Value
-			}
-		}
-	}
-	return ""
 }
 
 func (r *reader) user(path, name string, line int, body *yaml.Node) User {
