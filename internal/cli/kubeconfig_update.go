@@ -253,9 +253,12 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 	return nil
 }
 
-// warnOfSharing tells that another way to the server is there for all contexts of
+// warnOfSharing tells what may not be meant, and that another way to the server is there for all contexts of
 // the cluster's entry.
 func (a *app) warnOfSharing(o updateOptions, r kubeconfig.Result) {
+	for _, w := range r.Warnings {
+		a.warn("%s", w)
+	}
 	if o.server+o.tlsServerName+o.proxyURL != "" && o.clusterAlias == "" && r.Cluster.Outcome == kubeconfig.Updated {
 		a.warn("every context of cluster %s now connects this way; for an entry of its own, give it a --cluster-alias", r.Cluster.Name)
 	}

@@ -62,6 +62,9 @@ type Result struct {
 	User    Item // its name may differ from the change's, see [File.Apply]
 	Context Item
 	Current Item // current-context
+
+	// Warnings are what may not be meant, for a person to read.
+	Warnings []string
 }
 
 // Changed reports whether any byte of the file differs.

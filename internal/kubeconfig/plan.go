@@ -2,6 +2,7 @@ package kubeconfig
 
 import (
 	"errors"
+	"fmt"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -101,6 +102,7 @@ func (p *plan) add(c Change) (Result, error) {
 		if err := p.checkCluster(c); err != nil {
 			return r, err
 		}
+		r.Warnings = p.warnOfServerName(c.Cluster)
 		settings := c.Cluster.settings(p.clusterFlags(c.Cluster.Name))
 		if r.Cluster, err = p.edit(clusterList, c.Cluster.Name, settings); err != nil {
 			return r, err
@@ -145,6 +147,16 @@ func (p *plan) makeCurrent(name string) Item {
 	}
 	p.current = name
 	return item
+}
+
+// warnOfServerName finds a name that a server's certificate must have and that was
+// for another server.
+func (p *plan) warnOfServerName(c Cluster) []string {
+	old := p.clusters[c.Name]
+	if old.TLSServerName == "" || c.TLSServerName != "" || c.Server == "" || old.Server == c.Server {
+		return nil
+	}
+	return []string{fmt.Sprintf("cluster %s now leads to %s and keeps the tls-server-name %s; if that is wrong, give a --tls-server-name", c.Name, c.Server, old.TLSServerName)}
 }
 
 // clusterFlags returns nil for a cluster that the file does not have.

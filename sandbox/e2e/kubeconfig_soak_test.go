@@ -181,10 +181,13 @@ func TestKubeconfigSoak(t *testing.T) {
 }
 
 // The same with kubectl, which fails where it finds the lock taken, reads before
-// it takes it, and writes in place.
+// it takes it, and writes in place. EKSKEY_SOAK=1 makes it a thousand updates.
 func TestKubeconfigSoakWithKubectl(t *testing.T) {
 	onUnix(t)
-	const processes, updates = 5, 16
+	processes, updates := 5, 16
+	if os.Getenv("EKSKEY_SOAK") != "" {
+		processes, updates = 50, 20 // takes minutes
+	}
 	eks := newManyClusters(t, updates)
 	dir := t.TempDir()
 	h := newHunt(eks.env, filepath.Join(dir, "config"))
