@@ -13,7 +13,7 @@ INTEROPFLAGS ?=
 
 # The modules of this repository. Those of CONTROLPLANE, Kubernetes itself and Helm,
 # are compiled by demo, e2e and interop, and only checked for tidiness elsewhere.
-MODULES := . tools sandbox examples/client interop
+MODULES := . tools sandbox examples/client examples/lambda interop
 CONTROLPLANE := sandbox/controlplane interop/helm
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -51,6 +51,7 @@ test: ## all unit tests, fuzz seeds included; with the race detector where there
 	$(GO) test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C sandbox test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C examples/client test $$race $(TESTFLAGS) ./...; \
+	$(GO) -C examples/lambda test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C interop test $$race $(TESTFLAGS) ./...
 
 .PHONY: e2e

@@ -59,10 +59,13 @@ func New(ctx context.Context, c Config) (*Client, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	k := &Client{cluster: c.Cluster, now: c.Now, log: c.Log, lanes: map[weak.Pointer[http.Transport]]*lane{}}
-	if k.now == nil {
-		k.now = time.Now
+	k := &Client{cluster: c.Cluster, log: c.Log, lanes: map[weak.Pointer[http.Transport]]*lane{}}
+	clock := c.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	// The time of day, which goes on while a machine sleeps or a function is frozen.
+	k.now = func() time.Time { return clock().Round(0) }
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}

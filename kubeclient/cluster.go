@@ -126,7 +126,8 @@ func (k *Client) again(ctx context.Context, seen *place) (*place, error) {
 	if now := k.place.Load(); now != seen {
 		return now, nil
 	}
-	if k.now().Before(k.asking.after) {
+	// A longer wait than longPause is a clock that was put back.
+	if wait := k.asking.after.Sub(k.now()); wait > 0 && wait <= longPause {
 		return seen, k.asking.err
 	}
 	where, err := k.describe(ctx)

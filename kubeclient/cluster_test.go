@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,6 +236,32 @@ func TestAsksSeldom(t *testing.T) {
 	wg.Wait()
 	if n := w.described(); n != 2 {
 		t.Errorf("EKS was asked %d times", n)
+	}
+}
+
+// The pause is over at its time of day, and does not begin anew where a clock is put
+// back.
+func TestPauseGoesByTheTimeOfDay(t *testing.T) {
+	w := newWorld(t)
+	c := w.config()
+	start := time.Now()
+	var later atomic.Int64
+	c.Now = func() time.Time { return start.Add(time.Duration(later.Load())) }
+	client := w.open(c)
+	set := clientset(t, client.RESTConfig())
+	w.k8s.HTTP.Close()
+	for i, step := range []time.Duration{0, 0, -time.Hour} {
+		later.Add(int64(step))
+		var away *UnreachableError
+		if err := list(set); !errors.As(err, &away) {
+			t.Error(err)
+		}
+		if want := []int{2, 2, 3}[i]; w.described() != want {
+			t.Errorf("EKS was asked %d times, want %d", w.described(), want)
+		}
+	}
+	if at := client.asking.after; at.IsZero() || at != at.Round(0) {
+		t.Errorf("the pause is over at %v", at)
 	}
 }
 

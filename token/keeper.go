@@ -93,8 +93,13 @@ func newKeeper(c KeeperConfig) *Keeper {
 	if c.Random == nil {
 		c.Random = rand.Float64 // #nosec G404 -- spreads calls, hides nothing
 	}
+	clock := c.Now
 	return &Keeper{
-		minter: c.Minter, maxAge: c.MaxAge, now: c.Now, random: c.Random,
+		// Without the reading that Go compares instead of the time of day, where it can:
+		// it stands still while a machine sleeps or a function is frozen, and tokens end
+		// all the same.
+		now:    func() time.Time { return clock().Round(0) },
+		minter: c.Minter, maxAge: c.MaxAge, random: c.Random,
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 }
@@ -130,7 +135,7 @@ func (k *Keeper) Token(ctx context.Context) (Token, error) {
 func (k *Keeper) look() (tok Token, good, due bool, err error) {
 	now := k.now()
 	good = k.token.value != nil && now.Before(k.end)
-	waiting := k.failures > 0 && now.Before(k.retryAt)
+	waiting := k.failures > 0 && early(now, k.retryAt)
 	due = good && k.running == 0 && !waiting && !now.Before(k.renewAt)
 	if !good && waiting {
 		err = k.failed
@@ -225,6 +230,13 @@ func (k *Keeper) spread(failures int) time.Duration {
 	return wait - time.Duration(float64(wait/2)*k.random())
 }
 
+// early reports whether there is still to wait. Nobody has to wait for longer than
+// longWait: then the clock was put back.
+func early(now, until time.Time) bool {
+	wait := until.Sub(now)
+	return wait > 0 && wait <= longWait
+}
+
 // Worked tells that a server has taken a token. A token that worked is replaced at
 // once when it is refused; one that never did less and less often.
 func (k *Keeper) Worked(tok Token) {
@@ -284,7 +296,7 @@ func (k *Keeper) replaced(refused Token) (tok Token, ok, done bool) {
 		good := k.token.value != nil && now.Before(k.end)
 		return k.token, good, good
 	}
-	if k.failures > 0 && now.Before(k.retryAt) || !k.worked && k.refusals > 0 && now.Before(k.refuseAt) {
+	if k.failures > 0 && early(now, k.retryAt) || !k.worked && k.refusals > 0 && early(now, k.refuseAt) {
 		return Token{}, false, true
 	}
 	return Token{}, false, false
@@ -322,11 +334,11 @@ func (k *Keeper) Run(ctx context.Context, report func(error)) {
 func (k *Keeper) untilDue() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	at := k.renewAt
-	if k.failures > 0 && k.retryAt.After(at) {
+	now, at := k.now(), k.renewAt
+	if k.failures > 0 && k.retryAt.After(at) && early(now, k.retryAt) {
 		at = k.retryAt
 	}
-	return max(at.Sub(k.now()), 0)
+	return max(at.Sub(now), 0)
 }
 
 func (k *Keeper) renewIfDue(ctx context.Context) error {
