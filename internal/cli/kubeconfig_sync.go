@@ -154,6 +154,9 @@ func (a *app) newSync(o syncOptions) (*clusterSync, awsconf.Config, error) {
 	}
 	if o.describeRole != "" {
 		config.Roles = []awsconf.Role{{ARN: o.describeRole}}
+		if err := checkRoles("--describe-role-arn", config.Roles); err != nil {
+			return nil, config, err
+		}
 	}
 	if o.command == "" {
 		if o.command, err = a.ownPath(); err != nil {
@@ -164,7 +167,7 @@ func (a *app) newSync(o syncOptions) (*clusterSync, awsconf.Config, error) {
 		namespace: o.namespace, proxyURL: o.proxyURL, command: o.command, execVersion: o.execVersion, noSetContext: true,
 	}, written)}
 	if err := s.options.Check(); err != nil {
-		return nil, config, &usageError{reason: err.Error(), hint: "see ekskey kubeconfig sync --help"}
+		return nil, config, optionUsage(err, "ekskey kubeconfig sync")
 	}
 	if s.alias, err = parseAlias(o.alias); err != nil {
 		return nil, config, err

@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -164,7 +169,7 @@ func TestKubeclientRefused(t *testing.T) {
 // TestKubeclientExamples runs the programs of examples/client in the sandbox.
 func TestKubeclientExamples(t *testing.T) {
 	programs := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs, "./count-pods", "./role-chain", "./static-keys")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs, "./controller", "./count-pods", "./role-chain", "./static-keys")
 	build.Dir = filepath.Join(maker.Source, "..", "examples", "client")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -198,5 +203,37 @@ func TestKubeclientExamples(t *testing.T) {
 		}, []string{"connected to Kubernetes v1."}},
 	} {
 		has(t, mustRun(t, append(slices.Clone(env), c.env...), filepath.Join(programs, c.program)), c.want...)
+	}
+	t.Run("controller", func(t *testing.T) { runController(t, filepath.Join(programs, "controller"), env, pods.Items) })
+}
+
+// runController runs the controller until it has told of each pod, and ends it.
+func runController(t *testing.T, program string, env []string, pods []corev1.Pod) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program)
+	cmd.Env = env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for lines := bufio.NewScanner(out); len(seen) < len(pods) && lines.Scan(); {
+		seen[lines.Text()] = true
+	}
+	for _, p := range pods {
+		if !seen["saw pod "+p.Name+" in namespace "+p.Namespace] {
+			t.Errorf("not told of: pod %s in namespace %s", p.Name, p.Namespace)
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_, _ = io.Copy(io.Discard, out)
+	if err := cmd.Wait(); err != nil || t.Failed() {
+		t.Errorf("%v\n%s", err, stderr.Bytes())
 	}
 }
