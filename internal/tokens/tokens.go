@@ -109,6 +109,10 @@ func New(c Config) *Source {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	// Without the reading that Go compares instead of the time of day, where it can: it
+	// stands still while a machine sleeps, and tokens end all the same.
+	clock := c.Now
+	c.Now = func() time.Time { return clock().Round(0) }
 	if c.Retry <= 0 {
 		c.Retry = DefaultRetry
 	}
