@@ -23,13 +23,13 @@ func TestHugeAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			calls := 0
-			w.before = func(rw http.ResponseWriter, r *http.Request) bool {
+			w.first(func(rw http.ResponseWriter, r *http.Request) bool {
 				if _, service := to(r); service != "eks" {
 					return false
 				}
 				calls++
 				return answer(rw, tt.body)
-			}
+			})
 			sources := w.sources(t, "a")
 			sources[0].Regions = sources[0].Regions[:1]
 			got, err := discovery.New(discovery.Config{}).List(t.Context(), sources)
@@ -42,7 +42,7 @@ func TestHugeAnswers(t *testing.T) {
 		})
 	}
 	w := newWorld(t) // a long token that is none too long leads to the next page
-	w.before = func(rw http.ResponseWriter, r *http.Request) bool {
+	w.first(func(rw http.ResponseWriter, r *http.Request) bool {
 		switch _, service := to(r); {
 		case service != "eks":
 			return false
@@ -50,7 +50,7 @@ func TestHugeAnswers(t *testing.T) {
 			return answer(rw, `{"clusters":[]}`)
 		}
 		return answer(rw, `{"clusters":["x"],"nextToken":"`+strings.Repeat("t", 64<<10)+`"}`)
-	}
+	})
 	got, err := discovery.New(discovery.Config{}).List(t.Context(), w.sources(t, "a"))
 	if err != nil || got[0].Err != nil || len(got[0].Names) != 1 {
 		t.Errorf("%v, %+v", err, got)
@@ -73,7 +73,7 @@ func TestProgressAtTheEnd(t *testing.T) {
 		} {
 			w := newWorld(t)
 			ctx, cancel := context.WithCancel(t.Context())
-			w.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			w.first(func(_ http.ResponseWriter, r *http.Request) bool {
 				if _, service := to(r); service != hangs {
 					return false
 				}
@@ -81,7 +81,7 @@ func TestProgressAtTheEnd(t *testing.T) {
 				cancel()
 				<-r.Context().Done()
 				return true
-			}
+			})
 			var last discovery.Progress
 			f := discovery.New(discovery.Config{Progress: func(p discovery.Progress) { last = p }})
 			if err := do(ctx, f, w.sources(t, "a")); !errors.Is(err, context.Canceled) {

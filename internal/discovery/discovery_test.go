@@ -118,7 +118,7 @@ func TestListFaults(t *testing.T) {
 			w := newWorld(t)
 			w.add(t, accountA, regionA, "x")
 			w.add(t, accountA, regionB, names(101)...)
-			w.before = func(rw http.ResponseWriter, r *http.Request) bool { return tt.struck(r) && tt.answer(rw) }
+			w.first(func(rw http.ResponseWriter, r *http.Request) bool { return tt.struck(r) && tt.answer(rw) })
 			got, err := discovery.New(discovery.Config{}).List(t.Context(), w.sources(t, "a"))
 			if err != nil {
 				t.Fatal(err)
@@ -206,7 +206,7 @@ func TestBounds(t *testing.T) {
 	w.add(t, accountA, regionB, names(30)...)
 	w.add(t, accountB, regionB, names(30)...)
 	var calls gauge
-	w.before = func(rw http.ResponseWriter, r *http.Request) bool {
+	w.first(func(rw http.ResponseWriter, r *http.Request) bool {
 		region, _ := to(r)
 		_, who, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 		who, _, _ = strings.Cut(who, "/")
@@ -217,7 +217,7 @@ func TestBounds(t *testing.T) {
 		time.Sleep(2 * time.Millisecond) // as AWS takes its time
 		w.aws.ServeHTTP(rw, r)
 		return true
-	}
+	})
 	f := discovery.New(discovery.Config{AtOnce: 7, InPlace: 3})
 	listings, err := f.List(t.Context(), w.sources(t, "a", "b"))
 	if err != nil {
@@ -276,27 +276,28 @@ func TestContextEnds(t *testing.T) {
 		t.Errorf("describe: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w.before = func(rw http.ResponseWriter, r *http.Request) bool {
+	w.first(func(rw http.ResponseWriter, r *http.Request) bool {
 		if _, service := to(r); service != "eks" {
 			return false
 		}
 		cancel()
 		<-r.Context().Done()
 		return true
-	}
+	})
 	if _, err := discovery.New(discovery.Config{}).Describe(ctx, questions); !errors.Is(err, context.Canceled) {
 		t.Errorf("describe, hanging: %v", err)
 	}
 	// A pause of an hour.
-	ctx, cancel = context.WithCancel(t.Context())
-	w.before = func(rw http.ResponseWriter, r *http.Request) bool {
+	later, end := context.WithCancel(t.Context())
+	defer end()
+	w.first(func(rw http.ResponseWriter, r *http.Request) bool {
 		if _, service := to(r); service != "eks" {
 			return false
 		}
-		defer time.AfterFunc(10*time.Millisecond, cancel)
+		defer time.AfterFunc(10*time.Millisecond, end)
 		return refuse(rw, "ThrottlingException", http.StatusTooManyRequests)
-	}
-	if _, err := discovery.New(discovery.Config{Backoff: time.Hour}).Describe(ctx, questions); !errors.Is(err, context.Canceled) {
+	})
+	if _, err := discovery.New(discovery.Config{Backoff: time.Hour}).Describe(later, questions); !errors.Is(err, context.Canceled) {
 		t.Errorf("describe, throttled: %v", err)
 	}
 }

@@ -30,9 +30,14 @@ type world struct {
 	aws         *fakeaws.Server
 	url         string
 	connections atomic.Int32
-	// before, if set, may answer in place of AWS, and then reports true.
-	before func(http.ResponseWriter, *http.Request) bool
+	before      atomic.Pointer[instead]
 }
+
+// instead may answer in place of AWS, and then reports true.
+type instead func(http.ResponseWriter, *http.Request) bool
+
+// first has requests answered by it, from now on.
+func (w *world) first(f instead) { w.before.Store(&f) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -44,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{aws: fakeaws.New(fakeaws.Config{})}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if w.before == nil || !w.before(rw, r) {
+		if f := w.before.Load(); f == nil || !(*f)(rw, r) {
 			w.aws.ServeHTTP(rw, r)
 		}
 	}))
