@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,12 +38,12 @@ func TestExec(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				w := newWorld(t)
 				w.upgrade = c.serve
-				ahead := time.Duration(0)
+				var ahead atomic.Int64 // seconds
 				client, err := kubeclient.New(t.Context(), kubeclient.Config{
 					Cluster: cluster, Region: region, Endpoint: "https://" + w.k8s.Address, CAData: w.k8s.CA,
 					Credentials: token.StaticKeys(w.key.AccessKeyID, w.key.SecretAccessKey, ""),
 					// Within a second, the same keys sign the same token.
-					Now: func() time.Time { ahead += time.Second; return time.Now().Add(ahead) },
+					Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Add(1)) * time.Second) },
 				})
 				if err != nil {
 					t.Fatal(err)
