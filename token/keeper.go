@@ -47,6 +47,16 @@ const (
 // about to end do not mean a new token for each request.
 const leastUse = time.Second
 
+// mintTimeout bounds one renewal, all that its credentials need included: while it
+// lasts, nobody else renews.
+const mintTimeout = 2 * time.Minute
+
+// reloadEvery is how long after a refusal had credentials got anew none does so
+// again. A path may be refused for ever while all others work (an aggregated API
+// server that is broken, an application behind the API server's proxy), and each
+// loading may be a call to AWS.
+const reloadEvery = 30 * time.Second
+
 // Keeper keeps one token and renews it: ahead of its end, or when a server has
 // refused it, and never twice at once. What it holds while a renewal fails is
 // handed out as long as it is good. It starts no goroutine: Run is for the
@@ -73,6 +83,7 @@ type Keeper struct {
 	retryAt  time.Time // not before, after failures
 	refusals int       // in a row, of tokens that never worked
 	refuseAt time.Time // not before, after refusals
+	reloadAt time.Time // credentials are not got anew before, after they were
 }
 
 // NewKeeper makes a Keeper. It fails with *ConfigError and mints nothing.
@@ -183,7 +194,9 @@ func (k *Keeper) first(ctx context.Context) (Token, error) {
 
 // mint asks for a token and keeps it. The caller holds the turn.
 func (k *Keeper) mint(ctx context.Context) (Token, error) {
-	tok, err := k.minter.Token(ctx)
+	bounded, cancel := context.WithTimeout(ctx, mintTimeout)
+	defer cancel()
+	tok, err := k.minter.Token(bounded)
 	if err == nil && tok.value == nil {
 		err = errors.New("the minter gave no token")
 	}
@@ -249,9 +262,11 @@ func (k *Keeper) Worked(tok Token) {
 
 // Replace gives a token in place of one that a server refused: the one that has
 // replaced it already, or one minted now, with credentials got anew where the
-// Minter can. It reports false if there is none to be had now because the last
-// tokens were refused as well: it is the caller who is refused then, and not the
-// token. It fails with what the Minter failed with, or with the context's error.
+// Minter can and it was not done in the last half minute. It reports false if there
+// is none to be had now because the last tokens were refused as well, or because
+// this one was minted within the same second: it is the caller who is refused then,
+// and not the token. It fails with what the Minter failed with, or with the
+// context's error.
 func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool, err error) {
 	if tok, ok, done := k.replaced(refused); done {
 		return tok, ok, nil
@@ -265,14 +280,19 @@ func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool
 	if tok, ok, done := k.replaced(refused); done {
 		return tok, ok, nil
 	}
-	if i, can := k.minter.(interface{ Invalidate() }); can {
-		i.Invalidate()
-	}
 	k.mu.Lock()
 	if k.worked {
 		k.refusals = 0
 	}
+	now := k.now()
+	reload := !early(now, k.reloadAt)
+	if reload {
+		k.reloadAt = now.Add(reloadEvery)
+	}
 	k.mu.Unlock()
+	if i, can := k.minter.(interface{ Invalidate() }); can && reload {
+		i.Invalidate()
+	}
 	tok, err = k.mint(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -299,7 +319,9 @@ func (k *Keeper) replaced(refused Token) (tok Token, ok, done bool) {
 	if k.failures > 0 && early(now, k.retryAt) || !k.worked && k.refusals > 0 && early(now, k.refuseAt) {
 		return Token{}, false, true
 	}
-	return Token{}, false, false
+	// A signature counts whole seconds: the same keys would give the same token.
+	same := early(now, k.reloadAt) && now.Truncate(time.Second).Equal(k.token.SignedAt)
+	return Token{}, false, same
 }
 
 // Run renews in time, until ctx ends. While one runs, callers of Token do not have

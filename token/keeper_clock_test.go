@@ -36,6 +36,7 @@ func TestKeeperGoesByTheTimeOfDay(t *testing.T) {
 	}
 	for name, at := range map[string]time.Time{
 		"now": k.now(), "end": k.end, "renewAt": k.renewAt, "retryAt": k.retryAt, "refuseAt": k.refuseAt,
+		"reloadAt": k.reloadAt,
 	} {
 		if at.IsZero() || at != at.Round(0) {
 			t.Errorf("%s is %v", name, at)

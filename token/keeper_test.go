@@ -316,6 +316,7 @@ func TestKeeperReplace(t *testing.T) {
 		// that is wrong.
 		tok, refused := mustToken(t, k), errors.New("refused")
 		k.Worked(tok)
+		time.Sleep(time.Second)
 		m.set(refused, nil)
 		if _, ok, err := k.Replace(t.Context(), tok); ok || !errors.Is(err, refused) {
 			t.Error(ok, err)

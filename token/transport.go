@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"golang.org/x/oauth2"
 )
@@ -57,9 +58,10 @@ func (e *ClearTextError) Error() string {
 
 // RoundTripper sends requests through base, each with the Keeper's token; nil
 // means http.DefaultTransport. A request that has an Authorization header goes as
-// it is. A redirect to another host gets no token. After a 401 the token is
-// replaced, and the request is sent once more if its body can be; the second
-// answer is the caller's, whatever it says. It fails with *ClearTextError for
+// it is. A redirect to another host gets no token, and nothing after it does. After
+// a 401 the token is replaced, and the request is sent once more if its body can be,
+// and unless it may have changed what is behind the proxy of a service, pod or node;
+// the second answer is the caller's, whatever it says. It fails with *ClearTextError for
 // what is not https, with what base fails with, and with what the Keeper does.
 func (k *Keeper) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
@@ -106,8 +108,11 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		discard(res)
 		return nil, fmt.Errorf("replacing a token that was refused: %w", err)
 	}
+	if !ok || !repeatable(req) {
+		return res, nil
+	}
 	again, can := rewound(req)
-	if !ok || !can {
+	if !can {
 		return res, nil
 	}
 	discard(res)
@@ -130,13 +135,35 @@ func (t *roundTripper) send(req *http.Request, tok Token) (*http.Response, error
 }
 
 // elsewhere reports whether a server has sent the caller to another host, who
-// must not get the token: anything behind an API server's proxy can do that.
+// must not get the token: anything behind an API server's proxy can do that. A way
+// back does not change it: it is the other host that chose the request.
 func elsewhere(req *http.Request) bool {
-	origin := req
-	for origin.Response != nil && origin.Response.Request != nil {
-		origin = origin.Response.Request
+	for r := req; r.Response != nil && r.Response.Request != nil; {
+		r = r.Response.Request
+		if r.URL.Scheme != req.URL.Scheme || r.URL.Host != req.URL.Host {
+			return true
+		}
 	}
-	return origin.URL.Scheme != req.URL.Scheme || origin.URL.Host != req.URL.Host
+	return false
+}
+
+// repeatable reports whether a request that got a 401 can have done nothing yet.
+// The API server refuses before it does anything, but below the proxy of a
+// service, pod or node the answer may be of what stands behind it.
+// Source: https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
+func repeatable(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	parts := strings.Split(req.URL.Path, "/")
+	for i := 2; i < len(parts); i++ {
+		// As in /api/v1/namespaces/{namespace}/services/{name}/proxy/{path}.
+		if kind := parts[i-2]; parts[i] == "proxy" && (kind == "services" || kind == "pods" || kind == "nodes") {
+			return false
+		}
+	}
+	return true
 }
 
 // rewound is a request to be sent again. It reports false if the body is gone.

@@ -147,14 +147,17 @@ func TestRoundTripper(t *testing.T) {
 // What stands behind an API server's proxy can answer with a redirect.
 func TestRoundTripperRedirects(t *testing.T) {
 	got := make(chan string, 4)
+	var target, home string
 	evil := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header.Get("Authorization")
 		if r.URL.Path == "/a" {
 			http.Redirect(w, r, "/b", http.StatusFound)
 		}
+		if r.URL.Path == "/back" {
+			http.Redirect(w, r, home+"/here", http.StatusFound)
+		}
 	}))
 	defer evil.Close()
-	var target string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/here" {
 			got <- r.Header.Get("Authorization")
@@ -163,6 +166,7 @@ func TestRoundTripperRedirects(t *testing.T) {
 		http.Redirect(w, r, target, http.StatusFound)
 	}))
 	defer server.Close()
+	home = server.URL
 	for _, c := range []struct {
 		name, target string
 		answers      int
@@ -170,6 +174,7 @@ func TestRoundTripperRedirects(t *testing.T) {
 	}{
 		{"to the same host", "/here", 1, true},
 		{"to another, and on within it", evil.URL + "/a", 2, false},
+		{"to another, and back", evil.URL + "/back", 2, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target = c.target
@@ -185,6 +190,77 @@ func TestRoundTripperRedirects(t *testing.T) {
 				if header := <-got; (header != "") != c.with {
 					t.Errorf("Authorization: %.20s", header)
 				}
+			}
+		})
+	}
+}
+
+// A 401 that may be of what stands behind the API server's proxy does not say that
+// nothing was done.
+func TestRoundTripperRepeats(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		times        int
+	}{
+		{"GET", "/api/v1/namespaces/a/services/b/proxy/c", 2},
+		{"HEAD", "/api/v1/namespaces/a/pods/b/proxy", 2},
+		{"OPTIONS", "/api/v1/nodes/b/proxy/c", 2},
+		{"POST", "/api/v1/namespaces/a/services/b/proxy/c", 1},
+		{"POST", "/api/v1/namespaces/a/services/https:b:443/proxy/c", 1},
+		{"PUT", "/api/v1/namespaces/a/services/b/proxy", 1},
+		{"PATCH", "/api/v1/namespaces/a/pods/b/proxy/", 1},
+		{"DELETE", "/api/v1/nodes/b/proxy/c", 1},
+		{"POST", "/api/v1/nodes/b/%70roxy/c", 1},
+		{"POST", "/prefix/api/v1/nodes/b/proxy/c", 1},
+		{"POST", "/api/v1/namespaces/proxy/pods", 2},
+		{"POST", "/api/v1/namespaces/a/services", 2},
+		{"PUT", "/api/v1/namespaces/a/services/proxy", 2},
+		{"DELETE", "/api/v1/namespaces/a/pods/proxy", 2},
+		{"PATCH", "/apis/apps/v1/namespaces/a/deployments/proxy/scale", 2},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			b := newBouncer()
+			server := httptest.NewTLSServer(b)
+			defer server.Close()
+			second := time.Now()
+			source, err := token.New(token.Config{
+				Cluster: "demo", Credentials: token.StaticKeys(keeperKey, keeperSecret, ""),
+				Now: func() time.Time { second = second.Add(time.Second); return second },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &http.Client{Transport: newKeeper(t, source, 0).RoundTripper(server.Client().Transport)}
+			send := func() int {
+				t.Helper()
+				req, err := http.NewRequestWithContext(t.Context(), c.method, server.URL+c.path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				return res.StatusCode
+			}
+			b.refuse.Store(1)
+			want := http.StatusOK
+			if c.times == 1 {
+				want = http.StatusUnauthorized
+			}
+			if got := send(); got != want || len(b.bodies) != c.times {
+				t.Errorf("%d, sent %d times", got, len(b.bodies))
+			}
+			// The token is replaced all the same.
+			send()
+			close(b.headers)
+			seen := map[string]bool{}
+			for header := range b.headers {
+				seen[header] = true
+			}
+			if len(seen) != 2 {
+				t.Errorf("%d tokens", len(seen))
 			}
 		})
 	}
