@@ -8,10 +8,9 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,7 +25,8 @@ const (
 	// could not be written.
 	writeAgain    = time.Second
 	writeAgainMax = time.Minute
-	// maxSleep bounds each wait, because timers stand still while a machine sleeps.
+	// maxSleep bounds each wait, because timers stand still while a machine sleeps,
+	// and is how often the files are looked at, because others may remove them.
 	maxSleep = 15 * time.Second
 )
 
@@ -44,8 +44,8 @@ type Target struct {
 type Config struct {
 	// Targets are the clusters; at least one.
 	Targets []Target
-	// Ready, if its Path is set, is a file that is there while all tokens are good.
-	// Its Ours is set by New.
+	// Ready, if its Path is set, is a file that is there while all tokens are good,
+	// and says until when; see CheckReady. Its Ours is set by New.
 	Ready secretfile.File
 	// Tell is told when all tokens are good for the first time, and that it ends; it
 	// is for systemd. Nil means nobody.
@@ -73,19 +73,21 @@ type Agent struct {
 
 	mu     sync.Mutex
 	states []state
-	ready  bool // the ready file is there
+	ready  string // what this agent wrote into the ready file; empty if it is not there
 	told   bool
 }
 
 // state is what is in a target's file.
 type state struct {
-	expiry time.Time // of the token in the file; zero if there is none
-	ours   bool      // this agent wrote it
+	data   []byte    // the token that was written, or was there
+	expiry time.Time // when it ends; zero if there is none
+	ours   bool      // this agent wrote it, and it is there
+	stuck  bool      // it has ended, and could not be removed yet
 	err    error     // why there is no newer one
 }
 
-// readyText is what is in a ready file.
-const readyText = "ekskey agent: all tokens are good\n"
+// errOther is why a file is not well in which there is a token of somebody else.
+var errOther = errors.New("another program has written a token there")
 
 // New looks at all files and makes an Agent. It asks for no token. It fails with
 // *FileError where a file cannot be written or holds something else, so that a
@@ -107,10 +109,10 @@ func New(c Config) (*Agent, error) {
 		if err := f.Check(); err != nil {
 			return nil, &FileError{Path: f.Path, Err: err}
 		}
-		a.states[i] = state{expiry: a.inherited(f), err: errors.New("no token yet")}
+		a.states[i] = a.inherited(f)
 	}
 	if a.cfg.Ready.Path != "" {
-		a.cfg.Ready.Ours = func(b []byte) bool { return string(b) == readyText }
+		a.cfg.Ready.Ours = isReady
 		err := a.cfg.Ready.Check()
 		if err == nil {
 			err = a.cfg.Ready.Remove(nil) // a killed agent's
@@ -127,17 +129,28 @@ func isToken(data []byte) bool {
 	return len(data) >= len(token.Prefix) && string(data[:len(token.Prefix)]) == token.Prefix
 }
 
-// inherited is when the token that another agent left ends.
-func (a *Agent) inherited(f *secretfile.File) time.Time {
+// inherited is the token that another agent left.
+func (a *Agent) inherited(f *secretfile.File) state {
+	s := state{err: errors.New("no token yet")}
 	data, err := f.Read()
 	if err != nil || len(data) == 0 {
-		return time.Time{}
+		return s
 	}
+	s.data = data
+	var ok bool
+	if s.expiry, ok = endOf(data); !ok {
+		s.expiry = a.cfg.Now() // it is good for nothing, and goes at once
+	}
+	return s
+}
+
+// endOf is when a token is not good any more.
+func endOf(data []byte) (time.Time, bool) {
 	parsed, err := token.Parse(string(data))
 	if err != nil {
-		return a.cfg.Now() // it is good for nothing, and goes at once
+		return time.Time{}, false
 	}
-	return parsed.End().Add(-token.Margin)
+	return parsed.End().Add(-token.Margin), true
 }
 
 // Run keeps the files fresh until the context ends. Then the ready file goes, and
@@ -148,6 +161,7 @@ func (a *Agent) Run(ctx context.Context) {
 		wg.Go(func() { a.cfg.Targets[i].Source.Run(ctx) })
 		wg.Go(func() { a.keep(ctx, i) })
 	}
+	wg.Go(func() { a.keepReady(ctx) })
 	<-ctx.Done()
 	a.cfg.Tell("STOPPING=1")
 	for i := range a.cfg.Targets {
@@ -156,29 +170,25 @@ func (a *Agent) Run(ctx context.Context) {
 	wg.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.setReady(false)
+	a.setReady("")
 }
 
-// keep writes one file whenever there is a new token, and removes it when the last
-// one ends.
+// keep writes one file whenever there is a new token or the file is not as it was
+// written, and removes it when the last one ends.
 func (a *Agent) keep(ctx context.Context, i int) {
 	t := &a.cfg.Targets[i]
-	var written token.Token
 	var failures int
 	for ctx.Err() == nil {
 		changed := t.Source.Changed()
 		now := a.cfg.Now()
 		has := t.Source.State()
-		good := has.Token.Value() != "" && now.Before(has.Expiry)
-		if good && has.Token.Value() != written.Value() || good && failures > 0 {
-			if err := t.File.Write([]byte(has.Token.Value())); err != nil {
+		if has.Token.Value() != "" && now.Before(has.Expiry) {
+			if err := a.put(i, []byte(has.Token.Value()), has.Expiry); err != nil {
 				has.Err = err
 				failures++
 				a.cfg.Log.Warn("token file not written", "cluster", t.Name, "file", t.File.Path, "reason", err)
 			} else {
-				written, failures = has.Token, 0
-				a.cfg.Log.Info("token file written", "cluster", t.Name, "file", t.File.Path, "expires", has.Expiry.UTC())
-				a.set(i, state{expiry: has.Expiry, ours: true})
+				failures = 0
 			}
 		}
 		if has.Err != nil {
@@ -198,17 +208,45 @@ func (a *Agent) keep(ctx context.Context, i int) {
 	}
 }
 
+// put makes sure that a token is in its file.
+func (a *Agent) put(i int, value []byte, expiry time.Time) error {
+	t := &a.cfg.Targets[i]
+	a.mu.Lock()
+	s := a.states[i]
+	a.mu.Unlock()
+	in, err := t.File.Read()
+	if err != nil {
+		in = nil
+	}
+	if bytes.Equal(in, value) {
+		if !s.ours {
+			a.set(i, state{data: value, expiry: expiry, ours: true})
+		}
+		return nil
+	}
+	err = nil
+	if end, ok := endOf(in); ok && end.After(expiry) && !bytes.Equal(in, s.data) {
+		err = errOther // and it is good for longer than this one
+	} else {
+		err = t.File.Write(value)
+	}
+	if err != nil {
+		if s.ours && !bytes.Equal(in, s.data) {
+			s.ours = false
+			a.set(i, s)
+		}
+		return err
+	}
+	a.cfg.Log.Info("token file written", "cluster", t.Name, "file", t.File.Path, "expires", expiry.UTC(), "again", bytes.Equal(value, s.data))
+	a.set(i, state{data: value, expiry: expiry, ours: true})
+	return nil
+}
+
 func (a *Agent) set(i int, s state) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.states[i] = s
-	all := true
-	for i := range a.states {
-		all = all && a.fresh(i)
-	}
-	if all {
-		a.setReady(true)
-	}
+	a.setReady(a.readiness())
 }
 
 // fresh reports whether a target's file has a good token of this agent. The lock
@@ -225,48 +263,31 @@ func (a *Agent) failed(i int, err error) {
 }
 
 // expire removes the file when its token ends, and gives how long that is from now.
+// What somebody else put there stays.
 func (a *Agent) expire(i int, now time.Time) time.Duration {
 	a.mu.Lock()
-	expiry := a.states[i].expiry
+	s := a.states[i]
 	a.mu.Unlock()
-	if expiry.IsZero() {
+	if s.expiry.IsZero() {
 		return maxSleep
 	}
-	if now.Before(expiry) {
-		return expiry.Sub(now)
+	if now.Before(s.expiry) {
+		return s.expiry.Sub(now)
 	}
 	t := &a.cfg.Targets[i]
-	if err := t.File.Remove(nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.cfg.Log.Warn("token file with an ended token not removed", "cluster", t.Name, "file", t.File.Path, "reason", err)
-	} else {
+	err := t.File.Remove(s.data)
+	var foreign *secretfile.ForeignError
+	switch {
+	case err == nil:
 		a.cfg.Log.Warn("token file removed, for its token has ended", "cluster", t.Name, "file", t.File.Path)
+	case !errors.As(err, &foreign):
+		if !s.stuck {
+			a.cfg.Log.Warn("token file with an ended token not removed", "cluster", t.Name, "file", t.File.Path, "reason", err)
+		}
+		s.ours, s.stuck = false, true
+		a.set(i, s)
+		return maxSleep
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.states[i].expiry, a.states[i].ours = time.Time{}, false
-	a.setReady(false)
+	a.set(i, state{err: s.err})
 	return maxSleep
-}
-
-// setReady makes the ready file, or removes it. The lock is held.
-func (a *Agent) setReady(ready bool) {
-	if ready && !a.told {
-		a.told = true
-		a.cfg.Tell("READY=1")
-	}
-	if a.ready == ready || a.cfg.Ready.Path == "" {
-		a.ready = ready
-		return
-	}
-	var err error
-	if ready {
-		err = a.cfg.Ready.Write([]byte(readyText))
-	} else {
-		err = a.cfg.Ready.Remove(nil)
-	}
-	if err != nil {
-		a.cfg.Log.Warn("ready file", "file", a.cfg.Ready.Path, "reason", fmt.Sprint(err))
-		return
-	}
-	a.ready = ready
 }

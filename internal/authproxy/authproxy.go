@@ -32,6 +32,10 @@ const (
 	headerTimeout = 10 * time.Second
 	// idleTimeout is how long a connection without requests is kept.
 	idleTimeout = 2 * time.Minute
+	// refusedTimeout bounds what is read of a request after it was refused.
+	refusedTimeout = time.Second
+	// maxLogged is how much of a path is logged, in bytes.
+	maxLogged = 256
 	// maxHeader is more than the headers of any client have, in bytes.
 	maxHeader = 64 << 10
 	// maxStreams is how many requests one HTTP/2 connection may have at once. Each
@@ -125,12 +129,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w = seen
 		defer func() {
 			// The path alone: a query may hold what nobody should read.
-			p.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "protocol", r.Proto, "status", seen.status, "took", p.cfg.Now().Sub(began))
+			p.cfg.Log.Debug("request", "method", r.Method, "path", clip(r.URL.Path), "protocol", r.Proto, "status", seen.status, "took", p.cfg.Now().Sub(began))
 		}()
 	}
+	if no := p.checkSender(r); no != nil {
+		// Everybody on this machine can do this as often as he likes.
+		p.refuse(w, r, no, slog.LevelDebug)
+		return
+	}
 	if no := p.check(r); no != nil {
-		p.cfg.Log.Warn("request refused", "method", r.Method, "path", r.URL.Path, "reason", no.Message)
-		writeStatus(w, no)
+		p.refuse(w, r, no, slog.LevelWarn)
 		return
 	}
 	if impersonates(r.Header) {
@@ -138,6 +146,26 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Warning", `299 - "ekskey proxy: impersonation is not passed on; this was asked as you yourself"`)
 	}
 	p.handler.ServeHTTP(w, r)
+}
+
+// refuse answers a request of which nothing is passed on. The server would read
+// what is left of its body first, for as long as that takes.
+func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, no *Status, level slog.Level) {
+	p.cfg.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", clip(r.URL.Path), "reason", no.Message)
+	// The server's clock, not Config.Now. Writers that have none have no connection.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+	writeStatus(w, no)
+}
+
+// clip is the beginning of a path, for the log.
+func clip(path string) string {
+	if len(path) > maxLogged {
+		return path[:maxLogged] + "..."
+	}
+	return path
 }
 
 // Serve answers on a listener until the context ends, and then drains: no new

@@ -9,11 +9,9 @@ import (
 	"unicode"
 )
 
-// check decides whether a request may pass. It reads nothing of the body.
+// check decides whether a request of somebody who may ask may pass. It reads
+// nothing of the body.
 func (p *Proxy) check(r *http.Request) *Status {
-	if no := p.checkSender(r); no != nil {
-		return no
-	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -95,4 +96,18 @@ contexts:
     user: ekskey-proxy
 current-context: ekskey-proxy
 `)
+}
+
+// KubeconfigAddress is the address (host:port) that a kubeconfig made by Kubeconfig
+// leads to; empty if it was not made by that.
+func KubeconfigAddress(data []byte) string {
+	if !IsKubeconfig(data) {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(data), "\n    server: https://")
+	address, _, _ := strings.Cut(rest, "\n")
+	if host, _, err := net.SplitHostPort(address); err != nil || host != "127.0.0.1" && host != "::1" {
+		return ""
+	}
+	return address
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/ekskey/ekskey/internal/secretfile"
 )
 
 // maxSocketPath is what every system takes, in bytes: sun_path has 104 on macOS.
@@ -80,7 +82,8 @@ func (s *socket) Close() error {
 
 // ListenSocket listens on a Unix socket that only its owner can open (mode 0600).
 // One that was left by a process that is gone is replaced; anything else at the
-// path is not. It fails with *ListenError.
+// path is not. The folder must be ours, and nobody else may write in it. It fails
+// with *ListenError.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	fail := func(reason string, taken bool, err error) (net.Listener, error) {
 		return nil, &ListenError{Address: path, Reason: reason, Taken: taken, Err: err}
@@ -90,6 +93,14 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	}
 	if len(path) > maxSocketPath {
 		return fail(fmt.Sprintf("its path has more than %d bytes, so that nobody could connect", maxSocketPath), false, nil)
+	}
+	// Else somebody could put a socket of his own in its place, and be sent requests.
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err == nil {
+		err = secretfile.CheckFolder(folder)
+	}
+	if err != nil {
+		return fail(err.Error(), false, err)
 	}
 	old, err := os.Lstat(path)
 	switch {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/ekskey/ekskey/internal/authproxy"
+	"github.com/ekskey/ekskey/internal/secretfile"
 )
 
 func TestListenAddresses(t *testing.T) {
@@ -134,6 +135,41 @@ func TestSocketPlaces(t *testing.T) {
 		var failed *authproxy.ListenError
 		if !errors.As(err, &failed) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Folders in which somebody else could put a socket of his own in its place.
+func TestSocketFolders(t *testing.T) {
+	dir := shortDir(t)
+	for name, mode := range map[string]os.FileMode{"group": 0o770, "all": 0o777} {
+		sub := filepath.Join(dir, name)
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(sub, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := "/usr" // root's
+	if os.Geteuid() == 0 {
+		theirs = filepath.Join(dir, "theirs")
+		if err := os.Mkdir(theirs, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(theirs, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{filepath.Join(dir, "group"), filepath.Join(dir, "all"), theirs} {
+		l, err := authproxy.ListenSocket(t.Context(), filepath.Join(folder, "s"))
+		var failed *authproxy.ListenError
+		var unfit *secretfile.FolderError
+		if !errors.As(err, &failed) || !errors.As(err, &unfit) {
+			t.Errorf("%s: %v", folder, err)
+		}
+		if l != nil {
+			_ = l.Close()
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"path"
 	"sync"
 	"time"
 )
@@ -69,16 +70,16 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, &noTokenError{err}
 	}
-	path, rawPath := req.URL.Path, req.URL.RawPath
+	asked, rawPath := req.URL.Path, req.URL.RawPath
 	u := p.current.Load()
-	res, err := u.do(req, path, rawPath, tok)
-	if err != nil && neverSent(err) && req.Context().Err() == nil {
-		next, asked := p.elsewhere(req.Context(), u)
+	res, had, err := u.do(req, asked, rawPath, tok)
+	if err != nil && (!had || neverSent(err)) && req.Context().Err() == nil {
+		next, why := p.elsewhere(req.Context(), u)
 		if next == nil || !again {
-			return nil, unreachable(u, err, asked)
+			return nil, unreachable(u, err, why)
 		}
 		u, req = next, anew(req, body)
-		res, err = u.do(req, path, rawPath, tok)
+		res, _, err = u.do(req, asked, rawPath, tok)
 	}
 	if err != nil {
 		return nil, unreachable(u, err, nil)
@@ -87,15 +88,25 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	next, ok := p.cfg.Tokens.Refused(req.Context(), tok)
-	if !ok || !again {
+	if !ok || !again || maybeAnother(req.Method, asked) {
 		return res, nil
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, maxDrained) // for the connection's sake only
 	_ = res.Body.Close()
-	if res, err = u.do(anew(req, body), path, rawPath, next); err != nil {
+	if res, _, err = u.do(anew(req, body), asked, rawPath, next); err != nil {
 		return nil, unreachable(u, err, nil)
 	}
 	return res, nil
+}
+
+// maybeAnother reports whether a 401 may be that of a program behind the API server
+// that has done something already: one that a `proxy` subresource leads to.
+func maybeAnother(method, p string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	return subresourceOf(path.Clean(p)) == "proxy"
 }
 
 // hold keeps a small body, and reports whether the request can be sent again.
@@ -125,8 +136,9 @@ func anew(req *http.Request, body []byte) *http.Request {
 	return req
 }
 
-// neverSent reports whether no connection was made, so that nothing of the request
-// was seen by anybody: the name, the address or the certificate is wrong.
+// neverSent reports whether an error means that the name, the address or the
+// certificate is wrong, so that nothing of the request was seen by anybody, though a
+// connection that had just ended may have been tried before.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError

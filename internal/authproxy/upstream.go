@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ekskey/ekskey/token"
@@ -88,8 +90,9 @@ func newUpstream(t Target, proxy func(*http.Request) (*url.URL, error)) (*upstre
 // maxAnswerHeader is more than an API server's headers have, in bytes.
 const maxAnswerHeader = 1 << 20
 
-// do sends a request with a token. The request is changed.
-func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (*http.Response, error) {
+// do sends a request with a token. The request is changed. With had unset there was
+// never a connection for it, so that nothing of it was sent.
+func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (res *http.Response, had bool, err error) {
 	req.URL.Scheme, req.URL.Host = u.base.Scheme, u.base.Host
 	req.URL.Path, req.URL.RawPath = path, rawPath
 	if prefix := strings.TrimSuffix(u.base.Path, "/"); prefix != "" {
@@ -99,10 +102,16 @@ func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (*
 		req.URL.Path = prefix + path
 	}
 	req.Header["Authorization"] = []string{"Bearer " + t.Value()}
+	var got atomic.Bool // the transport may go on with a connection after it has returned
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
+	}))
 	if req.Header.Get("Upgrade") != "" {
-		return u.upgrades.RoundTrip(req)
+		res, err = u.upgrades.RoundTrip(req)
+	} else {
+		res, err = u.plain.RoundTrip(req)
 	}
-	return u.plain.RoundTrip(req)
+	return res, got.Load(), err
 }
 
 // close gives up connections without requests. Those under way go on.

@@ -53,9 +53,9 @@ removed then. It asks AWS for nothing but credentials. On SIGTERM it exits with 
 	f.StringVar(&o.config, "config", "", "YAML `file` that lists clusters")
 	f.StringVar(&o.group, "group", "", "`group`, by name or number, that may read the token files too (mode 0640)")
 	f.BoolVar(&o.makeFolder, "make-folder", false, "make the token files' folders where they are missing (0700, with --group 0750)")
-	f.StringVar(&o.readyFile, "ready-file", "", "`file` that is there while all tokens are good")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` that is there while all tokens are good, and says until when")
 	f.StringVar(&o.listen, "listen", "", "loopback `address:port` to answer /healthz on; port 0 is any that is free, and is printed")
-	f.BoolVar(&o.check, "check", false, "only say whether --ready-file is there, for probes: exit code 0 or 1")
+	f.BoolVar(&o.check, "check", false, "only say whether --ready-file is there and its time is not over, for probes: exit code 0 or 1")
 	addMaxAge(cmd, &o.maxAge)
 	a.completeCluster(cmd)
 	return cmd
@@ -66,7 +66,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		return err
 	}
 	if o.check {
-		return o.isReady()
+		return o.isReady(a.env.Now())
 	}
 	plan, err := a.agentPlan(o)
 	if err != nil {
@@ -109,7 +109,11 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		if _, err := fmt.Fprintf(a.env.Stdout, "listening on http://%s\n", listener.Addr()); err != nil {
 			return fmt.Errorf("writing the output: %w", err)
 		}
-		server := &http.Server{Handler: keeper, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+		server := &http.Server{
+			Handler: keeper, MaxHeaderBytes: 16 << 10,
+			// Nobody is asked for a bearer, so nobody may hold a connection.
+			ReadTimeout: healthTimeout, WriteTimeout: healthTimeout, IdleTimeout: time.Minute,
+		}
 		go func() { _ = server.Serve(listener) }() // ends with Close
 		defer server.Close()
 	}
@@ -119,16 +123,32 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 	return nil
 }
 
+// healthTimeout bounds a request to /healthz, and the answer.
+const healthTimeout = 5 * time.Second
+
 // agentGC is how much garbage there may be before it is collected, in percent of
 // what is in use.
 const agentGC = 30
 
-func (o agentOptions) isReady() error {
+// maxReadyFile is more than a ready file has, in bytes.
+const maxReadyFile = 1 << 10
+
+func (o agentOptions) isReady(now time.Time) error {
 	if o.readyFile == "" {
 		return &usageError{reason: "--check needs --ready-file"}
 	}
-	if info, err := os.Stat(o.readyFile); err != nil || !info.Mode().IsRegular() {
+	info, err := os.Stat(o.readyFile)
+	if err != nil || !info.Mode().IsRegular() {
 		return &codeError{code: exitFailed, reason: "the agent is not ready: there is no " + o.readyFile}
+	}
+	var data []byte
+	if info.Size() <= maxReadyFile {
+		if data, err = os.ReadFile(o.readyFile); err != nil {
+			return fmt.Errorf("reading the ready file: %w", err)
+		}
+	}
+	if err := agent.CheckReady(data, now); err != nil {
+		return &codeError{code: exitFailed, reason: "the agent is not ready: " + o.readyFile + ": " + err.Error()}
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 	}
 	taken := map[string]string{}
 	if plan.ReadyFile != "" {
-		path, err := filepath.Abs(plan.ReadyFile)
+		path, err := resolved(plan.ReadyFile)
 		if err != nil {
 			return plan, err
 		}
@@ -95,7 +95,7 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 		if c.TokenFile == "" {
 			return plan, &usageError{reason: "cluster " + c.Name + " has no token file"}
 		}
-		path, err := filepath.Abs(c.TokenFile)
+		path, err := resolved(c.TokenFile)
 		if err != nil {
 			return plan, err
 		}
@@ -105,6 +105,25 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 		taken[path] = "cluster " + c.Name
 	}
 	return plan, nil
+}
+
+// resolved is a path whose folder goes through no symbolic link, as far as it is
+// there, so that one file has one name.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := filepath.Base(path)
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return path, nil
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
 }
 
 // readAgentConfig reads the file. A key that is not known is refused: it may be a

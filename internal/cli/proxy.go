@@ -116,5 +116,5 @@ func listenError(err error) error {
 	case errors.As(err, &failed) && failed.Taken:
 		return &codeError{code: exitFailed, reason: err.Error(), hint: "choose another, or port 0 for any that is free"}
 	}
-	return err
+	return hintOnFolder(err)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -40,6 +41,9 @@ func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
 		if err := kubeconfig.Check(); err != nil {
 			return hintOnFolder(err)
 		}
+		if err := kubeconfigInUse(ctx, &kubeconfig, listener); err != nil {
+			return err
+		}
 	}
 	config, err := a.awsConfig()
 	if err != nil {
@@ -63,6 +67,33 @@ func (o proxyOptions) listen(ctx context.Context) (net.Listener, error) {
 		return authproxy.ListenSocket(ctx, o.socket)
 	}
 	return authproxy.Listen(ctx, o.address, o.port)
+}
+
+// inUseTimeout bounds the look whether a proxy is there, on this machine.
+const inUseTimeout = time.Second
+
+// kubeconfigInUse fails if the file is that of a proxy that still runs, whose
+// clients would be led to another cluster.
+func kubeconfigInUse(ctx context.Context, file *secretfile.File, ours net.Listener) error {
+	data, err := file.Read()
+	if err != nil {
+		return nil // there is none, or Write says what is wrong
+	}
+	address := authproxy.KubeconfigAddress(data)
+	if address == "" || address == ours.Addr().String() {
+		return nil // a killed one's, whose port is ours now
+	}
+	dialing, cancel := context.WithTimeout(ctx, inUseTimeout)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(dialing, "tcp", address)
+	if err != nil {
+		return nil
+	}
+	_ = c.Close()
+	return &codeError{
+		code: exitFailed, reason: file.Path + " is the kubeconfig of a proxy that runs, on " + address,
+		hint: "name another file, or end that proxy",
+	}
 }
 
 // withoutWait is the cause alone, where the process ends with it.
@@ -100,6 +131,10 @@ func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Targe
 		return err
 	}
 	if written != nil {
+		// Again: another may have begun in the meantime.
+		if err := kubeconfigInUse(ctx, &kubeconfig, listener); err != nil {
+			return err
+		}
 		if err := kubeconfig.Write(written); err != nil {
 			return hintOnFolder(err)
 		}

@@ -147,8 +147,29 @@ func TestProxyProcess(t *testing.T) {
 	if out, err := second.CombinedOutput(); second.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "another program listens there\nhint: ") {
 		t.Errorf("%v %s", err, out)
 	}
+	// Its kubeconfig is not replaced while it runs, whatever the other's port.
+	third := exec.CommandContext(t.Context(), "ekskey", "proxy", "--cluster", "demo", "--port", "0", "--kubeconfig-out", file)
+	third.Dir, third.Env = c.dir, c.env
+	third.WaitDelay = time.Second
+	giveUp := time.AfterFunc(20*time.Second, func() { _ = third.Process.Signal(syscall.SIGTERM) })
+	if out, err := third.CombinedOutput(); third.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "kc is the kubeconfig of a proxy that runs, on 127.0.0.1:"+port+"\nhint: ") {
+		t.Errorf("%v %s", err, out)
+	}
+	giveUp.Stop()
+	if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, text) {
+		t.Errorf("its kubeconfig is another: %v", err)
+	}
 	client.CloseIdleConnections()
 	p.end(t)
+	// One that a killed proxy left is replaced.
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after := c.start(t, true, "proxy", "--cluster", "demo", "--port", "0", "--kubeconfig-out", file)
+	if now, err := os.ReadFile(file); err != nil || bytes.Equal(now, text) {
+		t.Errorf("a killed proxy's kubeconfig stays: %v", err)
+	}
+	after.end(t)
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("its kubeconfig is left: %v", err)
 	}

@@ -85,19 +85,36 @@ func (f *File) open() (*os.Root, string, error) {
 		}
 		named, err = os.Lstat(dir)
 	}
+	root, err := openFolder(dir, named, err)
+	return root, base, err
+}
+
+// CheckFolder finds out whether a folder is ours and nobody else can write in it. It
+// fails with *FolderError.
+func CheckFolder(dir string) error {
+	named, err := os.Lstat(dir)
+	root, err := openFolder(dir, named, err)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
+// openFolder opens and checks a folder, given what Lstat says of it.
+func openFolder(dir string, named fs.FileInfo, err error) (*os.Root, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", &FolderError{Path: dir, Reason: "is not there", Err: err}
+		return nil, &FolderError{Path: dir, Reason: "is not there", Err: err}
 	case err != nil:
-		return nil, "", &FolderError{Path: dir, Reason: "cannot be seen: " + reason(err), Err: err}
+		return nil, &FolderError{Path: dir, Reason: "cannot be seen: " + reason(err), Err: err}
 	case named.Mode()&fs.ModeSymlink != 0:
-		return nil, "", &FolderError{Path: dir, Reason: "is a symbolic link; name what it leads to"}
+		return nil, &FolderError{Path: dir, Reason: "is a symbolic link; name what it leads to"}
 	case !named.IsDir():
-		return nil, "", &FolderError{Path: dir, Reason: "is no folder"}
+		return nil, &FolderError{Path: dir, Reason: "is no folder"}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, "", &FolderError{Path: dir, Reason: "cannot be opened: " + reason(err), Err: err}
+		return nil, &FolderError{Path: dir, Reason: "cannot be opened: " + reason(err), Err: err}
 	}
 	info, err := root.Stat(".")
 	if err == nil && !os.SameFile(info, named) {
@@ -107,9 +124,9 @@ func (f *File) open() (*os.Root, string, error) {
 		err = checkFolder(info)
 	}
 	if err != nil {
-		return nil, "", errors.Join(&FolderError{Path: dir, Reason: reason(err), Err: err}, root.Close())
+		return nil, errors.Join(&FolderError{Path: dir, Reason: reason(err), Err: err}, root.Close())
 	}
-	return root, base, nil
+	return root, nil
 }
 
 func (f *File) makeFolder(dir string) error {

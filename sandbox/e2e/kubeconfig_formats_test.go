@@ -108,7 +108,7 @@ func TestKubeconfigFilesForOthers(t *testing.T) {
 			if wrong := ours.wrong(after); wrong != "" {
 				t.Error(wrong)
 			}
-			sameBut(t, before, after, "new", arnOf(eks.names[0]), arnOf(eks.names[0]))
+			sameBut(t, before, after, "new", arnOf(eks.names[0]), arnOf(eks.names[0])+"~ekskey")
 			asKubectlSees(t, eks.env, file, after)
 			if !awsReads {
 				t.Log("the aws command does not read the file as it was, so it is not asked afterwards")
@@ -192,7 +192,7 @@ func TestKubeconfigListForOthers(t *testing.T) {
 	if wrong := e.wrong(after); wrong != "" || after.CurrentContext != "new" {
 		t.Errorf("%s; the current context is %s", wrong, after.CurrentContext)
 	}
-	sameBut(t, before, after, "new", arnOf(e.cluster), arnOf(e.cluster))
+	sameBut(t, before, after, "new", arnOf(e.cluster), arnOf(e.cluster)+"~ekskey")
 	if got := strings.TrimSpace(mustRun(t, env, kubectl, "config", "current-context")); got != "new" {
 		t.Errorf("kubectl's current context is %s", got)
 	}

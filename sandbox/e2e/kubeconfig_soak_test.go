@@ -140,7 +140,7 @@ func TestKubeconfigSoak(t *testing.T) {
 	for i := range processes {
 		wg.Go(func() {
 			for j := range updates {
-				e := entry{alias: fmt.Sprintf("c-%02d", i), cluster: eks.names[i/2], namespace: fmt.Sprintf("n-%02d-%02d-", i, j)}
+				e := entry{alias: fmt.Sprintf("c-%02d", i), cluster: eks.names[i/2], namespace: fmt.Sprintf("n-%02d-%02dx", i, j)}
 				if i%2 == 0 {
 					e.role = fmt.Sprintf("arn:aws:iam::111122223333:role/soak-%02d", i)
 				}

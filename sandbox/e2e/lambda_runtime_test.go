@@ -296,3 +296,10 @@ func (w *witness) take() []sight {
 	w.seen = nil
 	return seen
 }
+
+// logs waits for a text in the log, which comes through a pipe and may be behind
+// the answer.
+func (f *lambdaFunction) logs(t *testing.T, text string) {
+	t.Helper()
+	waitFor(t, text, func() bool { return strings.Contains(f.log.String(), text) })
+}

@@ -61,6 +61,8 @@ func TestLambda(t *testing.T) {
 				t.Errorf("VmHWM is %.1f MiB, and may be %d", f.peak(t), lambdaMemory)
 			}
 			lines := fmt.Sprintf("There are %d pods in the cluster\nPod example-xxxxx in namespace default not found\n", pods)
+			// It comes through a pipe, and may be behind the answer.
+			waitFor(t, "the whole log", func() bool { return len(f.log.String()) >= 4*len(lines) })
 			if got := f.log.String(); got != strings.Repeat(lines, 4) {
 				t.Errorf("the log:\n%s", got)
 			}
@@ -77,7 +79,7 @@ func TestLambda(t *testing.T) {
 		f := startLambda(t, program, b.env(t, "admin"), clusterVar, "POD="+one.Name, "POD_NAMESPACE="+one.Namespace)
 		r := f.invoke(t)
 		has(t, r.body, fmt.Sprintf(`{"name":%q,"namespace":%q,"found":true}`, one.Name, one.Namespace))
-		has(t, f.log.String(), fmt.Sprintf("Pod %s in namespace %s found\n", one.Name, one.Namespace))
+		f.logs(t, fmt.Sprintf("Pod %s in namespace %s found\n", one.Name, one.Namespace))
 	})
 	t.Run("wrong settings", func(t *testing.T) {
 		f := startLambda(t, program, b.env(t, "admin"), "CLUSTER=", regionVar)
@@ -113,7 +115,7 @@ func TestLambdaRefused(t *testing.T) {
 	for range 3 {
 		f.fails(t, "RoleRefused", "assuming role "+role+": AccessDenied: ")
 	}
-	has(t, f.log.String(), "Not ready yet: opening the cluster: assuming role "+role)
+	f.logs(t, "Not ready yet: opening the cluster: assuming role "+role)
 
 	again := func(text string) func() bool {
 		return func() bool {
