@@ -34,7 +34,7 @@ type KeeperConfig struct {
 // When a token is renewed, as a share of its life: somewhere between these.
 const (
 	renewFrom = 0.70
-	renewTo   = 0.90
+	renewTo   = 0.85
 )
 
 // How long to wait after a failure: twice as long each time, less up to half.
@@ -69,10 +69,12 @@ type Keeper struct {
 	random func() float64
 
 	turn chan struct{} // holds one while somebody mints
-	wake chan struct{} // tells Run that there is another token
 
 	mu       sync.Mutex
+	changed  chan struct{} // closed, and another made, when the Minter has answered
 	token    Token
+	minted   int       // how many there were
+	mintedAt time.Time // when token was
 	renewAt  time.Time // when token is due
 	end      time.Time // when it is no longer handed out
 	worked   bool      // a server has taken it
@@ -111,7 +113,7 @@ func newKeeper(c KeeperConfig) *Keeper {
 		// all the same.
 		now:    func() time.Time { return clock().Round(0) },
 		minter: c.Minter, maxAge: c.MaxAge, random: c.Random,
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 
@@ -145,13 +147,22 @@ func (k *Keeper) Token(ctx context.Context) (Token, error) {
 // the caller from asking for one now.
 func (k *Keeper) look() (tok Token, good, due bool, err error) {
 	now := k.now()
-	good = k.token.value != nil && now.Before(k.end)
+	good = k.good(now)
 	waiting := k.failures > 0 && early(now, k.retryAt)
-	due = good && k.running == 0 && !waiting && !now.Before(k.renewAt)
+	due = good && k.running == 0 && !waiting && k.isDue(now)
 	if !good && waiting {
 		err = k.failed
 	}
 	return k.token, good, due, err
+}
+
+// good reports whether the token may be handed out. The lock is held.
+func (k *Keeper) good(now time.Time) bool { return k.token.value != nil && now.Before(k.end) }
+
+// isDue reports whether the token is to be renewed, or the clock was put back since
+// it was signed: nobody takes it then until it is as late again. The lock is held.
+func (k *Keeper) isDue(now time.Time) bool {
+	return !now.Before(k.renewAt) || now.Before(k.mintedAt)
 }
 
 // renewOr renews while holding the turn, and falls back to a token that is good.
@@ -202,23 +213,25 @@ func (k *Keeper) mint(ctx context.Context) (Token, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return Token{}, err // the caller went away, which says nothing of the Minter
+	}
+	close(k.changed)
+	k.changed = make(chan struct{})
+	k.attempts++
 	if err != nil {
-		if ctx.Err() != nil {
-			return Token{}, err // the caller went away, which says nothing of the Minter
-		}
-		k.attempts++
 		k.failed = err
 		k.retryAt = k.now().Add(k.spread(k.failures))
 		k.failures++
 		return Token{}, err
 	}
-	k.attempts++
 	k.failures, k.failed = 0, nil
 	if k.token.Value() != tok.Value() {
 		k.worked = false
 	}
 	now := k.now()
-	k.token, k.end = tok, tok.Expiry
+	k.token, k.end, k.mintedAt = tok, tok.Expiry, now
+	k.minted++
 	if end := tok.SignedAt.Add(k.maxAge); k.maxAge > 0 && end.Before(k.end) {
 		k.end = end
 	}
@@ -227,10 +240,6 @@ func (k *Keeper) mint(ctx context.Context) (Token, error) {
 	}
 	life := k.end.Sub(now)
 	k.renewAt = now.Add(time.Duration(float64(life) * (renewFrom + (renewTo-renewFrom)*k.random())))
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
 	return tok, nil
 }
 
@@ -248,131 +257,4 @@ func (k *Keeper) spread(failures int) time.Duration {
 func early(now, until time.Time) bool {
 	wait := until.Sub(now)
 	return wait > 0 && wait <= longWait
-}
-
-// Worked tells that a server has taken a token. A token that worked is replaced at
-// once when it is refused; one that never did less and less often.
-func (k *Keeper) Worked(tok Token) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.worked && k.token.Value() == tok.Value() {
-		k.worked, k.refusals = true, 0
-	}
-}
-
-// Replace gives a token in place of one that a server refused: the one that has
-// replaced it already, or one minted now, with credentials got anew where the
-// Minter can and it was not done in the last half minute. It reports false if there
-// is none to be had now because the last tokens were refused as well, or because
-// this one was minted within the same second: it is the caller who is refused then,
-// and not the token. It fails with what the Minter failed with, or with the
-// context's error.
-func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool, err error) {
-	if tok, ok, done := k.replaced(refused); done {
-		return tok, ok, nil
-	}
-	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
-	case <-ctx.Done():
-		return Token{}, false, context.Cause(ctx)
-	}
-	if tok, ok, done := k.replaced(refused); done {
-		return tok, ok, nil
-	}
-	k.mu.Lock()
-	if k.worked {
-		k.refusals = 0
-	}
-	now := k.now()
-	reload := !early(now, k.reloadAt)
-	if reload {
-		k.reloadAt = now.Add(reloadEvery)
-	}
-	k.mu.Unlock()
-	if i, can := k.minter.(interface{ Invalidate() }); can && reload {
-		i.Invalidate()
-	}
-	tok, err = k.mint(ctx)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	// Whoever minted it, a token that never worked is not replaced again at once.
-	k.refuseAt = k.now().Add(k.spread(k.refusals))
-	k.refusals++
-	if err != nil {
-		return Token{}, false, err
-	}
-	// Within one second, the same keys sign the same token.
-	return tok, tok.Value() != refused.Value(), nil
-}
-
-// replaced reports whether there is no call for another token: there is one
-// already, or it is too early after others.
-func (k *Keeper) replaced(refused Token) (tok Token, ok, done bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.now()
-	if k.token.Value() != refused.Value() {
-		good := k.token.value != nil && now.Before(k.end)
-		return k.token, good, good
-	}
-	if k.failures > 0 && early(now, k.retryAt) || !k.worked && k.refusals > 0 && early(now, k.refuseAt) {
-		return Token{}, false, true
-	}
-	// A signature counts whole seconds: the same keys would give the same token.
-	same := early(now, k.reloadAt) && now.Truncate(time.Second).Equal(k.token.SignedAt)
-	return Token{}, false, same
-}
-
-// Run renews in time, until ctx ends. While one runs, callers of Token do not have
-// to, as long as there is a good token. Failures are told to report, which may be
-// nil; after one, Run waits a while, longer each time, at most a minute.
-func (k *Keeper) Run(ctx context.Context, report func(error)) {
-	k.mu.Lock()
-	k.running++
-	k.mu.Unlock()
-	defer func() {
-		k.mu.Lock()
-		k.running--
-		k.mu.Unlock()
-	}()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-k.wake:
-		case <-timer.C:
-			if err := k.renewIfDue(ctx); err != nil && ctx.Err() == nil && report != nil {
-				report(err)
-			}
-		}
-		timer.Reset(k.untilDue())
-	}
-}
-
-// untilDue is how long Run has nothing to do.
-func (k *Keeper) untilDue() time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now, at := k.now(), k.renewAt
-	if k.failures > 0 && k.retryAt.After(at) && early(now, k.retryAt) {
-		at = k.retryAt
-	}
-	return max(at.Sub(now), 0)
-}
-
-func (k *Keeper) renewIfDue(ctx context.Context) error {
-	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
-	case <-ctx.Done():
-		return nil
-	}
-	if k.untilDue() > 0 {
-		return nil
-	}
-	_, err := k.mint(ctx)
-	return err
 }

@@ -3,7 +3,9 @@ package token
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,4 +66,53 @@ func TestKeeperAndAClockPutBack(t *testing.T) {
 	if wait := k.untilDue(); wait <= 0 || wait > time.Minute {
 		t.Errorf("the next attempt is in %v", wait)
 	}
+}
+
+// A token that was signed before the clock was put back is of the future, which no
+// cluster takes.
+func TestKeeperRenewsWhenTheClockIsPutBack(t *testing.T) {
+	now := time.Now()
+	source, err := New(Config{Cluster: "demo", Credentials: StaticKeys("AKIAIOSFODNN7EXAMPLE", "secret", ""), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper(KeeperConfig{Minter: source, Now: func() time.Time { return now }})
+	first, err := k.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(-time.Hour)
+	if wait := k.untilDue(); wait != 0 {
+		t.Errorf("Run would wait for %v", wait)
+	}
+	next, err := k.Token(t.Context())
+	if err != nil || next.SignedAt.After(now) || next.Value() == first.Value() {
+		t.Errorf("signed at %v: %v", next.SignedAt, err)
+	}
+	if k.untilDue() <= 0 {
+		t.Error("it would be renewed for ever")
+	}
+}
+
+// Timers do not count the time that a machine slept.
+func TestKeeperRunAfterSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slept atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+		source, err := New(Config{Cluster: "demo", Credentials: StaticKeys("AKIAIOSFODNN7EXAMPLE", "secret", ""), Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := newKeeper(KeeperConfig{Minter: source, Now: now})
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		go k.Run(ctx, nil)
+		time.Sleep(time.Second)
+		slept.Store(int64(time.Hour))
+		time.Sleep(maxSleep)
+		synctest.Wait()
+		if s := k.State(); s.Minted != 2 || s.Token.SignedAt.Before(now().Add(-time.Minute)) {
+			t.Errorf("%d tokens, the last signed at %v", s.Minted, s.Token.SignedAt)
+		}
+	})
 }

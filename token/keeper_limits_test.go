@@ -86,3 +86,35 @@ func TestKeeperRenewalIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for Changed and looks at State sees each token and each failure.
+func TestKeeperState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newPress(t)
+		k := newKeeper(t, m, time.Minute)
+		if s := k.State(); s.Token.Value() != "" || !s.Expiry.IsZero() || s.Err != nil || s.Minted != 0 {
+			t.Errorf("before all: %d tokens, %v", s.Minted, s.Err)
+		}
+		changed := k.Changed()
+		tok := mustToken(t, k)
+		<-changed
+		if s := k.State(); s.Token.Value() != tok.Value() || !s.Expiry.Equal(tok.SignedAt.Add(time.Minute)) || s.Err != nil || s.Minted != 1 {
+			t.Errorf("%d tokens until %v, %v", s.Minted, s.Expiry, s.Err)
+		}
+		down := errors.New("down")
+		m.set(down, nil)
+		time.Sleep(55 * time.Second)
+		changed = k.Changed()
+		mustToken(t, k) // the last one: the renewal fails
+		<-changed
+		if s := k.State(); s.Token.Value() != tok.Value() || !errors.Is(s.Err, down) || s.Minted != 1 {
+			t.Errorf("%d tokens, %v", s.Minted, s.Err)
+		}
+		m.set(nil, nil)
+		time.Sleep(10 * time.Second)
+		mustToken(t, k)
+		if s := k.State(); s.Err != nil || s.Minted != 2 {
+			t.Errorf("%d tokens, %v", s.Minted, s.Err)
+		}
+	})
+}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/internal/secretfile"
-	"github.com/ekskey/ekskey/internal/tokens"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -36,8 +35,8 @@ type Target struct {
 	Name string
 	// File is where its tokens go. Its Ours is set by New.
 	File secretfile.File
-	// Source makes them. New takes it over, and Run closes it.
-	Source *tokens.Source
+	// Tokens makes them. Run runs it.
+	Tokens *token.Keeper
 }
 
 // Config says what to keep fresh.
@@ -158,15 +157,12 @@ func endOf(data []byte) (time.Time, bool) {
 func (a *Agent) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range a.cfg.Targets {
-		wg.Go(func() { a.cfg.Targets[i].Source.Run(ctx) })
+		wg.Go(func() { a.cfg.Targets[i].Tokens.Run(ctx, nil) })
 		wg.Go(func() { a.keep(ctx, i) })
 	}
 	wg.Go(func() { a.keepReady(ctx) })
 	<-ctx.Done()
 	a.cfg.Tell("STOPPING=1")
-	for i := range a.cfg.Targets {
-		a.cfg.Targets[i].Source.Close()
-	}
 	wg.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -179,9 +175,9 @@ func (a *Agent) keep(ctx context.Context, i int) {
 	t := &a.cfg.Targets[i]
 	var failures int
 	for ctx.Err() == nil {
-		changed := t.Source.Changed()
+		changed := t.Tokens.Changed()
 		now := a.cfg.Now()
-		has := t.Source.State()
+		has := t.Tokens.State()
 		if has.Token.Value() != "" && now.Before(has.Expiry) {
 			if err := a.put(i, []byte(has.Token.Value()), has.Expiry); err != nil {
 				has.Err = err

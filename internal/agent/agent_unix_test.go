@@ -17,7 +17,6 @@ import (
 
 	"github.com/ekskey/ekskey/internal/agent"
 	"github.com/ekskey/ekskey/internal/secretfile"
-	"github.com/ekskey/ekskey/internal/tokens"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -30,7 +29,8 @@ type weather struct {
 
 func (w *weather) set(err error) { w.mu.Lock(); w.down = err; w.mu.Unlock() }
 
-func (w *weather) mint(ctx context.Context, _ bool) (token.Token, error) {
+// Token is a token.Minter's.
+func (w *weather) Token(ctx context.Context) (token.Token, error) {
 	w.mu.Lock()
 	w.calls++
 	down := w.down
@@ -54,8 +54,13 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-func target(w *weather, path string) agent.Target {
-	return agent.Target{Name: filepath.Base(path), File: secretfile.File{Path: path}, Source: tokens.New(tokens.Config{Mint: w.mint})}
+func target(t *testing.T, w *weather, path string) agent.Target {
+	t.Helper()
+	keeper, err := token.NewKeeper(token.KeeperConfig{Minter: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agent.Target{Name: filepath.Base(path), File: secretfile.File{Path: path}, Tokens: keeper}
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
@@ -82,7 +87,7 @@ func TestDay(t *testing.T) {
 		ready := filepath.Join(dir, "ready")
 		var told []string
 		a, err := agent.New(agent.Config{
-			Targets: []agent.Target{target(good, dir+"/good"), target(moody, dir+"/moody")},
+			Targets: []agent.Target{target(t, good, dir+"/good"), target(t, moody, dir+"/moody")},
 			Ready:   secretfile.File{Path: ready}, Tell: func(s string) { told = append(told, s) },
 		})
 		if err != nil {
@@ -146,7 +151,7 @@ func TestNeverReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := &weather{down: errors.New("role refused")}
 		a, err := agent.New(agent.Config{
-			Targets: []agent.Target{target(&weather{}, dir+"/good"), target(down, dir+"/bad")},
+			Targets: []agent.Target{target(t, &weather{}, dir+"/good"), target(t, down, dir+"/bad")},
 			Ready:   secretfile.File{Path: dir + "/ready"}, Tell: func(s string) {
 				if s == "READY=1" {
 					t.Error("systemd is told that it is ready")
@@ -188,7 +193,7 @@ func TestInherits(t *testing.T) {
 			}
 		}
 		w.set(errors.New("down"))
-		a, err := agent.New(agent.Config{Targets: []agent.Target{target(w, dir+"/young"), target(w, dir+"/old")}})
+		a, err := agent.New(agent.Config{Targets: []agent.Target{target(t, w, dir+"/young"), target(t, w, dir+"/old")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +224,7 @@ func TestFolderGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		a, err := agent.New(agent.Config{Targets: []agent.Target{target(&weather{}, sub+"/t")}})
+		a, err := agent.New(agent.Config{Targets: []agent.Target{target(t, &weather{}, sub+"/t")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,9 +257,9 @@ func TestRefusesFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []agent.Config{
-		{Targets: []agent.Target{target(&weather{}, dir+"/none/t")}},
-		{Targets: []agent.Target{target(&weather{}, dir+"/key")}},
-		{Targets: []agent.Target{target(&weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/key"}},
+		{Targets: []agent.Target{target(t, &weather{}, dir+"/none/t")}},
+		{Targets: []agent.Target{target(t, &weather{}, dir+"/key")}},
+		{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/key"}},
 	} {
 		_, err := agent.New(c)
 		var file *agent.FileError
@@ -265,7 +270,7 @@ func TestRefusesFiles(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	a, err := agent.New(agent.Config{Targets: []agent.Target{target(&weather{}, folder(t)+"/t")}})
+	a, err := agent.New(agent.Config{Targets: []agent.Target{target(t, &weather{}, folder(t)+"/t")}})
 	if err != nil {
 		t.Fatal(err)
 	}

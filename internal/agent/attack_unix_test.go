@@ -78,7 +78,7 @@ func TestSpoiledFiles(t *testing.T) {
 				dir := folder(t)
 				synctest.Test(t, func(t *testing.T) {
 					w := &weather{}
-					a, end := runs(t, agent.Config{Targets: []agent.Target{target(w, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
+					a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, w, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
 					want := text(t, filepath.Join(dir, file))
 					spoil(t, filepath.Join(dir, file))
 					time.Sleep(16 * time.Second)
@@ -96,7 +96,7 @@ func TestSpoiledFiles(t *testing.T) {
 func TestSpoiledForGood(t *testing.T) {
 	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
-		a, end := runs(t, agent.Config{Targets: []agent.Target{target(&weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
+		a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
 		put(t, dir+"/t", "something else")
 		time.Sleep(16 * time.Second)
 		if ok, _ := a.Healthy(); ok || exists(dir+"/ready") || text(t, dir+"/t") != "something else" {
@@ -112,7 +112,7 @@ func TestReadyUntil(t *testing.T) {
 	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
 		_, end := runs(t, agent.Config{
-			Targets: []agent.Target{target(&weather{}, dir+"/t"), target(&weather{}, dir+"/u")}, Ready: secretfile.File{Path: dir + "/ready"},
+			Targets: []agent.Target{target(t, &weather{}, dir+"/t"), target(t, &weather{}, dir+"/u")}, Ready: secretfile.File{Path: dir + "/ready"},
 		})
 		first := text(t, dir+"/ready")
 		for range 60 {
@@ -154,7 +154,7 @@ func TestLeavesAnothersToken(t *testing.T) {
 	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &weather{}
-		a, end := runs(t, agent.Config{Targets: []agent.Target{target(w, dir+"/t")}})
+		a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, w, dir+"/t")}})
 		w.set(errors.New("down"))
 		time.Sleep(13 * time.Minute)
 		another := signed(t, time.Now())
@@ -184,7 +184,7 @@ func TestRemovesLater(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := &weather{}
-		a, end := runs(t, agent.Config{Targets: []agent.Target{target(w, sub+"/t")}})
+		a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, w, sub+"/t")}})
 		w.set(errors.New("down"))
 		if err := os.Chmod(sub, 0o722); err != nil { // which the agent does not touch
 			t.Fatal(err)

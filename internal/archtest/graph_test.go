@@ -12,7 +12,7 @@ import (
 var layers = [][]string{
 	{"identity", "internal/safefile", "internal/tlstest"},
 	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws", "internal/secretfile"},
-	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf", "internal/tokens"},
+	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},

@@ -45,12 +45,14 @@ const (
 	cutGrace = 2 * time.Second
 )
 
-// Tokens gives tokens. *tokens.Source does.
+// Tokens gives tokens, as a *token.Keeper does.
 type Tokens interface {
 	// Token gives one that is good.
 	Token(ctx context.Context) (token.Token, error)
-	// Refused gives the one to try in place of one that was refused, or false.
-	Refused(ctx context.Context, t token.Token) (token.Token, bool)
+	// Worked tells that the API server has taken one.
+	Worked(t token.Token)
+	// Replace gives the one to try in place of one that was refused, or false.
+	Replace(ctx context.Context, refused token.Token) (tok token.Token, ok bool, err error)
 }
 
 // Config says what to stand in front of, and for whom.

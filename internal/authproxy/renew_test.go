@@ -236,3 +236,19 @@ func TestTargets(t *testing.T) {
 		}
 	}
 }
+
+// A token worked if the API server took it, whatever it says to the request; what
+// it says in trouble means nothing.
+func TestTokenWorked(t *testing.T) {
+	for code, want := range map[int]bool{200: true, 201: true, 403: true, 404: true, 409: true, 401: false, 500: false, 503: false} {
+		api := newStub(t, true, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+		tokens := &fakeTokens{stuck: true}
+		f := serve(t, authproxy.Config{Target: api.target(), Tokens: tokens})
+		if got, _ := do(t, f.client(true), f.request(t, http.MethodGet, "/api", nil)); got != code {
+			t.Errorf("%d came as %d", code, got)
+		}
+		if (len(tokens.worked) == 1) != want || want && tokens.worked[0] != tokenNumber(0).Value() {
+			t.Errorf("%d: told %d times", code, len(tokens.worked))
+		}
+	}
+}

@@ -100,6 +100,7 @@ type fakeTokens struct {
 	mu      sync.Mutex
 	at      int
 	refused int
+	worked  []string
 	stuck   bool // there is no other
 	err     error
 }
@@ -125,17 +126,23 @@ func (f *fakeTokens) Token(context.Context) (token.Token, error) {
 	return tokenNumber(f.at), f.err
 }
 
-func (f *fakeTokens) Refused(_ context.Context, t token.Token) (token.Token, bool) {
+func (f *fakeTokens) Worked(t token.Token) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.worked = append(f.worked, t.Value())
+}
+
+func (f *fakeTokens) Replace(_ context.Context, t token.Token) (token.Token, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stuck {
-		return token.Token{}, false
+		return token.Token{}, false, f.err
 	}
 	if t.Value() == tokenNumber(f.at).Value() {
 		f.refused++
 		f.at++
 	}
-	return tokenNumber(f.at), true
+	return tokenNumber(f.at), true, nil
 }
 
 // front is a proxy that is served.

@@ -14,6 +14,8 @@ import (
 	"path"
 	"sync"
 	"time"
+
+	"github.com/ekskey/ekskey/token"
 )
 
 const (
@@ -85,10 +87,12 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, unreachable(u, err, nil)
 	}
 	if res.StatusCode != http.StatusUnauthorized {
+		p.worked(tok, res)
 		return res, nil
 	}
-	next, ok := p.cfg.Tokens.Refused(req.Context(), tok)
-	if !ok || !again || maybeAnother(req.Method, asked) {
+	// Where there is no other, what the API server says is more than why.
+	next, ok, err := p.cfg.Tokens.Replace(req.Context(), tok)
+	if err != nil || !ok || !again || maybeAnother(req.Method, asked) {
 		return res, nil
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, maxDrained) // for the connection's sake only
@@ -96,7 +100,15 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 	if res, _, err = u.do(anew(req, body), asked, rawPath, next); err != nil {
 		return nil, unreachable(u, err, nil)
 	}
+	p.worked(next, res)
 	return res, nil
+}
+
+// worked tells of a token that was taken. A server in trouble says nothing of it.
+func (p *Proxy) worked(tok token.Token, res *http.Response) {
+	if res.StatusCode != http.StatusUnauthorized && res.StatusCode < http.StatusInternalServerError {
+		p.cfg.Tokens.Worked(tok)
+	}
 }
 
 // maybeAnother reports whether a 401 may be that of a program behind the API server

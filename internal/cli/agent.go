@@ -15,7 +15,7 @@ import (
 	"github.com/ekskey/ekskey/internal/agent"
 	"github.com/ekskey/ekskey/internal/authproxy"
 	"github.com/ekskey/ekskey/internal/secretfile"
-	"github.com/ekskey/ekskey/internal/tokens"
+	"github.com/ekskey/ekskey/token"
 )
 
 // agentOptions are the flags of `ekskey agent`.
@@ -96,10 +96,11 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 				return err
 			}
 		}
-		source := tokens.New(tokens.Config{
-			Mint: a.newLasting(c.Name, aws, shared).mint, MaxAge: o.maxAge, Now: a.env.Now, Log: a.log.With("cluster", c.Name),
-		})
-		config.Targets = append(config.Targets, agent.Target{Name: c.Name, File: file, Source: source})
+		tokens, err := token.NewKeeper(token.KeeperConfig{Minter: a.newLasting(c.Name, aws, shared), MaxAge: o.maxAge, Now: a.env.Now})
+		if err != nil {
+			return err
+		}
+		config.Targets = append(config.Targets, agent.Target{Name: c.Name, File: file, Tokens: tokens})
 	}
 	keeper, err := agent.New(config)
 	if err != nil {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
@@ -9,12 +11,13 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// lasting makes tokens for one cluster for as long as the process runs. AWS's
-// configuration is loaded once, and anew when its files have changed, when the
-// cluster refused a token and after each failure: a person who logs in again need
-// not start it again.
+// lasting makes tokens for one cluster for as long as the process runs: a
+// token.Minter. AWS's configuration is loaded once, and anew when its files have
+// changed, when the cluster refused a token and after each failure: a person who
+// logs in again need not start it again.
 type lasting struct {
 	app    *app
+	log    *slog.Logger
 	config awsconf.Config
 	shared *lastingShare
 
@@ -22,6 +25,7 @@ type lasting struct {
 	cluster string     // that tokens are for
 	session *awsconf.Session
 	print   credcache.Key
+	stale   bool // nothing that was got before may sign
 }
 
 // atOnce is how many tokens are made at a time: a hundred connections to AWS at a
@@ -47,18 +51,38 @@ func (l *lasting) setCluster(name string) {
 }
 
 func (a *app) newLasting(cluster string, config awsconf.Config, shared *lastingShare) *lasting {
-	return &lasting{app: a, cluster: cluster, config: config, shared: shared}
+	return &lasting{app: a, log: a.log.With("cluster", cluster), cluster: cluster, config: config, shared: shared}
 }
 
-// mint is a tokens.Config's Mint.
-func (l *lasting) mint(ctx context.Context, fresh bool) (token.Token, error) {
+// Invalidate has everything got anew for the next token.
+func (l *lasting) Invalidate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stale = true
+}
+
+// Token makes one.
+func (l *lasting) Token(ctx context.Context) (token.Token, error) {
+	tok, err := l.mint(ctx)
+	switch {
+	case err == nil:
+		l.log.Debug("token renewed", "key", tok.AccessKeyID, "expires", tok.Expiry.UTC())
+	case errors.Is(ctx.Err(), context.Canceled): // who asked has gone, or the process ends
+	default:
+		l.log.Warn("token not renewed", "reason", err)
+		l.Invalidate()
+	}
+	return tok, err
+}
+
+func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 	select {
 	case l.shared.slots <- struct{}{}:
 		defer func() { <-l.shared.slots }()
 	case <-ctx.Done():
 		return token.Token{}, ctx.Err()
 	}
-	session, err := l.load(ctx, fresh)
+	session, err := l.load(ctx)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -68,8 +92,8 @@ func (l *lasting) mint(ctx context.Context, fresh bool) (token.Token, error) {
 	return l.app.mint(ctx, session, cluster)
 }
 
-// load gives the session. With fresh set, it has nothing that was got before.
-func (l *lasting) load(ctx context.Context, fresh bool) (*awsconf.Session, error) {
+// load gives the session.
+func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	l.shared.loading.Lock()
 	defer l.shared.loading.Unlock()
 	l.mu.Lock()
@@ -82,10 +106,10 @@ func (l *lasting) load(ctx context.Context, fresh bool) (*awsconf.Session, error
 		key = print.TokenKey("")
 		changed = key != l.print
 	}
-	if l.session != nil && !changed && !fresh {
+	if l.session != nil && !changed && !l.stale {
 		return l.session, nil
 	}
-	if fresh && config.Store != nil {
+	if l.stale && config.Store != nil {
 		var err error
 		if config.Store, err = l.app.storeFromNow(); err != nil {
 			return nil, err
@@ -95,8 +119,8 @@ func (l *lasting) load(ctx context.Context, fresh bool) (*awsconf.Session, error
 	if err != nil {
 		return nil, err
 	}
-	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "fresh", fresh)
-	l.session, l.print = session, key
+	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "anew", l.stale)
+	l.session, l.print, l.stale = session, key, false
 	return session, nil
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/ekskey/ekskey/internal/authproxy"
 	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/secretfile"
-	"github.com/ekskey/ekskey/internal/tokens"
+	"github.com/ekskey/ekskey/token"
 )
 
 // maxCAFile is more than a bundle of all public CAs has, in bytes.
@@ -54,12 +54,14 @@ func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
 	if err != nil {
 		return err
 	}
-	source := tokens.New(tokens.Config{Mint: p.mint, MaxAge: o.maxAge, Now: a.env.Now, Log: a.log})
-	defer source.Close()
-	if _, err := source.Token(ctx); err != nil {
-		return withoutWait(err)
+	tokens, err := token.NewKeeper(token.KeeperConfig{Minter: p, MaxAge: o.maxAge, Now: a.env.Now})
+	if err != nil {
+		return err
 	}
-	return a.serveProxy(ctx, p, target, source, listener, kubeconfig)
+	if _, err := tokens.Token(ctx); err != nil {
+		return err
+	}
+	return a.serveProxy(ctx, p, target, tokens, listener, kubeconfig)
 }
 
 func (o proxyOptions) listen(ctx context.Context) (net.Listener, error) {
@@ -96,19 +98,10 @@ func kubeconfigInUse(ctx context.Context, file *secretfile.File, ours net.Listen
 	}
 }
 
-// withoutWait is the cause alone, where the process ends with it.
-func withoutWait(err error) error {
-	var unavailable *tokens.UnavailableError
-	if errors.As(err, &unavailable) {
-		return unavailable.Err
-	}
-	return err
-}
-
-func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Target, source *tokens.Source, listener net.Listener, kubeconfig secretfile.File) error {
+func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Target, tokens *token.Keeper, listener net.Listener, kubeconfig secretfile.File) error {
 	o := p.options
 	c := authproxy.Config{
-		Target: target, Resolve: p.find, Tokens: source, AnyHost: o.socket != "", ReadOnly: o.readOnly,
+		Target: target, Resolve: p.find, Tokens: tokens, AnyHost: o.socket != "", ReadOnly: o.readOnly,
 		Proxy: http.ProxyFromEnvironment, Drain: o.drain, Now: a.env.Now, Log: a.log,
 	}
 	if o.server != "" {
@@ -143,7 +136,7 @@ func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Targe
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx)) // requests that are drained need tokens too
 	var wg sync.WaitGroup
-	wg.Go(func() { source.Run(renewing) })
+	wg.Go(func() { tokens.Run(renewing, nil) })
 	defer wg.Wait()
 	defer stop()
 	// At once: whoever started it waits for this.
@@ -187,7 +180,7 @@ func (p *proxied) target(ctx context.Context) (authproxy.Target, error) {
 
 // find asks EKS where the cluster's API server is.
 func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
-	session, err := p.load(ctx, false)
+	session, err := p.load(ctx)
 	if err != nil {
 		return authproxy.Target{}, err
 	}
