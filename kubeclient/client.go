@@ -78,12 +78,14 @@ func New(ctx context.Context, c Config) (*Client, error) {
 		}
 		return nil, err
 	}
+	k.ctx, k.end = context.WithCancel(ctx)
+	k.conns.life = k.ctx
 	keeper, err := token.NewKeeper(token.KeeperConfig{Minter: minter{k}, MaxAge: c.TokenMaxAge, Now: c.Now})
 	if err != nil {
+		k.end()
 		return nil, err
 	}
 	k.keeper = keeper
-	k.ctx, k.end = context.WithCancel(ctx)
 	k.running.Go(func() {
 		k.keeper.Run(k.ctx, func(err error) { k.log.Warn("renewing the token failed", "cluster", k.cluster, "error", err) })
 		k.conns.close()
@@ -143,7 +145,9 @@ func (k *Client) Close() {
 	if k.inside != nil {
 		return
 	}
+	k.mu.Lock() // so that nothing is started any more
 	k.end()
+	k.mu.Unlock()
 	k.running.Wait()
 }
 
@@ -177,7 +181,22 @@ func (k *Client) Token(ctx context.Context) (token.Token, error) {
 	if k.ctx.Err() != nil {
 		return token.Token{}, ErrClosed
 	}
-	return k.keeper.Token(ctx)
+	tok, err := k.keeper.Token(ctx)
+	if err != nil && k.ctx.Err() != nil {
+		return token.Token{}, ErrClosed
+	}
+	return tok, err
+}
+
+// start runs what Close waits for. It fails with ErrClosed.
+func (k *Client) start(run func()) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ctx.Err() != nil {
+		return ErrClosed
+	}
+	k.running.Go(run)
+	return nil
 }
 
 // laneOf gives the lane of a transport of client-go's. It goes when the transport

@@ -22,11 +22,18 @@ type minter struct{ client *Client }
 
 // Token mints a token.
 func (m minter) Token(ctx context.Context) (token.Token, error) {
-	tok, err := m.client.place.Load().source.Token(ctx)
-	if err != nil && ctx.Err() != nil {
+	bounded, cancel := within(ctx, m.client.ctx)
+	defer cancel()
+	tok, err := m.client.place.Load().source.Token(bounded)
+	switch {
+	case err == nil:
+		return tok, nil
+	case ctx.Err() != nil:
 		return token.Token{}, context.Cause(ctx)
+	case m.client.ctx.Err() != nil:
+		return token.Token{}, ErrClosed
 	}
-	return tok, explain(err)
+	return token.Token{}, explain(err)
 }
 
 // Invalidate has the credentials got anew.
@@ -113,16 +120,45 @@ type asking struct {
 	err   error         // of the last time
 }
 
+// askTimeout bounds one question to EKS, its credentials included.
+const askTimeout = time.Minute
+
 // again asks EKS again where the cluster is, because seen does not work. It gives
 // seen where there is nothing new. Only one asks at a time, and seldom. An error
-// is EKS's, now or a moment ago.
+// is EKS's, now or a moment ago. The answer is waited for as long as ctx lasts, and
+// is for the next request where that is too short: else each of many impatient
+// requests would ask, and none would learn.
 func (k *Client) again(ctx context.Context, seen *place) (*place, error) {
 	select {
 	case k.asking.turn <- struct{}{}:
-		defer func() { <-k.asking.turn }()
+	case <-ctx.Done():
+		return seen, context.Cause(ctx)
+	case <-k.ctx.Done():
+		return seen, ErrClosed
+	}
+	var (
+		where  *place
+		err    error
+		learnt = make(chan struct{})
+	)
+	closed := k.start(func() {
+		defer func() { <-k.asking.turn; close(learnt) }()
+		where, err = k.learn(seen)
+	})
+	if closed != nil {
+		<-k.asking.turn
+		return seen, closed
+	}
+	select {
+	case <-learnt:
+		return where, err
 	case <-ctx.Done():
 		return seen, context.Cause(ctx)
 	}
+}
+
+// learn is again for the one whose turn it is.
+func (k *Client) learn(seen *place) (*place, error) {
 	if now := k.place.Load(); now != seen {
 		return now, nil
 	}
@@ -130,9 +166,11 @@ func (k *Client) again(ctx context.Context, seen *place) (*place, error) {
 	if wait := k.asking.after.Sub(k.now()); wait > 0 && wait <= longPause {
 		return seen, k.asking.err
 	}
+	ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
+	defer cancel()
 	where, err := k.describe(ctx)
-	if err != nil && ctx.Err() != nil {
-		return seen, err // the caller went away
+	if k.ctx.Err() != nil {
+		return seen, ErrClosed
 	}
 	k.asking.err = err
 	if err != nil || where.url == seen.url && bytes.Equal(where.ca, seen.ca) {

@@ -11,6 +11,8 @@ import (
 // connections are all that the transports of a Client have open. They are tracked
 // because http.Transport closes only those that are idle.
 type connections struct {
+	life context.Context // of the Client: what is being dialed ends with it
+
 	mu     sync.Mutex
 	closed bool
 	open   map[*connection]struct{}
@@ -24,6 +26,8 @@ func (c *connections) dialer(dial dialFunc) dialFunc {
 		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := within(ctx, c.life)
+		defer cancel()
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -41,6 +45,13 @@ func (c *connections) dialer(dial dialFunc) dialFunc {
 		c.open[tracked] = struct{}{}
 		return tracked, nil
 	}
+}
+
+// within is a context that ends with either of two.
+func within(ctx, life context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // close closes all of them, and those that are dialed from now on.

@@ -19,7 +19,7 @@ func (k *Client) wrap(at *place, rt http.RoundTripper) http.RoundTripper {
 	r := &router{client: k, at: at, given: rt}
 	if base := transportIn(rt); base != nil {
 		r.lane = k.laneOf(base, at)
-		return k.keeper.RoundTripper(r)
+		return &ending{k.keeper.RoundTripper(r), r}
 	}
 	if holder, ok := rt.(utilnet.TLSClientConfigHolder); ok {
 		// A dialer for one upgraded connection, with a tls.Config made for it alone:
@@ -28,9 +28,30 @@ func (k *Client) wrap(at *place, rt http.RoundTripper) http.RoundTripper {
 		if conf := holder.TLSClientConfig(); conf != nil && conf.RootCAs != nil && conf.RootCAs.Equal(at.pool) {
 			r.dials = conf
 		}
-		return &upgrade{RoundTripper: k.keeper.RoundTripper(&upgradeBase{r}), router: r}
+		return &upgrade{RoundTripper: &ending{k.keeper.RoundTripper(&upgradeBase{r}), r}, router: r}
 	}
-	return k.keeper.RoundTripper(r)
+	return &ending{k.keeper.RoundTripper(r), r}
+}
+
+// ending says ErrClosed in place of what a request failed with that Close cut off.
+type ending struct {
+	http.RoundTripper
+	router *router
+}
+
+// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
+func (e *ending) WrappedRoundTripper() http.RoundTripper { return e.router.given }
+
+// RoundTrip sends a request.
+func (e *ending) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := e.RoundTripper.RoundTrip(req)
+	if e.router.client.ctx.Err() == nil || err == nil && res.StatusCode != http.StatusUnauthorized {
+		return res, err
+	}
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	return nil, ErrClosed
 }
 
 // transportIn is the http.Transport that client-go made, inside what client-go
