@@ -72,10 +72,11 @@ func New(ctx context.Context, c Config) (*Client, error) {
 	if c.inCluster() {
 		return k, k.enter()
 	}
-	if err := k.find(ctx, c); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+	err := k.find(ctx, c)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	k.ctx, k.end = context.WithCancel(ctx)

@@ -262,6 +262,18 @@ func (v visible) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: testKey, SecretAccessKey: v.Secret}, nil
 }
 
+// No Client that is closed from the first, even where nobody need be asked.
+func TestNewWithAnEndedContext(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []Config{w.config(), w.static()} {
+		if client, err := New(ctx, c); client != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v %v", client, err)
+		}
+	}
+}
+
 func TestNewGivesUp(t *testing.T) {
 	w := newWorld(t)
 	w.aws.SetFault(fakeaws.DescribeCluster, fakeaws.Fault{Latency: time.Hour})
