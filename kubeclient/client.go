@@ -211,7 +211,13 @@ func (k *Client) laneOf(base *http.Transport, at *place) *lane {
 	}
 	l := newLane(base, at, &k.conns)
 	k.lanes[key] = l
-	runtime.AddCleanup(base, k.drop, key)
+	// Weakly, because client-go shares base among Clients, and it may outlive this one.
+	client := weak.Make(k)
+	runtime.AddCleanup(base, func(key weak.Pointer[http.Transport]) {
+		if k := client.Value(); k != nil {
+			k.drop(key)
+		}
+	}, key)
 	return l
 }
 

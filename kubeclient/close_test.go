@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,5 +106,35 @@ func TestImpatientCallers(t *testing.T) {
 	}
 	if n := w.described(); n != 2 {
 		t.Errorf("EKS was asked %d times", n)
+	}
+}
+
+// client-go has one transport for all Clients of a cluster. One that is open does
+// not keep those that are closed.
+func TestClosedClientsAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	set := clientset(t, w.open(w.static()).RESTConfig())
+	const many = 20
+	forgotten := make(chan struct{}, many)
+	for range many {
+		client, err := New(t.Context(), w.static())
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(client, func(c chan struct{}) { c <- struct{}{} }, forgotten)
+		if err := list(clientset(t, client.RESTConfig())); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+	}
+	for tries := 0; len(forgotten) < many/2; tries++ {
+		if tries > 500 {
+			t.Fatalf("%d of %d were forgotten", len(forgotten), many)
+		}
+		runtime.GC()
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := list(set); err != nil {
+		t.Error(err)
 	}
 }
