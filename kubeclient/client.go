@@ -41,6 +41,7 @@ type Client struct {
 	place   atomic.Pointer[place]
 	asking  asking
 	conns   connections
+	toAWS   *awsconf.Connections
 
 	mu    sync.Mutex
 	lanes map[weak.Pointer[http.Transport]]*lane
@@ -77,6 +78,7 @@ func New(ctx context.Context, c Config) (*Client, error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
+		k.toAWS.Close()
 		return nil, err
 	}
 	k.ctx, k.end = context.WithCancel(ctx)
@@ -90,6 +92,7 @@ func New(ctx context.Context, c Config) (*Client, error) {
 	k.running.Go(func() {
 		k.keeper.Run(k.ctx, func(err error) { k.log.Warn("renewing the token failed", "cluster", k.cluster, "error", err) })
 		k.conns.close()
+		k.toAWS.Close()
 	})
 	return k, nil
 }
@@ -109,7 +112,10 @@ func (k *Client) enter() error {
 
 // find loads what AWS's configuration says, and finds the cluster.
 func (k *Client) find(ctx context.Context, c Config) error {
-	session, err := awsconf.Load(ctx, c.aws())
+	k.toAWS = awsconf.NewConnections(1)
+	conf := c.aws()
+	conf.Connections = k.toAWS
+	session, err := awsconf.Load(ctx, conf)
 	if err != nil {
 		return explain(err)
 	}
@@ -150,6 +156,7 @@ func (k *Client) Close() {
 	k.end()
 	k.mu.Unlock()
 	k.running.Wait()
+	k.toAWS.Close()
 }
 
 // RESTConfig is a configuration for client-go and what is built on it, the

@@ -138,3 +138,28 @@ func TestClosedClientsAreForgotten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The connections to AWS end as well, and not when they have been idle for long.
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	w := newWorld(t)
+	const many = 20
+	open := func(c Config) {
+		if client, err := New(t.Context(), c); err == nil {
+			client.Close()
+		}
+	}
+	gone := w.config()
+	gone.Cluster = "gone"
+	open(w.config())
+	before := runtime.NumGoroutine()
+	for range many {
+		open(w.config())
+		open(gone)
+	}
+	for tries := 0; runtime.NumGoroutine() > before+many/2; tries++ {
+		if tries > 500 {
+			t.Fatalf("%d goroutines became %d", before, runtime.NumGoroutine())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
