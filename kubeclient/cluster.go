@@ -33,6 +33,11 @@ func (m minter) Token(ctx context.Context) (token.Token, error) {
 	case m.client.ctx.Err() != nil:
 		return token.Token{}, ErrClosed
 	}
+	// Given credentials are asked directly, and the SDK's errors may quote secrets.
+	var expired *token.CredentialsExpiredError
+	if !errors.As(err, &expired) {
+		err = m.client.session.ExplainCredentials(bounded, err)
+	}
 	return token.Token{}, explain(err)
 }
 

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -251,6 +255,42 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		if strings.Contains(log.String(), secret) {
 			i := strings.Index(log.String(), secret)
 			t.Errorf("found %.12s… in what was printed, after %q", secret, log.String()[max(0, i-200):i])
+		}
+	}
+}
+
+// The SDK quotes what a credential_process printed, and that may be a key after a
+// line that is no JSON.
+func TestCredentialProcessIsNotQuoted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the program is a shell's")
+	}
+	w := newWorld(t)
+	const secret = "wJalrXUtnFEMI/PROCESS/EXAMPLEKEY"
+	file := filepath.Join(t.TempDir(), "config")
+	text := "[default]\ncredential_process = echo there is a newer version; echo '{\"SecretAccessKey\": \"" + secret + "\"}'\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CONFIG_FILE", file)
+	for _, conf := range []Config{w.static(), w.config()} {
+		loaded, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf.Credentials = loaded.Credentials
+		var log bytes.Buffer
+		conf.Log = slog.New(slog.NewTextHandler(&log, nil))
+		client, err := New(t.Context(), conf)
+		if err == nil {
+			err = list(clientset(t, client.RESTConfig()))
+			client.Close()
+		}
+		if !as[*CredentialsError](err) || !strings.Contains(err.Error(), "credential_process") {
+			t.Errorf("%T %v", err, err)
+		}
+		if all := fmt.Sprintf("%v %+v %#v", err, err, err) + log.String(); strings.Contains(all, secret) {
+			t.Error("the key is shown")
 		}
 	}
 }

@@ -119,6 +119,12 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 	return s.explainAssume(err, role)
 }
 
+// ExplainCredentials turns what a provider of the caller's own failed with into
+// *CredentialsError, or the context's error, as those of Credentials are.
+func (s *Session) ExplainCredentials(ctx context.Context, err error) error {
+	return s.explainCredentials(ctx, err, "")
+}
+
 func (s *Session) explainSSO(err error) error {
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	var unreachable *UnreachableError
