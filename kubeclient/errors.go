@@ -103,7 +103,7 @@ type Cause string
 // The causes.
 const (
 	CauseDNS     Cause = "dns"     // its name cannot be resolved
-	CauseTLS     Cause = "tls"     // its certificate is not to be trusted
+	CauseTLS     Cause = "tls"     // its certificate is not to be trusted, or it speaks no TLS
 	CauseConnect Cause = "connect" // it takes no connection
 	CauseOther   Cause = "other"   // it gave no answer
 )
@@ -136,6 +136,8 @@ func causeOf(err error) Cause {
 		dial        *net.OpError
 	)
 	switch {
+	case errors.As(err, &dial) && dial.Op == "proxyconnect": // whatever keeps the proxy from being reached
+		return CauseConnect
 	case errors.As(err, &name):
 		return CauseDNS
 	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):

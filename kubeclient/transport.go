@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
@@ -90,11 +92,18 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, ErrClosed
 	}
 	seen := k.place.Load()
-	res, err := r.send(seen, req)
+	var shaking handshake
+	res, err := r.send(seen, shaking.watch(req))
+	if res != nil {
+		res.Request = req
+	}
 	if err == nil {
 		return res, nil
 	}
 	cause := causeOf(err)
+	if cause == CauseOther && shaking.failed.Load() {
+		cause = CauseTLS
+	}
 	switch {
 	case k.ctx.Err() != nil:
 		return nil, ErrClosed
@@ -115,6 +124,20 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return r.send(newer, again)
+}
+
+// handshake tells whether it was TLS that failed: net/http's errors do not.
+type handshake struct{ failed atomic.Bool }
+
+func (h *handshake) watch(req *http.Request) *http.Request {
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			// A load balancer that changes hangs up; client-go tries again then, if it is
+			// told io.EOF itself.
+			h.failed.Store(err != nil && !errors.Is(err, io.EOF))
+		},
+		GotConn: func(httptrace.GotConnInfo) { h.failed.Store(false) },
+	}))
 }
 
 // send sends a request to a place.
