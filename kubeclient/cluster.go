@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,7 +65,12 @@ func (k *Client) describe(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, k.explainDescribe(k.session.Explain(err))
 	}
-	if err := discovery.Check(out.Cluster, k.cluster, k.region, ""); err != nil {
+	account := ""
+	if before := k.place.Load(); before != nil {
+		// The credentials may be another account's by now, with a cluster of that name.
+		account = before.account
+	}
+	if err := discovery.Check(out.Cluster, k.cluster, k.region, account); err != nil {
 		return nil, &DescribeError{Cluster: k.cluster, Region: k.region, Reason: err.Error()}
 	}
 	return k.placeOf(out.Cluster)
@@ -107,6 +113,7 @@ func (k *Client) placeOf(c *types.Cluster) (*place, error) {
 	if err != nil {
 		return nil, k.odd("cannot be used: " + err.Error())
 	}
+	where.account = strings.Split(aws.ToString(c.Arn), ":")[4] // of an ARN that was checked
 	return where, nil
 }
 

@@ -106,11 +106,12 @@ func (c *Config) aws() awsconf.Config {
 // place is where a cluster is, and what its tokens are minted by. It does not
 // change.
 type place struct {
-	url    string
-	host   string
-	ca     []byte
-	pool   *x509.CertPool
-	source *token.Source
+	url     string
+	host    string
+	ca      []byte
+	pool    *x509.CertPool
+	source  *token.Source
+	account string // whose the cluster is; empty if EKS was not asked
 }
 
 // newPlace checks what was given or answered.

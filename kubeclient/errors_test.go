@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -262,9 +261,6 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 // The SDK quotes what a credential_process printed, and that may be a key after a
 // line that is no JSON.
 func TestCredentialProcessIsNotQuoted(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the program is a shell's")
-	}
 	w := newWorld(t)
 	const secret = "wJalrXUtnFEMI/PROCESS/EXAMPLEKEY"
 	file := filepath.Join(t.TempDir(), "config")
