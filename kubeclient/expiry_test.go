@@ -79,9 +79,15 @@ func TestTwoHundredExpiries(t *testing.T) {
 					runtime.ReadMemStats(&m)
 					return runtime.NumGoroutine(), m.HeapAlloc
 				}
+				start := time.Now()
 				goroutines, heap := until(expiries / 10)
 				goroutinesAfter, heapAfter := until(expiries + 1)
 				seen := api.events.Load()
+				// One renewal each: a token is used for most of its life, less the second that
+				// its signature is cut to.
+				if each := time.Since(start) / time.Duration(minted.Load()); each < c.server*6/10 || each > c.server {
+					t.Errorf("a token was used for %v of %v", each, c.server)
+				}
 				end()
 				lists.Wait()
 				t.Logf("%d lists, %d tokens, %d answers 401, %d events; %d then %d goroutines, %d then %d bytes of heap",
