@@ -51,6 +51,9 @@ const leastUse = time.Second
 // lasts, nobody else renews.
 const mintTimeout = 2 * time.Minute
 
+// goodWait bounds a renewal for which a caller waits who has a good token already.
+const goodWait = 10 * time.Second
+
 // reloadEvery is how long after a refusal had credentials got anew none does so
 // again. A path may be refused for ever while all others work (an aggregated API
 // server that is broken, an application behind the API server's proxy), and each
@@ -132,7 +135,7 @@ func (k *Keeper) Token(ctx context.Context) (Token, error) {
 		select {
 		case k.turn <- struct{}{}:
 			defer func() { <-k.turn }()
-			return k.renewOr(ctx, tok)
+			return k.renewOr(ctx)
 		default:
 			return tok, nil
 		}
@@ -165,18 +168,24 @@ func (k *Keeper) isDue(now time.Time) bool {
 	return !now.Before(k.renewAt) || now.Before(k.mintedAt)
 }
 
-// renewOr renews while holding the turn, and falls back to a token that is good.
-func (k *Keeper) renewOr(ctx context.Context, good Token) (Token, error) {
+// renewOr renews while holding the turn, and falls back to the token there is.
+func (k *Keeper) renewOr(ctx context.Context) (Token, error) {
 	k.mu.Lock()
-	tok, _, due, _ := k.look()
+	tok, good, due, _ := k.look()
 	k.mu.Unlock()
-	if !due { // somebody did, meanwhile
+	if good && !due { // somebody did, meanwhile
 		return tok, nil
 	}
-	if newer, err := k.mint(ctx); err == nil {
+	newer, err := k.mint(ctx, goodWait)
+	if err == nil {
 		return newer, nil
 	}
-	return good, nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.good(k.now()) {
+		return k.token, nil
+	}
+	return Token{}, err
 }
 
 // first gets a token where there is no good one. Those who waited while another
@@ -200,12 +209,12 @@ func (k *Keeper) first(ctx context.Context) (Token, error) {
 	if good || err != nil {
 		return tok, err
 	}
-	return k.mint(ctx)
+	return k.mint(ctx, mintTimeout)
 }
 
-// mint asks for a token and keeps it. The caller holds the turn.
-func (k *Keeper) mint(ctx context.Context) (Token, error) {
-	bounded, cancel := context.WithTimeout(ctx, mintTimeout)
+// mint asks for a token, for so long, and keeps it. The caller holds the turn.
+func (k *Keeper) mint(ctx context.Context, limit time.Duration) (Token, error) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tok, err := k.minter.Token(bounded)
 	if err == nil && tok.value == nil {

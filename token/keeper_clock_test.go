@@ -33,7 +33,7 @@ func TestKeeperGoesByTheTimeOfDay(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.err = errors.New("not now")
-	if _, err := k.mint(t.Context()); err == nil {
+	if _, err := k.mint(t.Context(), mintTimeout); err == nil {
 		t.Fatal("no error")
 	}
 	for name, at := range map[string]time.Time{

@@ -118,3 +118,45 @@ func TestKeeperState(t *testing.T) {
 		}
 	})
 }
+
+// Who has a good token is not kept waiting for another, nor given one that ended
+// in the meantime.
+func TestKeeperGoodTokenWaits(t *testing.T) {
+	for left, want := range map[time.Duration]error{time.Minute: nil, 5 * time.Second: context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newPress(t)
+			k := newKeeper(t, m, 0)
+			first := mustToken(t, k)
+			time.Sleep(time.Until(first.Expiry) - left)
+			m.set(nil, make(chan struct{}))
+			began := time.Now()
+			tok, err := k.Token(t.Context())
+			if waited := time.Since(began); waited > 10*time.Second || !errors.Is(err, want) || err == nil && tok.Value() != first.Value() {
+				t.Errorf("%v left: waited %v: %v", left, waited, err)
+			}
+		})
+	}
+}
+
+// Those who leave while a refused token is replaced do not count as refusals of
+// another.
+func TestKeeperLeaversAreNoRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newPress(t)
+		k := newKeeper(t, m, 0)
+		tok := mustToken(t, k) // never taken by a server
+		time.Sleep(2 * time.Second)
+		m.set(nil, make(chan struct{}))
+		for range 8 {
+			ctx, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			if _, _, err := k.Replace(ctx, tok); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			leave()
+		}
+		m.set(nil, nil)
+		if newer, ok, err := k.Replace(t.Context(), tok); err != nil || !ok || newer.Value() == tok.Value() {
+			t.Errorf("the one who stays: %v %v", ok, err)
+		}
+	})
+}

@@ -48,9 +48,12 @@ func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool
 	if i, can := k.minter.(interface{ Invalidate() }); can && reload {
 		i.Invalidate()
 	}
-	tok, err = k.mint(ctx)
+	tok, err = k.mint(ctx, mintTimeout)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return Token{}, false, err // the caller went away, and the token may be no worse
+	}
 	// Whoever minted it, a token that never worked is not replaced again at once.
 	k.refuseAt = k.now().Add(k.spread(k.refusals))
 	k.refusals++

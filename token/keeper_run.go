@@ -92,6 +92,6 @@ func (k *Keeper) renewIfDue(ctx context.Context) error {
 	if k.untilDue() > 0 {
 		return nil
 	}
-	_, err := k.mint(ctx)
+	_, err := k.mint(ctx, mintTimeout)
 	return err
 }
