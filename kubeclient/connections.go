@@ -3,7 +3,6 @@ package kubeclient
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -76,27 +75,4 @@ func (c *connection) Close() error {
 	delete(c.all.open, c)
 	c.all.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// rewound is a request to be sent again. It reports false if the body is gone.
-func rewound(req *http.Request) (*http.Request, bool) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	again := *req
-	again.Body = body
-	return &again, true
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/ekskey/ekskey/internal/resend"
 )
 
 // wrap is what client-go puts around a transport that it made from a
@@ -88,7 +90,7 @@ func (r *router) WrappedRoundTripper() http.RoundTripper { return r.given }
 func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	k := r.client
 	if k.ctx.Err() != nil {
-		closeBody(req)
+		resend.Close(req)
 		return nil, ErrClosed
 	}
 	seen := k.place.Load()
@@ -119,7 +121,7 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	if errors.As(askErr, &gone) {
 		return nil, &ClusterNotFoundError{Cluster: gone.Cluster, Region: gone.Region, Err: err}
 	}
-	again, can := rewound(req)
+	again, can := resend.Again(req)
 	if newer == seen || !can {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/oauth2"
+
+	"github.com/ekskey/ekskey/internal/resend"
 )
 
 // OAuth2 gives the source's tokens to what takes an oauth2.TokenSource. It keeps
@@ -84,13 +86,13 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(req)
 	}
 	if req.URL.Scheme != "https" {
-		closeBody(req)
+		resend.Close(req)
 		return nil, &ClearTextError{Host: req.URL.Host}
 	}
 	ctx := req.Context()
 	tok, err := t.keeper.Token(ctx)
 	if err != nil {
-		closeBody(req)
+		resend.Close(req)
 		return nil, err
 	}
 	res, err := t.send(req, tok)
@@ -111,7 +113,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok || !repeatable(req) {
 		return res, nil
 	}
-	again, can := rewound(req)
+	again, can := resend.Again(req)
 	if !can {
 		return res, nil
 	}
@@ -164,29 +166,6 @@ func repeatable(req *http.Request) bool {
 		}
 	}
 	return true
-}
-
-// rewound is a request to be sent again. It reports false if the body is gone.
-func rewound(req *http.Request) (*http.Request, bool) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	again := *req
-	again.Body = body
-	return &again, true
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
 }
 
 // maxDiscard is how much of an unwanted answer is read to keep its connection.
