@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 
@@ -53,7 +54,10 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 		return plan, err
 	}
 	if len(o.clusters) != len(o.tokenFiles) {
-		return plan, &usageError{reason: fmt.Sprintf("%d --cluster and %d --token-file are no pairs", len(o.clusters), len(o.tokenFiles))}
+		return plan, &usageError{
+			reason: fmt.Sprintf("%d --cluster and %d --token-file are no pairs", len(o.clusters), len(o.tokenFiles)),
+			hint:   "each --cluster needs a --token-file, in the same order",
+		}
 	}
 	if o.config != "" {
 		if len(o.clusters) > 0 {
@@ -88,6 +92,11 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 		c := &plan.Clusters[i]
 		if c.Group == "" {
 			c.Group = o.group
+		}
+		if c.Name == "" && o.config != "" {
+			return plan, &usageError{
+				reason: fmt.Sprintf("reading --config %s: number %d of the clusters has no name", o.config, i+1), hint: "see docs/agent.md for what may be in it",
+			}
 		}
 		if err := needCluster(c.Name); err != nil {
 			return plan, err
@@ -130,19 +139,24 @@ func resolved(path string) (string, error) {
 // role, misspelt.
 func readAgentConfig(path string) (agentPlan, error) {
 	var plan agentPlan
-	data, err := safefile.ReadTrusted(path, maxAgentConfig)
+	data, err := safefile.ReadOwn(path, maxAgentConfig)
 	if err != nil {
 		return plan, fmt.Errorf("reading --config: %w", err)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
 	if err := d.Decode(&plan); err != nil && !errors.Is(err, io.EOF) {
-		return agentPlan{}, &usageError{reason: "reading --config " + path + ": " + err.Error(), hint: "see docs/agent.md for what may be in it"}
+		return agentPlan{}, &usageError{reason: "reading --config " + path + ": " + yamlReason(err), hint: "see docs/agent.md for what may be in it"}
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return agentPlan{}, &usageError{reason: "reading --config " + path + ": there is more than one document in it"}
 	}
 	return plan, nil
+}
+
+// yamlReason leaves out what our types are called.
+func yamlReason(err error) string {
+	return regexp.MustCompile(` (?:in type|into) cli\.\w+`).ReplaceAllString(err.Error(), "")
 }
 
 // clusterConfig is the AWS configuration of one cluster.
@@ -169,7 +183,11 @@ func (a *app) clusterConfig(c agentCluster) (awsconf.Config, error) {
 		}
 		config.Roles = append(config.Roles, role)
 	}
-	return config, checkRoles("--role-arn", config.Roles)
+	what := "--role-arn"
+	if len(c.Roles) > 0 {
+		what = "cluster " + c.Name + ", roles: arn"
+	}
+	return config, checkRoles(what, config.Roles)
 }
 
 // groupNumber is the number of a group.

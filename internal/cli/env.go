@@ -75,12 +75,21 @@ func Main(env Env) int {
 	return exitDone
 }
 
-// stoppable is a context that ends at an interrupt, for what takes time or has to
-// tidy up. To ask for it costs a good part of what a token from the cache does.
+// sameSignal is how long after a signal the next is taken for the same one: timeout(1)
+// and others send each to the process and to its group, which it is in.
+const sameSignal = 250 * time.Millisecond
+
+// stoppable is a context that ends at an interrupt, or when the terminal is closed, for
+// what takes time or has to tidy up. To ask for it costs a good part of what a token
+// from the cache does.
 func stoppable(ctx context.Context) context.Context {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, ends...)
 	// Not everything looks at the context: a second signal ends the process.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	return ctx
 }
 

@@ -4,6 +4,7 @@ package cli_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -84,4 +85,33 @@ func TestSecondInterrupt(t *testing.T) {
 	}
 	_ = cmd.Process.Kill()
 	t.Error("a thousand interrupts did not end it")
+}
+
+// timeout(1) sends a signal to the process and to its group, and a terminal that is
+// closed sends SIGHUP: both leave nothing behind.
+func TestEndsTidily(t *testing.T) {
+	for name, signals := range map[string][]syscall.Signal{
+		"the same twice":    {syscall.SIGTERM, syscall.SIGTERM},
+		"a closed terminal": {syscall.SIGHUP},
+	} {
+		c := newCanary(t)
+		dir := filepath.Join(c.dir, "tokens")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		ready := filepath.Join(dir, "ready")
+		r := c.start(t, false, "agent", "--cluster", "demo", "--token-file", dir+"/demo", "--ready-file", ready)
+		wait(t, "the ready file", func() bool { _, err := os.Stat(ready); return err == nil })
+		for _, s := range signals {
+			if err := r.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
+		}
+		if err := r.cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, r.stderr)
+		}
+		if _, err := os.Stat(ready); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the ready file: %v", name, err)
+		}
+	}
 }

@@ -97,3 +97,46 @@ func TestOSLockRefuses(t *testing.T) {
 		t.Error("a link was followed")
 	}
 }
+
+func TestReadOwn(t *testing.T) {
+	chmod := func(mode fs.FileMode) func(string) error {
+		return func(p string) error { return os.Chmod(p, mode) }
+	}
+	for name, c := range map[string]struct {
+		set  func(path string) error
+		good bool
+	}{
+		"closed":        {chmod(0o600), true},
+		"all read":      {chmod(0o644), true},
+		"group writes":  {chmod(0o620), false},
+		"others write":  {chmod(0o602), false},
+		"all may write": {chmod(0o666), false},
+		"a link": {func(p string) error { // as Kubernetes mounts a ConfigMap
+			return errors.Join(os.Rename(p, p+"2"), os.Symlink(p+"2", p))
+		}, true},
+		"a link to what is open": {func(p string) error {
+			return errors.Join(os.Rename(p, p+"2"), os.Chmod(p+"2", 0o666), os.Symlink(p+"2", p))
+		}, false},
+		"foreign": {func(p string) error {
+			if os.Geteuid() != 0 {
+				return os.Chmod(p, 0o620) // only root can give files away
+			}
+			return os.Chown(p, 12345, -1)
+		}, false},
+	} {
+		path := filepath.Join(t.TempDir(), "agent.yaml")
+		if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), c.set(path)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := ReadOwn(path, 10)
+		var refused *NotPrivateError
+		if c.good && (err != nil || string(data) != "x") || !c.good && !errors.As(err, &refused) {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	for _, root := range []string{"/etc/passwd", "/etc/hosts"} { // root's, whoever we are
+		if _, err := ReadOwn(root, 1<<20); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -50,6 +51,21 @@ func (e *ForeignError) Error() string {
 	return e.Path + " holds something else, and is not overwritten"
 }
 
+// GroupError says that a file cannot be given to its group.
+type GroupError struct {
+	Path  string
+	Group int
+	// Err is what the file system says.
+	Err error
+}
+
+func (e *GroupError) Error() string {
+	return fmt.Sprintf("%s cannot be given to group %d, which must be one of this process's own: %v", e.Path, e.Group, e.Err)
+}
+
+// Unwrap gives what the file system says.
+func (e *GroupError) Unwrap() error { return e.Err }
+
 // File is a file that is written again and again. Path is needed. Its methods are
 // safe for concurrent use by processes; one File is for one goroutine at a time.
 type File struct {
@@ -80,7 +96,12 @@ func (f *File) open() (*os.Root, string, error) {
 	dir = filepath.Clean(dir)
 	named, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) && f.MakeFolder {
-		if err := f.makeFolder(dir); err != nil {
+		err = f.makeFolder(dir)
+		var group *GroupError
+		switch {
+		case errors.As(err, &group):
+			return nil, "", err
+		case err != nil:
 			return nil, "", &FolderError{Path: dir, Reason: "cannot be made: " + reason(err), Err: err}
 		}
 		named, err = os.Lstat(dir)
@@ -133,23 +154,31 @@ func (f *File) makeFolder(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil || !f.Shared {
 		return err
 	}
-	if err := os.Chown(dir, -1, f.Group); err != nil {
-		return err
+	err := os.Chown(dir, -1, f.Group)
+	if err != nil {
+		err = &GroupError{Path: dir, Group: f.Group, Err: cause(err)}
+	} else {
+		err = os.Chmod(dir, 0o750) // #nosec G302 -- a folder, and a group that may read in it
 	}
-	return os.Chmod(dir, 0o750) // #nosec G302 -- a folder, and a group that may read in it
+	if err != nil {
+		_ = os.Remove(dir) // or the next start would take it, without its group
+	}
+	return err
 }
 
 // reason leaves out the path, which the caller names.
-func reason(err error) string {
+func reason(err error) string { return cause(err).Error() }
+
+func cause(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		return path.Err.Error()
+		return path.Err
 	}
-	return err.Error()
+	return err
 }
 
 // Check finds out whether the file could be written, and removes what a killed
-// process left beside it. It fails with *FolderError or *ForeignError.
+// process left beside it. It fails with *FolderError, *ForeignError or *GroupError.
 func (f *File) Check() error {
 	root, base, err := f.open()
 	if err != nil {
@@ -157,6 +186,9 @@ func (f *File) Check() error {
 	}
 	defer root.Close()
 	if err := f.mayReplace(root, base); err != nil {
+		return err
+	}
+	if err := f.probe(root, base); err != nil {
 		return err
 	}
 	folder, err := root.Open(".")
@@ -173,6 +205,44 @@ func (f *File) Check() error {
 		}
 	}
 	return nil
+}
+
+// probe makes a file as Write does, and takes it away: what the mode of a folder does
+// not say is whether its file system is read-only, and whether we are in the group.
+// Nothing else is a reason here: a disk that is full now may have room when it counts.
+func (f *File) probe(root *os.Root, base string) error {
+	tmp := tempName(base)
+	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		if f.Shared {
+			err = f.give(file)
+		}
+		_ = file.Close()
+		_ = root.Remove(tmp)
+	}
+	var group *GroupError
+	switch {
+	case errors.As(err, &group):
+		return err
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &FolderError{Path: root.Name(), Reason: "cannot be written in: " + reason(err), Err: err}
+	}
+	return nil
+}
+
+// give hands an open file to the group.
+func (f *File) give(file *os.File) error {
+	if err := file.Chown(-1, f.Group); err != nil {
+		return &GroupError{Path: f.Path, Group: f.Group, Err: cause(err)}
+	}
+	return nil
+}
+
+// tempName is as safefile.IsTemp knows them.
+func tempName(base string) string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails, by its documentation
+	return "." + base + ".ekskey-" + hex.EncodeToString(id[:]) + ".tmp"
 }
 
 func (f *File) mayReplace(root *os.Root, base string) error {
@@ -220,7 +290,7 @@ func (f *File) Read() ([]byte, error) {
 
 // Write puts data in place of what is there. The file has mode 0600, or 0640 and
 // the group if Shared is set, and never another, not even for a moment. It fails
-// with *FolderError, *ForeignError or what the file system says, and then the old
+// with *FolderError, *ForeignError, *GroupError or what the file system says, and then the old
 // file is untouched.
 func (f *File) Write(data []byte) error {
 	root, base, err := f.open()
@@ -231,9 +301,7 @@ func (f *File) Write(data []byte) error {
 	if err := f.mayReplace(root, base); err != nil {
 		return err
 	}
-	var id [8]byte
-	_, _ = rand.Read(id[:])                                             // never fails, by its documentation
-	tmp := "." + base + ".ekskey-" + hex.EncodeToString(id[:]) + ".tmp" // as safefile.IsTemp knows them
+	tmp := tempName(base)
 	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -252,9 +320,7 @@ func (f *File) Write(data []byte) error {
 func (f *File) fill(file *os.File, data []byte) error {
 	var err error
 	if f.Shared {
-		if err = file.Chown(-1, f.Group); err != nil {
-			err = fmt.Errorf("giving %s to group %d: %w", f.Path, f.Group, err)
-		}
+		err = f.give(file)
 	}
 	if err == nil {
 		err = setMode(file, f.Shared)
