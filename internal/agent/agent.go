@@ -57,11 +57,13 @@ type Config struct {
 
 // FileError says why a file is not to be written. It unwraps to the reason.
 type FileError struct {
+	// What is "token" or "ready".
+	What string
 	Path string
 	Err  error
 }
 
-func (e *FileError) Error() string { return "token file " + e.Path + ": " + e.Err.Error() }
+func (e *FileError) Error() string { return e.What + " file " + e.Path + ": " + e.Err.Error() }
 
 // Unwrap gives the reason.
 func (e *FileError) Unwrap() error { return e.Err }
@@ -106,7 +108,7 @@ func New(c Config) (*Agent, error) {
 		f := &c.Targets[i].File
 		f.Ours = isToken
 		if err := f.Check(); err != nil {
-			return nil, &FileError{Path: f.Path, Err: err}
+			return nil, &FileError{What: "token", Path: f.Path, Err: err}
 		}
 		a.states[i] = a.inherited(f)
 	}
@@ -117,7 +119,7 @@ func New(c Config) (*Agent, error) {
 			err = a.cfg.Ready.Remove(nil) // a killed agent's
 		}
 		if err != nil {
-			return nil, &FileError{Path: a.cfg.Ready.Path, Err: err}
+			return nil, &FileError{What: "ready", Path: a.cfg.Ready.Path, Err: err}
 		}
 	}
 	return a, nil

@@ -21,17 +21,19 @@ const maxSocketPath = 103
 // ErrNoSocket says that this system gives Unix sockets no owner.
 var ErrNoSocket = errors.New("this system does not keep other users from a Unix socket")
 
-// AddressError says that an address is none that a proxy may listen on.
+// AddressError says that an address is not one on loopback.
 type AddressError struct{ Address string }
 
 func (e *AddressError) Error() string {
-	return fmt.Sprintf("%q is not 127.0.0.1 or ::1: whoever reaches the proxy acts as you, so it listens on loopback only", e.Address)
+	return fmt.Sprintf("%q is not 127.0.0.1 or ::1, and nothing but loopback is listened on", e.Address)
 }
 
 // ListenError says why an address or a socket is not to be had.
 type ListenError struct {
 	Address string
 	Reason  string
+	// Socket says that it is one.
+	Socket bool
 	// Taken says that another program has it.
 	Taken bool
 	Err   error
@@ -86,7 +88,7 @@ func (s *socket) Close() error {
 // with *ListenError.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	fail := func(reason string, taken bool, err error) (net.Listener, error) {
-		return nil, &ListenError{Address: path, Reason: reason, Taken: taken, Err: err}
+		return nil, &ListenError{Address: path, Socket: true, Reason: reason, Taken: taken, Err: err}
 	}
 	if !socketsHaveOwners {
 		return fail(ErrNoSocket.Error(), false, ErrNoSocket)

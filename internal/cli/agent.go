@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,6 +70,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 	if o.check {
 		return o.isReady(a.env.Now())
 	}
+	signal.Ignore(syscall.SIGPIPE) // nobody reading the log any more must not end it untidily
 	plan, err := a.agentPlan(o)
 	if err != nil {
 		return err
@@ -75,7 +78,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 	var listener net.Listener
 	if plan.Listen != "" {
 		if listener, err = listenForHealth(ctx, plan.Listen); err != nil {
-			return listenError(err)
+			return listenError("--listen", err)
 		}
 		defer listener.Close()
 	}
@@ -96,7 +99,12 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 				return err
 			}
 		}
-		tokens, err := token.NewKeeper(token.KeeperConfig{Minter: a.newLasting(c.Name, aws, shared), MaxAge: o.maxAge, Now: a.env.Now})
+		minter := a.newLasting(c.Name, aws, shared)
+		// What can never work is said at once; what may get better is waited for.
+		if err := minter.check(ctx); err != nil && exitCode(err) == exitUsage {
+			return fmt.Errorf("cluster %s: %w", c.Name, err)
+		}
+		tokens, err := token.NewKeeper(token.KeeperConfig{Minter: minter, MaxAge: o.maxAge, Now: a.env.Now})
 		if err != nil {
 			return err
 		}

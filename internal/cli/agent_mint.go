@@ -54,6 +54,16 @@ func (a *app) newLasting(cluster string, config awsconf.Config, shared *lastingS
 	return &lasting{app: a, log: a.log.With("cluster", cluster), cluster: cluster, config: config, shared: shared}
 }
 
+// check loads the configuration, and asks for no credentials.
+func (l *lasting) check(ctx context.Context) error {
+	session, err := l.load(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = l.app.source(session, l.cluster)
+	return err
+}
+
 // Invalidate has everything got anew for the next token.
 func (l *lasting) Invalidate() {
 	l.mu.Lock()
@@ -69,7 +79,11 @@ func (l *lasting) Token(ctx context.Context) (token.Token, error) {
 		l.log.Debug("token renewed", "key", tok.AccessKeyID, "expires", tok.Expiry.UTC())
 	case errors.Is(ctx.Err(), context.Canceled): // who asked has gone, or the process ends
 	default:
-		l.log.Warn("token not renewed", "reason", err)
+		log := l.log.With("reason", err)
+		if hint := hintFor(err); hint != "" {
+			log = log.With("hint", hint)
+		}
+		log.Warn("token not renewed")
 		l.Invalidate()
 	}
 	return tok, err

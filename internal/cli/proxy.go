@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/internal/authproxy"
+	"github.com/ekskey/ekskey/token"
 )
 
 // defaultProxyPort is that of `kubectl proxy`.
@@ -73,8 +76,11 @@ func addMaxAge(cmd *cobra.Command, age *time.Duration) {
 }
 
 func checkMaxAge(age time.Duration) error {
-	if age != 0 && age < leastTokenAge {
+	switch longest := token.Lifetime - token.Margin; {
+	case age != 0 && age < leastTokenAge:
 		return &usageError{reason: "--max-token-age is less than " + leastTokenAge.String()}
+	case age > longest:
+		return &usageError{reason: fmt.Sprintf("--max-token-age is more than %.0fm, when every token ends", longest.Minutes())}
 	}
 	return nil
 }
@@ -91,6 +97,8 @@ func (o proxyOptions) check() error {
 		return &usageError{reason: "--port is not between 0 and 65535"}
 	case o.drain <= 0:
 		return &usageError{reason: "--drain-timeout is not positive"}
+	case strings.ContainsAny(o.tlsServerName, "/ @:"):
+		return &usageError{reason: fmt.Sprintf("--tls-server-name %q is not the name of a host", o.tlsServerName)}
 	case o.socket != "" && o.kubeconfig != "":
 		return &usageError{
 			reason: "--socket and --kubeconfig-out exclude each other", hint: "a kubeconfig cannot name a socket; leave out one of them",
@@ -106,15 +114,19 @@ func (o proxyOptions) check() error {
 	return nil
 }
 
-// listenError words why nothing listens.
-func listenError(err error) error {
+// listenError words why nothing listens on what a flag names.
+func listenError(flag string, err error) error {
 	var address *authproxy.AddressError
 	var failed *authproxy.ListenError
 	switch {
 	case errors.As(err, &address):
-		return &usageError{reason: err.Error(), hint: "for other machines there are kubeconfigs: ekskey kubeconfig update"}
+		return &usageError{reason: flag + ": " + err.Error(), hint: "for other machines there are kubeconfigs: ekskey kubeconfig update"}
 	case errors.As(err, &failed) && failed.Taken:
-		return &codeError{code: exitFailed, reason: err.Error(), hint: "choose another, or port 0 for any that is free"}
+		hint := "choose another, or port 0 for any that is free"
+		if failed.Socket {
+			hint = "choose another, or end that program"
+		}
+		return &codeError{code: exitFailed, reason: err.Error(), hint: hint}
 	}
 	return hintOnFolder(err)
 }

@@ -94,14 +94,7 @@ func (a *app) runToken(ctx context.Context, o tokenOptions) error {
 
 // mint makes one token, always for AWS's own host.
 func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string) (token.Token, error) {
-	if session.Region() == "" && session.STSVariant().FIPS {
-		// The global host, which stands in for no region, is no FIPS host.
-		return token.Token{}, &awsconf.NoRegionError{}
-	}
-	source, err := token.New(token.Config{
-		Cluster: cluster, Region: session.Region(), Variant: session.STSVariant(),
-		Credentials: session.Credentials(), Now: a.env.Now,
-	})
+	source, err := a.source(session, cluster)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -110,6 +103,19 @@ func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string
 		a.log.Debug("token minted", "cluster", cluster, "host", source.Endpoint().Host, "key", tok.AccessKeyID, "expires", tok.Expiry)
 	}
 	return tok, err
+}
+
+// source is what mints tokens. It fails where none can ever be minted, and asks for
+// no credentials.
+func (a *app) source(session *awsconf.Session, cluster string) (*token.Source, error) {
+	if session.Region() == "" && session.STSVariant().FIPS {
+		// The global host, which stands in for no region, is no FIPS host.
+		return nil, &awsconf.NoRegionError{}
+	}
+	return token.New(token.Config{
+		Cluster: cluster, Region: session.Region(), Variant: session.STSVariant(),
+		Credentials: session.Credentials(), Now: a.env.Now,
+	})
 }
 
 func needCluster(name string) error {
