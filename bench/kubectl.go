@@ -24,29 +24,16 @@ const (
 // written into its kubeconfig.
 func (p *programs) kubectl(ctx context.Context, program string, progress io.Writer) (row, error) {
 	const what = "kubectl get ns"
-	if program == "" {
-		return row{}, &missingError{what: what, why: "no sandbox was named with -sandbox"}
-	}
 	kubectl, err := exec.LookPath("kubectl")
 	if err != nil {
 		return row{}, &missingError{what: what, why: "there is no kubectl command"}
 	}
-	if program, err = filepath.Abs(program); err != nil {
-		return row{}, err
-	}
-	if _, err := os.Stat(program); err != nil {
-		return row{}, &missingError{what: what, why: "there is no " + program}
-	}
-	box, err := startSandbox(ctx, program, filepath.Join(p.dir, "sandbox"), progress)
+	box, env, err := p.openSandbox(ctx, what, program, "sandbox", progress)
 	if err != nil {
 		return row{}, err
 	}
 	defer box.stop()
-	env, err := box.environment(ctx)
-	if err != nil {
-		return row{}, err
-	}
-	t := tool{env: append(p.environment(env...), "HOME="+p.dir, "USERPROFILE="+p.dir), dir: p.dir}
+	t := tool{env: env, dir: p.dir}
 	file, err := p.twoUsers(ctx, t, kubectl)
 	if err != nil {
 		return row{}, err

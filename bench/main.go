@@ -43,7 +43,7 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == launchFlag {
 		err = launch(ctx, os.Stdout, os.Stderr, os.Args[2], os.Args[3:]...)
 	} else {
-		sandbox := flag.String("sandbox", "", "the `program` ekskey-sandbox; without it, kubectl is not measured")
+		sandbox := flag.String("sandbox", "", "the `program` ekskey-sandbox; without it, kubectl and the proxy of an API server are not measured")
 		flag.Parse()
 		err = run(ctx, os.Stdout, os.Stderr, *sandbox)
 	}
@@ -89,11 +89,11 @@ func run(ctx context.Context, out, progress io.Writer, sandbox string) (err erro
 			rows = append(rows, r)
 		}
 	}
-	proxied, err := p.proxyRows(ctx)
+	proxied, missing, err := p.proxyRows(ctx, sandbox, progress)
 	if err != nil {
 		return err
 	}
-	return write(out, append(rows, proxied...), notes)
+	return write(out, append(rows, proxied...), append(notes, missing...))
 }
 
 // write prints the table, and what there is to say about it. A ratio is ours by

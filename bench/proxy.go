@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -15,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,9 +26,12 @@ import (
 const (
 	// proxyClients ask at the same time, each again as soon as it is answered.
 	proxyClients = 8
-	// proxyRequests are those of one round of a throughput's side, and of a latency's.
-	proxyRequests, proxySerial = 2000, 500
+	// proxyRequests are those of one round of a throughput's side. For the latency,
+	// proxySerial of both sides take turns one by one.
+	proxyRequests, proxySerial = 2000, 2000
 	proxyRounds                = 5
+	// Of an API server, which takes longer, it is fewer.
+	sandboxRequests, sandboxSerial = 800, 1000
 	// serviceTime is what the stub takes to answer, as an API server does for a small
 	// list. In the rows without it, it costs next to nothing, and all there is to
 	// measure is TLS and HTTP, once or twice, on cores that all have in common: half
@@ -36,28 +39,56 @@ const (
 	serviceTime = 2 * time.Millisecond
 )
 
-// proxyRows measure requests through `ekskey proxy` against requests straight to a
-// stub of an API server, over TLS with connections that are kept, all on loopback
-// and on the same cores.
-func (p *programs) proxyRows(ctx context.Context) (rows []row, err error) {
+// proxyRows measure requests through `ekskey proxy` against requests straight to the
+// server behind it, over TLS with connections that are kept, all on loopback and on
+// the same cores: a stub, and the API server of a sandbox if there is one.
+func (p *programs) proxyRows(ctx context.Context, sandbox string, progress io.Writer) (rows []row, notes []string, err error) {
 	for _, http2 := range []bool{false, true} {
-		b, err := p.newProxyBench(ctx, http2)
+		of, err := p.stubRows(ctx, http2)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		rows = append(rows, b.rows...)
+		rows = append(rows, of...)
 	}
-	return rows, nil
+	of, err := p.sandboxRows(ctx, sandbox, progress)
+	var missing *missingError
+	if errors.As(err, &missing) {
+		return rows, []string{missing.Error()}, nil
+	}
+	return append(rows, of...), nil, err
 }
+
+// behind is the server that the proxy is in front of, and what to ask it for.
+type behind struct {
+	url string
+	ca  []byte
+	// bearer is what it wants of those that ask it directly; a stub wants none.
+	bearer string
+	// env and args are the proxy's, in addition to those that every one needs.
+	env, args []string
+
+	loads            []load
+	requests, serial int
+	// alone is the path of which the latency is measured.
+	alone string
+}
+
+// load is what many ask for at the same time.
+type load struct{ path, name, target string }
 
 type proxyBench struct {
-	direct, proxied         *http.Client
-	directURL, proxiedURL   string
-	authorization, protocol string
-	rows                    []row
+	behind
+	direct, proxied way
+	http2           bool
 }
 
-func (p *programs) newProxyBench(ctx context.Context, http2 bool) (b *proxyBench, err error) {
+// way is how to ask one of both sides.
+type way struct {
+	client             *http.Client
+	url, authorization string
+}
+
+func (p *programs) stubRows(ctx context.Context, http2 bool) (rows []row, err error) {
 	cert, ca, err := authproxy.NewCertificate(time.Now())
 	if err != nil {
 		return nil, err
@@ -67,64 +98,85 @@ func (p *programs) newProxyBench(ctx context.Context, http2 bool) (b *proxyBench
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stub.Close()) }()
+	dir, err := os.MkdirTemp(p.dir, "stub-")
+	if err != nil {
+		return nil, err
+	}
+	caFile := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
+		return nil, err
+	}
+	return p.throughProxy(ctx, http2, behind{
+		url: server, ca: ca, bearer: "any", env: p.static(),
+		args: []string{"--cluster", cluster, "--server", server, "--certificate-authority", caFile},
+		loads: []load{
+			{"/slow", "answers take " + serviceTime.String(), "<= 1.67"},
+			{"/", "answers take no time", ""},
+		},
+		requests: proxyRequests, serial: proxySerial, alone: "/",
+	})
+}
+
+// throughProxy runs a proxy for as long as it takes to measure it.
+func (p *programs) throughProxy(ctx context.Context, http2 bool, server behind) (rows []row, err error) {
 	dir, err := os.MkdirTemp(p.dir, "proxy-")
 	if err != nil {
 		return nil, err
 	}
-	caFile, kubeconfig := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "kubeconfig")
-	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
-		return nil, err
-	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
 	ctx, cancel := context.WithCancel(ctx)
-	proxy := exec.CommandContext(ctx, p.ekskey, "proxy", "--cluster", cluster, "--port", "0", "--kubeconfig-out", kubeconfig, // #nosec G204 -- paths of our own
-		"--server", server, "--certificate-authority", caFile, "--drain-timeout", "1s")
-	proxy.Env, proxy.Stderr = p.static(), os.Stderr
+	defer cancel()
+	proxy := exec.CommandContext(ctx, p.ekskey, append([]string{"proxy", "--port", "0", "--kubeconfig-out", kubeconfig, "--drain-timeout", "1s"}, server.args...)...) // #nosec G204 -- paths of our own
+	proxy.Env, proxy.Stderr = server.env, os.Stderr
 	proxy.Cancel = func() error { return proxy.Process.Signal(os.Interrupt) }
 	out, err := proxy.StdoutPipe()
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	if err := proxy.Start(); err != nil {
-		cancel()
 		return nil, err
 	}
 	defer func() {
 		cancel()
 		_ = proxy.Wait() // it was told to end
 	}()
-	line := make([]byte, 200)
-	n, err := out.Read(line)
+	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return nil, fmt.Errorf("starting the proxy: %w", err)
 	}
-	text, err := os.ReadFile(kubeconfig) // #nosec G304 -- a path of our own
+	_, proxyCA, bearer, err := readKubeconfig(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
+	b := &proxyBench{behind: server, http2: http2}
+	b.direct = way{url: server.url, authorization: "Bearer " + server.bearer}
+	b.proxied = way{url: strings.TrimSpace(strings.TrimPrefix(line, "listening on ")), authorization: "Bearer " + bearer}
+	if b.direct.client, err = benchClient(server.ca, http2); err != nil {
+		return nil, err
+	}
+	if b.proxied.client, err = benchClient(proxyCA, http2); err != nil {
+		return nil, err
+	}
+	defer b.direct.client.CloseIdleConnections()
+	defer b.proxied.client.CloseIdleConnections()
+	return b.measure()
+}
+
+// readKubeconfig takes out of a kubeconfig of one cluster, as ekskey writes it, its
+// server, its authority and the user's token, if it has one.
+func readKubeconfig(file string) (server string, ca []byte, token string, err error) {
+	text, err := os.ReadFile(file) // #nosec G304 -- a path of our own
+	if err != nil {
+		return "", nil, "", err
+	}
 	field := func(name string) string {
-		if m := regexp.MustCompile(name + `: (\S+)`).FindSubmatch(text); m != nil {
+		if m := regexp.MustCompile(`(?m)^[ -]+` + name + `: (\S+)$`).FindSubmatch(text); m != nil {
 			return string(m[1])
 		}
 		return ""
 	}
-	b = &proxyBench{
-		directURL: server, proxiedURL: strings.TrimSpace(strings.TrimPrefix(string(line[:n]), "listening on ")),
-		authorization: "Bearer " + field("token"), protocol: map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2],
-	}
-	if b.direct, err = benchClient(ca, http2); err != nil {
-		return nil, err
-	}
-	proxyCA, err := base64.StdEncoding.DecodeString(field("certificate-authority-data"))
-	if err != nil {
-		return nil, err
-	}
-	if b.proxied, err = benchClient(proxyCA, http2); err != nil {
-		return nil, err
-	}
-	defer b.direct.CloseIdleConnections()
-	defer b.proxied.CloseIdleConnections()
-	return b, b.measure()
+	ca, err = base64.StdEncoding.DecodeString(field("certificate-authority-data"))
+	return field("server"), ca, field("token"), err
 }
 
 // serveStub is a server that answers like an API server that lists a few pods.
@@ -167,43 +219,41 @@ func benchClient(ca []byte, http2 bool) (*http.Client, error) {
 	}}, nil
 }
 
-func (b *proxyBench) measure() error {
-	for _, c := range []struct{ path, name, target string }{
-		{"/slow", "answers take " + serviceTime.String(), "<= 1.67"},
-		{"/", "answers take no time", ""},
-	} {
-		proxied := func() (time.Duration, error) { return b.many(b.proxied, b.proxiedURL+c.path) }
-		direct := func() (time.Duration, error) { return b.many(b.direct, b.directURL+c.path) }
-		x, y, err := inTurns(proxyRounds, proxied, direct)
+func (b *proxyBench) measure() (rows []row, err error) {
+	protocol := map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[b.http2]
+	side := func(run func(way, string) (time.Duration, error), w way, path string) func() (time.Duration, error) {
+		return func() (time.Duration, error) { return run(w, path) }
+	}
+	for _, l := range b.loads {
+		x, y, err := inTurns(proxyRounds, side(b.many, b.proxied, l.path), side(b.many, b.direct, l.path))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		b.rows = append(b.rows, row{
-			what: fmt.Sprintf("a request of %d at once, %s, through the proxy : direct; %s", proxyClients, b.protocol, c.name), ours: x, theirs: y, target: c.target,
-			note: fmt.Sprintf("proxy, %s, %s: %.2f of direct requests a second (%.0f : %.0f)", b.protocol, c.name, float64(y)/float64(x), 1/x.Seconds(), 1/y.Seconds()),
+		rows = append(rows, row{
+			what: fmt.Sprintf("a request of %d at once, %s, through the proxy : direct; %s", proxyClients, protocol, l.name), ours: x, theirs: y, target: l.target,
+			note: fmt.Sprintf("proxy, %s, %s: %.2f of direct requests a second (%.0f : %.0f)", protocol, l.name, float64(y)/float64(x), 1/x.Seconds(), 1/y.Seconds()),
 		})
 	}
-	x, y, err := inTurns(proxyRounds, func() (time.Duration, error) { return b.one(b.proxied, b.proxiedURL) }, func() (time.Duration, error) { return b.one(b.direct, b.directURL) })
+	x, y, err := inTurns(b.serial, side(b.one, b.proxied, b.alone), side(b.one, b.direct, b.alone))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.rows = append(b.rows, row{
-		what: fmt.Sprintf("one request after the other, %s, p50, through the proxy : direct", b.protocol), ours: x, theirs: y, target: "+ 1ms",
-		note: fmt.Sprintf("proxy, %s: %s added at p50 (target 1ms)", b.protocol, short(x-y)),
-	})
-	return nil
+	return append(rows, row{
+		what: fmt.Sprintf("one request after the other, %s, p50, through the proxy : direct; %s", protocol, b.alone), ours: x, theirs: y, target: "+ 1ms",
+		note: fmt.Sprintf("proxy, %s, %s: %s added at p50 (target 1ms)", protocol, b.alone, short(x-y)),
+	}), nil
 }
 
 // many is the time of one request when so many ask at once: the round's by their
 // number.
-func (b *proxyBench) many(client *http.Client, url string) (time.Duration, error) {
+func (b *proxyBench) many(w way, path string) (time.Duration, error) {
 	var wg sync.WaitGroup
 	failed := make(chan error, proxyClients)
 	began := time.Now()
 	for range proxyClients {
 		wg.Go(func() {
-			for range proxyRequests / proxyClients {
-				if err := b.ask(client, url); err != nil {
+			for range b.requests / proxyClients {
+				if err := b.ask(w, path); err != nil {
 					failed <- err
 					return
 				}
@@ -216,31 +266,24 @@ func (b *proxyBench) many(client *http.Client, url string) (time.Duration, error
 	case err := <-failed:
 		return 0, err
 	default:
-		return took / (proxyRequests / proxyClients * proxyClients), nil
+		return took / time.Duration(b.requests/proxyClients*proxyClients), nil
 	}
 }
 
-// one is the median of requests that nobody else competes with.
-func (b *proxyBench) one(client *http.Client, url string) (time.Duration, error) {
-	all := make([]time.Duration, proxySerial)
-	for i := range all {
-		began := time.Now()
-		if err := b.ask(client, url); err != nil {
-			return 0, err
-		}
-		all[i] = time.Since(began)
-	}
-	slices.Sort(all)
-	return median(all), nil
+// one is the time of a request that no other competes with.
+func (b *proxyBench) one(w way, path string) (time.Duration, error) {
+	began := time.Now()
+	err := b.ask(w, path)
+	return time.Since(began), err
 }
 
-func (b *proxyBench) ask(client *http.Client, url string) error {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+func (b *proxyBench) ask(w way, path string) error {
+	req, err := http.NewRequest(http.MethodGet, w.url+path, nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", b.authorization)
-	res, err := client.Do(req)
+	req.Header.Set("Authorization", w.authorization)
+	res, err := w.client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -248,8 +291,8 @@ func (b *proxyBench) ask(client *http.Client, url string) error {
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}
-	if want := map[string]int{"HTTP/1.1": 1, "HTTP/2": 2}[b.protocol]; res.StatusCode != http.StatusOK || res.ProtoMajor != want {
-		return fmt.Errorf("%s answered %s %s", url, res.Proto, res.Status)
+	if want := map[bool]int{false: 1, true: 2}[b.http2]; res.StatusCode != http.StatusOK || res.ProtoMajor != want {
+		return fmt.Errorf("%s answered %s %s", w.url+path, res.Proto, res.Status)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 )
 
@@ -17,6 +18,31 @@ type sandbox struct {
 	cancel         context.CancelFunc
 	ended          chan struct{}
 	err            error // why it ended, once it has
+}
+
+// openSandbox starts one that is ready, and gives a client's environment that leads
+// to it. It fails with *missingError if there is no such program.
+func (p *programs) openSandbox(ctx context.Context, what, program, state string, progress io.Writer) (*sandbox, []string, error) {
+	if program == "" {
+		return nil, nil, &missingError{what: what, why: "no sandbox was named with -sandbox"}
+	}
+	program, err := filepath.Abs(program)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(program); err != nil {
+		return nil, nil, &missingError{what: what, why: "there is no " + program}
+	}
+	box, err := startSandbox(ctx, program, filepath.Join(p.dir, state), progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	env, err := box.environment(ctx)
+	if err != nil {
+		box.stop()
+		return nil, nil, err
+	}
+	return box, append(p.environment(env...), "HOME="+p.dir, "USERPROFILE="+p.dir), nil
 }
 
 // startSandbox starts one. It ends with stop, or else with ctx or with this

@@ -163,9 +163,11 @@ func TestDrain(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprint("http2 ", http2), func(t *testing.T) {
 			inside, finish := make(chan bool), make(chan bool)
-			api := newStub(t, true, func(w http.ResponseWriter, _ *http.Request) {
-				inside <- true
-				<-finish
+			api := newStub(t, true, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/api" {
+					inside <- true
+					<-finish
+				}
 				_, _ = io.WriteString(w, "whole")
 			})
 			f := serve(t, authproxy.Config{Target: api.target(), Drain: 20 * time.Second})
@@ -176,9 +178,9 @@ func TestDrain(t *testing.T) {
 			}()
 			<-inside
 			f.stop()
-			// It takes nobody any more.
+			// It takes nobody any more, once it has noticed.
 			waitFor(t, func() bool {
-				r := f.request(t, http.MethodGet, "/api", nil)
+				r := f.request(t, http.MethodGet, "/version", nil)
 				res, err := f.client(http2).Do(r)
 				if err == nil {
 					_ = res.Body.Close()
