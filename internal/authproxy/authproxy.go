@@ -159,7 +159,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, no *Status, level
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
-	writeStatus(w, no)
+	writeStatus(w, r, no)
 }
 
 // clip is the beginning of a path, for the log.

@@ -112,7 +112,7 @@ func TestRefusedForEver(t *testing.T) {
 func TestNoToken(t *testing.T) {
 	api := newStub(t, true, nil)
 	f := serve(t, authproxy.Config{Target: api.target(), Tokens: &fakeTokens{err: errors.New("calling STS AssumeRole: AccessDenied")}})
-	res, err := f.client(true).Do(f.request(t, http.MethodGet, "/api", nil))
+	res, err := f.client(true).Do(f.request(t, http.MethodGet, "/api/v1/pods", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestServerGone(t *testing.T) {
 				var codes int
 				var s authproxy.Status
 				for range 3 {
-					res, err := f.client(true).Do(f.request(t, http.MethodGet, "/api", nil))
+					res, err := f.client(true).Do(f.request(t, http.MethodGet, "/api/v1/pods", nil))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -244,7 +244,7 @@ func TestTokenWorked(t *testing.T) {
 		api := newStub(t, true, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
 		tokens := &fakeTokens{stuck: true}
 		f := serve(t, authproxy.Config{Target: api.target(), Tokens: tokens})
-		if got, _ := do(t, f.client(true), f.request(t, http.MethodGet, "/api", nil)); got != code {
+		if got, _ := do(t, f.client(true), f.request(t, http.MethodGet, "/api/v1/pods", nil)); got != code {
 			t.Errorf("%d came as %d", code, got)
 		}
 		if (len(tokens.worked) == 1) != want || want && tokens.worked[0] != tokenNumber(0).Value() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Status is the document in which Kubernetes says that something failed, so that
@@ -36,11 +37,36 @@ func refusal(code int, message string) *Status {
 	}
 }
 
-func writeStatus(w http.ResponseWriter, s *Status) {
+// asksWhatThereIs reports whether a path is one of those that client-go asks first,
+// to learn what the API server has. It reads no Status there: it shows the reason if
+// it is plain text, and "unknown" if not; and a text of its own in place of any reason
+// if the code is 503 or 504.
+//
+// Source: k8s.io/client-go/discovery, and NewGenericServerResponse of
+// k8s.io/apimachinery/pkg/api/errors.
+func asksWhatThereIs(path string) bool {
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	switch parts[0] {
+	case "api":
+		return len(parts) <= 2 // as /api/v1
+	case "apis":
+		return len(parts) <= 3 // as /apis/apps/v1
+	}
+	return parts[0] == "version" || parts[0] == "openapi"
+}
+
+func writeStatus(w http.ResponseWriter, r *http.Request, s *Status) {
 	body, _ := json.Marshal(s) // strings and a number: it cannot fail
+	kind := "application/json"
+	if asksWhatThereIs(r.URL.Path) {
+		body, kind = []byte(s.Message), "text/plain; charset=utf-8"
+		if s.Code > http.StatusBadGateway {
+			s.Code = http.StatusBadGateway
+		}
+	}
 	body = append(body, '\n')
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -53,7 +79,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		// Nobody is there to read it, or the drain is over.
 		p.cfg.Log.Debug("request given up", "method", r.Method, "path", r.URL.Path)
-		writeStatus(w, refusal(http.StatusServiceUnavailable, "the proxy ends"))
+		writeStatus(w, r, refusal(http.StatusServiceUnavailable, "the proxy ends"))
 		return
 	}
 	code, message := http.StatusBadGateway, err.Error()
@@ -70,5 +96,5 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusGatewayTimeout
 	}
 	p.cfg.Log.Warn("request failed", "method", r.Method, "path", r.URL.Path, "code", code, "reason", message)
-	writeStatus(w, refusal(code, message))
+	writeStatus(w, r, refusal(code, message))
 }
