@@ -178,7 +178,10 @@ func (w *world) environ(dir string) (map[string]string, error) {
 		"AWS_CA_BUNDLE": caFile, "AWS_REGION": testRegion,
 		"AWS_ACCESS_KEY_ID": w.keys["alice"].AccessKeyID, "AWS_SECRET_ACCESS_KEY": w.keys["alice"].SecretAccessKey,
 		"AWS_EC2_METADATA_DISABLED": "true",
-		"STS_HOST":                  w.awsHTTP.Listener.Addr().String(), "KUBE_URL": w.kubeURL,
+
+		// The race detector's runtime waits a second at the end of each process, else.
+		"GORACE":   "atexit_sleep_ms=0",
+		"STS_HOST": w.awsHTTP.Listener.Addr().String(), "KUBE_URL": w.kubeURL,
 	}, nil
 }
 
