@@ -41,7 +41,8 @@ demo: ## a real kube-apiserver and an embedded AWS on loopback: watch an identit
 	@$(GO) -C sandbox run ./cmd/ekskey-sandbox demo
 
 .PHONY: test
-test: export GORACE := atexit_sleep_ms=0 # else each process that a test starts ends a second later
+# Else each process that a test starts ends a second later.
+test: export GORACE := atexit_sleep_ms=0
 test: ## all unit tests, fuzz seeds included; with the race detector where there is a C compiler
 	@race=-race; \
 	if ! $(GO) list -race -e runtime/race >/dev/null 2>&1 || \
