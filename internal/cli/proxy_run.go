@@ -159,6 +159,7 @@ const proxyGC = 400
 type proxied struct {
 	*lasting
 	options proxyOptions
+	arn     string // the cluster's, once EKS was asked
 }
 
 // target is where the API server is at first.
@@ -181,7 +182,7 @@ func (p *proxied) target(ctx context.Context) (authproxy.Target, error) {
 	return t, nil
 }
 
-// find asks EKS where the cluster's API server is.
+// find asks EKS where the cluster's API server is. It is not for concurrent use.
 func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
 	session, err := p.load(ctx)
 	if err != nil {
@@ -198,6 +199,13 @@ func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
 	if err != nil {
 		return authproxy.Target{}, fmt.Errorf("reading the cluster's certificate authority: %w", err)
 	}
+	// AWS's files may be another account's by now, or name another region, with a
+	// cluster of that name.
+	arn := aws.ToString(cluster.Arn)
+	if p.arn != "" && arn != p.arn {
+		return authproxy.Target{}, fmt.Errorf("calling EKS DescribeCluster: the answer is about %s, and this proxy is for %s", arn, p.arn)
+	}
+	p.arn = arn
 	p.setCluster(tokenName(cluster))
 	return authproxy.Target{Server: aws.ToString(cluster.Endpoint), CA: ca, ServerName: p.options.tlsServerName}, nil
 }
