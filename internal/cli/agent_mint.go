@@ -12,9 +12,9 @@ import (
 )
 
 // lasting makes tokens for one cluster for as long as the process runs: a
-// token.Minter. AWS's configuration is loaded once, and anew when its files have
-// changed, when the cluster refused a token and after each failure: a person who
-// logs in again need not start it again.
+// token.Minter. AWS's configuration is loaded once, and anew when its files or those
+// of a login have changed, when the cluster refused a token and after each failure: a
+// person who logs in again need not start it again.
 type lasting struct {
 	app    *app
 	log    *slog.Logger
@@ -25,6 +25,7 @@ type lasting struct {
 	cluster string     // that tokens are for
 	session *awsconf.Session
 	print   credcache.Key
+	logins  credcache.Key
 	stale   bool // nothing that was got before may sign
 }
 
@@ -121,7 +122,9 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 		changed = key != l.print
 	}
 	if l.session != nil && !changed && !l.stale {
-		return l.session, nil
+		if logins, err := l.session.Logins(l.app.env.Getenv); err == nil && logins == l.logins {
+			return l.session, nil
+		}
 	}
 	if l.stale && config.Store != nil {
 		var err error
@@ -133,6 +136,8 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Where they cannot be seen, everything is loaded anew each time.
+	l.logins, _ = session.Logins(l.app.env.Getenv)
 	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "anew", l.stale)
 	l.session, l.print, l.stale = session, key, false
 	return session, nil

@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
@@ -17,17 +15,7 @@ import (
 // deleted in that.
 func TestProxyStaysWithItsCluster(t *testing.T) {
 	const account, other, region = "111122223333", "444455556666", "eu-central-1"
-	dir := t.TempDir()
-	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "")
-		}
-	}
-	t.Setenv("HOME", dir)
-	t.Setenv("USERPROFILE", dir)
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "config"))
-	file := filepath.Join(dir, "credentials")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	_, file := awsFiles(t)
 	cloud := fakeaws.New(fakeaws.Config{})
 	server := httptest.NewServer(cloud)
 	t.Cleanup(server.Close)
