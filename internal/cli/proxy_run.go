@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -32,7 +30,7 @@ func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	signal.Ignore(syscall.SIGPIPE) // nobody reading the log any more must not end it untidily
+	outliveReaders()
 	// First what needs no network, so that nobody waits to be told.
 	listener, err := o.listen(ctx)
 	if err != nil {
