@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/credcache"
@@ -33,15 +34,23 @@ type lasting struct {
 // start would cost the memory of them all.
 const atOnce = 4
 
+// slotPatience is more than getting credentials takes where all is well. A program or a
+// service that hangs holds up the other clusters for no longer.
+const slotPatience = 3 * time.Second
+
 // lastingShare is what all of a process have in common.
 type lastingShare struct {
 	// loading is held while configuration is loaded: what it is loaded with is the
 	// process's own.
 	loading sync.Mutex
 	slots   chan struct{}
+	// patience is how long one counts among those that are made at a time.
+	patience time.Duration
 }
 
-func newLastingShare() *lastingShare { return &lastingShare{slots: make(chan struct{}, atOnce)} }
+func newLastingShare() *lastingShare {
+	return &lastingShare{slots: make(chan struct{}, atOnce), patience: slotPatience}
+}
 
 // setCluster names another cluster for tokens, where EKS says that it goes by
 // another name.
@@ -93,7 +102,9 @@ func (l *lasting) Token(ctx context.Context) (token.Token, error) {
 func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 	select {
 	case l.shared.slots <- struct{}{}:
-		defer func() { <-l.shared.slots }()
+		give := sync.OnceFunc(func() { <-l.shared.slots })
+		defer give()
+		defer time.AfterFunc(l.shared.patience, give).Stop()
 	case <-ctx.Done():
 		return token.Token{}, ctx.Err()
 	}

@@ -1,15 +1,22 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/credcache"
 	"github.com/ekskey/ekskey/internal/fakeaws"
+	"github.com/ekskey/ekskey/token"
 )
 
 // awsFiles names AWS's two files in a home of the test's own.
@@ -137,5 +144,37 @@ func TestLastingSeesALogin(t *testing.T) {
 		if bea := signedBy(); bea == ann || asked() != before+1 {
 			t.Errorf("%s: the last login's credentials still sign", name)
 		}
+	}
+}
+
+// Clusters whose credentials do not come, because a program or a service hangs, do not
+// keep all others waiting.
+func TestHangingClustersHoldUpNobody(t *testing.T) {
+	awsFiles(t)
+	a := testApp()
+	a.env.Getenv = os.Getenv
+	shared := newLastingShare()
+	shared.patience = time.Millisecond
+	began, end := make(chan struct{}), make(chan struct{})
+	hanging := awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		began <- struct{}{}
+		<-end
+		return aws.Credentials{}, errors.New("gone")
+	})}
+	var wg sync.WaitGroup
+	for range atOnce {
+		wg.Go(func() { _, _ = a.newLasting("hanging", hanging, shared).Token(t.Context()) })
+		<-began
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	l := a.newLasting("demo", awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv, Credentials: token.StaticKeys("AKIAIOSFODNN7EXAMPLE", "secret", "")}, shared)
+	if _, err := l.Token(ctx); err != nil {
+		t.Error(err)
+	}
+	close(end)
+	wg.Wait()
+	if len(shared.slots) != 0 {
+		t.Errorf("%d are still counted", len(shared.slots))
 	}
 }
