@@ -43,9 +43,13 @@ const (
 	longWait  = time.Minute
 )
 
-// leastUse is how long a token is handed out at the least, so that credentials
-// about to end do not mean a new token for each request.
-const leastUse = time.Second
+// leastUse is how long a token is handed out at the least, and endingUse how long one
+// of credentials that are about to end, which are good for Margin more: they must not
+// mean a new token for each request, nor a question for newer ones every second.
+const (
+	leastUse  = time.Second
+	endingUse = 5 * time.Second
+)
 
 // mintTimeout bounds one renewal, all that its credentials need included: while it
 // lasts, nobody else renews.
@@ -241,6 +245,9 @@ func (k *Keeper) mint(ctx context.Context, limit time.Duration) (Token, error) {
 	now := k.now()
 	k.token, k.end, k.mintedAt = tok, tok.Expiry, now
 	k.minted++
+	if least := now.Add(endingUse); k.end.Before(least) {
+		k.end = least
+	}
 	if end := tok.SignedAt.Add(k.maxAge); k.maxAge > 0 && end.Before(k.end) {
 		k.end = end
 	}

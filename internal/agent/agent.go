@@ -90,6 +90,9 @@ type state struct {
 // errOther is why a file is not well in which there is a token of somebody else.
 var errOther = errors.New("another program has written a token there")
 
+// errEnding is why there is no file where there are credentials yet.
+var errEnding = errors.New("the credentials are about to end")
+
 // New looks at all files and makes an Agent. It asks for no token. It fails with
 // *FileError where a file cannot be written or holds something else, so that a
 // wrong name shows at once.
@@ -180,14 +183,22 @@ func (a *Agent) keep(ctx context.Context, i int) {
 		changed := t.Tokens.Changed()
 		now := a.cfg.Now()
 		has := t.Tokens.State()
-		if has.Token.Value() != "" && now.Before(has.Expiry) {
-			if err := a.put(i, []byte(has.Token.Value()), has.Expiry); err != nil {
+		end := has.Expiry
+		if e := has.Token.Expiry; e.Before(end) {
+			end = e // the Keeper has one that is about to end a moment longer
+		}
+		switch {
+		case has.Token.Value() == "":
+		case now.Before(end):
+			if err := a.put(i, []byte(has.Token.Value()), end); err != nil {
 				has.Err = err
 				failures++
 				a.cfg.Log.Warn("token file not written", "cluster", t.Name, "file", t.File.Path, "reason", err)
 			} else {
 				failures = 0
 			}
+		case has.Err == nil && now.Before(has.Expiry):
+			has.Err = errEnding
 		}
 		if has.Err != nil {
 			a.failed(i, has.Err)

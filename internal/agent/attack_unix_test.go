@@ -7,9 +7,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/ekskey/ekskey/internal/agent"
 	"github.com/ekskey/ekskey/internal/secretfile"
@@ -201,5 +205,56 @@ func TestRemovesLater(t *testing.T) {
 			t.Error("a token that has ended is left for ever")
 		}
 		end()
+	})
+}
+
+// Credentials that nobody renews: a minute before they end the file goes, once, and
+// whatever keeps them is not asked again and again in that minute.
+func TestCredentialsEnd(t *testing.T) {
+	dir := folder(t)
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(30 * time.Minute)
+		var asked atomic.Int64
+		source, err := token.New(token.Config{Cluster: "demo", Region: "eu-central-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			asked.Add(1)
+			return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "session", CanExpire: true, Expires: end}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keeper, err := token.NewKeeper(token.KeeperConfig{Minter: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, ready := dir+"/token", dir+"/ready"
+		a, err := agent.New(agent.Config{
+			Targets: []agent.Target{{Name: "demo", File: secretfile.File{Path: file}, Tokens: keeper}}, Ready: secretfile.File{Path: ready},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { a.Run(ctx); close(ended) }()
+		time.Sleep(28*time.Minute + 55*time.Second)
+		if !exists(file) || !exists(ready) {
+			t.Error("not ready, though the credentials are good")
+		}
+		time.Sleep(5100 * time.Millisecond)
+		before := asked.Load()
+		for range 290 {
+			if exists(file) || exists(ready) {
+				t.Fatalf("the file is there %v before the credentials end", time.Until(end))
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := asked.Load() - before; n > 20 {
+			t.Errorf("the credentials were asked for %d times in a minute", n)
+		}
+		if ok, text := a.Healthy(); ok || !strings.Contains(text, "credentials are about to end") {
+			t.Error(text)
+		}
+		cancel()
+		<-ended
 	})
 }

@@ -2,6 +2,8 @@ package authproxy_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/authproxy"
 )
@@ -167,6 +170,44 @@ func TestRefusedBehindProxySubresource(t *testing.T) {
 		code, _ := do(t, f.client(true), f.request(t, tt.method, tt.path, nil))
 		if len(api.requests()) != tt.sent || (code == 200) != (tt.sent == 2) || tokens.refused != 1 {
 			t.Errorf("%s %s: %d, sent %d times, renewed %d times", tt.method, tt.path, code, len(api.requests()), tokens.refused)
+		}
+	}
+}
+
+// A client without the bearer that takes no bytes of its answers, by a window of zero, has
+// its streams ended: else each would be held, headers and all, for as long as it likes.
+func TestRefusedClientThatDoesNotRead(t *testing.T) {
+	f := serve(t, authproxy.Config{Target: newStub(t, true, nil).target()})
+	c, err := tls.Dial("tcp", f.address, &tls.Config{RootCAs: f.pool, ServerName: "127.0.0.1", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	frame := func(kind, flags byte, stream uint32, payload string) string {
+		head := []byte{0, 0, byte(len(payload)), kind, flags, 0, 0, 0, 0}
+		binary.BigEndian.PutUint32(head[5:], stream)
+		return string(head) + payload
+	}
+	const settings, headers, reset, streams = 4, 1, 3, 5
+	out := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settings, 0, 0, "\x00\x04\x00\x00\x00\x00") // INITIAL_WINDOW_SIZE
+	for i := range uint32(streams) {
+		// GET, https, /, and the authority as it is.
+		out += frame(headers, 0x5, 2*i+1, "\x82\x87\x84\x41"+string(rune(len(f.address)))+f.address)
+	}
+	if _, err := io.WriteString(c, out); err != nil {
+		t.Fatal(err)
+	}
+	for ended := 0; ended < streams; {
+		var head [9]byte
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			t.Fatalf("%d of %d streams were ended: %v", ended, streams, err)
+		}
+		if _, err := io.CopyN(io.Discard, c, int64(head[1])<<8|int64(head[2])); err != nil {
+			t.Fatal(err)
+		}
+		if head[3] == reset {
+			ended++
 		}
 	}
 }

@@ -32,7 +32,7 @@ const (
 	headerTimeout = 10 * time.Second
 	// idleTimeout is how long a connection without requests is kept.
 	idleTimeout = 2 * time.Minute
-	// refusedTimeout bounds what is read of a request after it was refused.
+	// refusedTimeout bounds what is read of a request after it was refused, and the answer.
 	refusedTimeout = time.Second
 	// maxLogged is how much of a path is logged, in bytes.
 	maxLogged = 256
@@ -155,7 +155,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, no *Status, level slog.Level) {
 	p.cfg.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", clip(r.URL.Path), "reason", no.Message)
 	// The server's clock, not Config.Now. Writers that have none have no connection.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTimeout))
+	deadline, c := time.Now().Add(refusedTimeout), http.NewResponseController(w)
+	_ = c.SetReadDeadline(deadline)
+	// Who takes no bytes of the answer, as HTTP/2 lets him say, would hold all that he sent.
+	_ = c.SetWriteDeadline(deadline)
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}

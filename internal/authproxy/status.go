@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Status is the document in which Kubernetes says that something failed, so that
@@ -82,7 +83,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 		writeStatus(w, r, refusal(http.StatusServiceUnavailable, "the proxy ends"))
 		return
 	}
-	code, message := http.StatusBadGateway, err.Error()
+	code, message := http.StatusBadGateway, printable(err.Error())
 	var no *noTokenError
 	var gone *UnreachableError
 	switch {
@@ -97,4 +98,15 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.cfg.Log.Warn("request failed", "method", r.Method, "path", r.URL.Path, "code", code, "reason", message)
 	writeStatus(w, r, refusal(code, message))
+}
+
+// printable keeps what others said, as in a certificate, from steering the terminal
+// that a client shows it on.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }

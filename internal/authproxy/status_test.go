@@ -1,11 +1,21 @@
 package authproxy_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"math/big"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+	"unicode"
 
 	"github.com/ekskey/ekskey/internal/authproxy"
 )
@@ -35,5 +45,50 @@ func TestReasonOfFailedDiscovery(t *testing.T) {
 			t.Errorf("%s: %d %s %q", path, res.StatusCode, kind, s.Message)
 		}
 		_ = res.Body.Close()
+	}
+}
+
+// What somebody on the way to the API server writes into a certificate comes to the
+// terminal in which kubectl runs: it must not steer that.
+func TestReasonsDoNotSteerTerminals(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Go writes no such certificate, but reads it.
+	made := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"a-31mb", "c0d"}}
+	der, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der = bytes.ReplaceAll(der, []byte("a-31mb"), []byte("\x1b[31mb"))
+	der = bytes.ReplaceAll(der, []byte("c0d"), []byte("c\nd"))
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer l.Close()
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.(*tls.Conn).Handshake()
+			_ = c.Close()
+		}
+	})
+	f := serve(t, authproxy.Config{Target: authproxy.Target{Server: "https://" + l.Addr().String(), ServerName: "kubernetes"}})
+	for _, path := range []string{"/api", "/api/v1/pods"} {
+		code, text := do(t, f.client(false), f.request(t, http.MethodGet, path, nil))
+		if path == "/api/v1/pods" {
+			text = statusOf(t, strings.NewReader(text)).Message
+		}
+		text = strings.TrimSuffix(text, "\n")
+		if code != 502 || !strings.Contains(text, "kubernetes") || strings.ContainsFunc(text, unicode.IsControl) {
+			t.Errorf("%s: %d %q", path, code, text)
+		}
 	}
 }

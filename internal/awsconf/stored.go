@@ -146,11 +146,9 @@ func profileChain(sources []any) []config.SharedConfig {
 	return chain
 }
 
-// lookAtFiles takes the digest of the files that profiles name and that decide
-// who signs: the sessions of SSO and of aws login, and web identity tokens. The
-// SDK changes the first two when it refreshes them: then nothing is kept that
-// time.
-func (s *Session) lookAtFiles(c Config) error {
+// loginFiles are the files that profiles name and that decide who signs: the sessions
+// of SSO and of aws login, and web identity tokens.
+func (s *Session) loginFiles(getenv func(string) string) ([]string, error) {
 	var paths []string
 	add := func(path string, err error) error {
 		if err == nil {
@@ -171,11 +169,42 @@ func (s *Session) lookAtFiles(c Config) error {
 			errs[1] = add(ssocreds.StandardCachedTokenFilepath(p.SSOStartURL))
 		}
 		if p.LoginSession != "" {
-			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, c.Getenv("AWS_LOGIN_CACHE_DIRECTORY")))
+			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, getenv("AWS_LOGIN_CACHE_DIRECTORY")))
 		}
 		if err := errors.Join(errs[:]...); err != nil {
-			return err
+			return nil, err
 		}
+	}
+	return paths, nil
+}
+
+// Logins stands for the files of logins that the profile names, as they are now:
+// sessions of SSO and of aws login, and web identity tokens. It is another one once
+// somebody has logged in anew, and whenever the SDK has refreshed a session. What the
+// Session remembers may be another person's then. It fails where they cannot be seen.
+func (s *Session) Logins(getenv func(string) string) (credcache.Key, error) {
+	paths, err := s.loginFiles(getenv)
+	if err != nil {
+		return credcache.Key{}, err
+	}
+	h := credcache.NewHash("logins")
+	for _, path := range paths {
+		in, err := digest(path)
+		if err != nil {
+			return credcache.Key{}, err
+		}
+		h.Add("file", in.Path)
+		h.Add("digest", in.Digest)
+	}
+	return h.Sum(), nil
+}
+
+// lookAtFiles takes the digest of the loginFiles. The SDK changes those of SSO and of
+// aws login when it refreshes them: then nothing is kept that time.
+func (s *Session) lookAtFiles(c Config) error {
+	paths, err := s.loginFiles(c.Getenv)
+	if err != nil {
+		return err
 	}
 	for _, path := range paths {
 		if !filepath.IsAbs(path) {

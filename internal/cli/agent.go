@@ -6,10 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +68,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 	if o.check {
 		return o.isReady(a.env.Now())
 	}
-	signal.Ignore(syscall.SIGPIPE) // nobody reading the log any more must not end it untidily
+	outliveReaders()
 	plan, err := a.agentPlan(o)
 	if err != nil {
 		return err

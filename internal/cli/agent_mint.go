@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/credcache"
@@ -12,9 +13,9 @@ import (
 )
 
 // lasting makes tokens for one cluster for as long as the process runs: a
-// token.Minter. AWS's configuration is loaded once, and anew when its files have
-// changed, when the cluster refused a token and after each failure: a person who
-// logs in again need not start it again.
+// token.Minter. AWS's configuration is loaded once, and anew when its files or those
+// of a login have changed, when the cluster refused a token and after each failure: a
+// person who logs in again need not start it again.
 type lasting struct {
 	app    *app
 	log    *slog.Logger
@@ -25,6 +26,7 @@ type lasting struct {
 	cluster string     // that tokens are for
 	session *awsconf.Session
 	print   credcache.Key
+	logins  credcache.Key
 	stale   bool // nothing that was got before may sign
 }
 
@@ -32,15 +34,23 @@ type lasting struct {
 // start would cost the memory of them all.
 const atOnce = 4
 
+// slotPatience is more than getting credentials takes where all is well. A program or a
+// service that hangs holds up the other clusters for no longer.
+const slotPatience = 3 * time.Second
+
 // lastingShare is what all of a process have in common.
 type lastingShare struct {
 	// loading is held while configuration is loaded: what it is loaded with is the
 	// process's own.
 	loading sync.Mutex
 	slots   chan struct{}
+	// patience is how long one counts among those that are made at a time.
+	patience time.Duration
 }
 
-func newLastingShare() *lastingShare { return &lastingShare{slots: make(chan struct{}, atOnce)} }
+func newLastingShare() *lastingShare {
+	return &lastingShare{slots: make(chan struct{}, atOnce), patience: slotPatience}
+}
 
 // setCluster names another cluster for tokens, where EKS says that it goes by
 // another name.
@@ -92,7 +102,9 @@ func (l *lasting) Token(ctx context.Context) (token.Token, error) {
 func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 	select {
 	case l.shared.slots <- struct{}{}:
-		defer func() { <-l.shared.slots }()
+		give := sync.OnceFunc(func() { <-l.shared.slots })
+		defer give()
+		defer time.AfterFunc(l.shared.patience, give).Stop()
 	case <-ctx.Done():
 		return token.Token{}, ctx.Err()
 	}
@@ -121,7 +133,9 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 		changed = key != l.print
 	}
 	if l.session != nil && !changed && !l.stale {
-		return l.session, nil
+		if logins, err := l.session.Logins(l.app.env.Getenv); err == nil && logins == l.logins {
+			return l.session, nil
+		}
 	}
 	if l.stale && config.Store != nil {
 		var err error
@@ -133,6 +147,8 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Where they cannot be seen, everything is loaded anew each time.
+	l.logins, _ = session.Logins(l.app.env.Getenv)
 	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "anew", l.stale)
 	l.session, l.print, l.stale = session, key, false
 	return session, nil

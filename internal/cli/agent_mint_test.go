@@ -1,17 +1,27 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/credcache"
+	"github.com/ekskey/ekskey/internal/fakeaws"
+	"github.com/ekskey/ekskey/token"
 )
 
-// Who rotates the keys in AWS's files need not start the agent again; and what has
-// not changed is not loaded again.
-func TestLastingSeesChangedFiles(t *testing.T) {
+// awsFiles names AWS's two files in a home of the test's own.
+func awsFiles(t *testing.T) (config, credentials string) {
+	t.Helper()
 	dir := t.TempDir()
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") {
@@ -20,9 +30,16 @@ func TestLastingSeesChangedFiles(t *testing.T) {
 	}
 	t.Setenv("HOME", dir)
 	t.Setenv("USERPROFILE", dir)
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "config"))
-	file := filepath.Join(dir, "credentials")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	config, credentials = filepath.Join(dir, "config"), filepath.Join(dir, "credentials")
+	t.Setenv("AWS_CONFIG_FILE", config)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", credentials)
+	return config, credentials
+}
+
+// Who rotates the keys in AWS's files need not start the agent again; and what has
+// not changed is not loaded again.
+func TestLastingSeesChangedFiles(t *testing.T) {
+	_, file := awsFiles(t)
 	write := func(key string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte("[default]\naws_access_key_id = "+key+"\naws_secret_access_key = secret\n"), 0o600); err != nil {
@@ -71,5 +88,93 @@ func TestLastingSeesChangedFiles(t *testing.T) {
 	write("AKIATHIRD")
 	if key := signedBy(false); key != "AKIATHIRD" {
 		t.Error(key)
+	}
+}
+
+// Who logs in anew is who signs from then on, though the credentials that the last
+// login led to are good for an hour yet.
+func TestLastingSeesALogin(t *testing.T) {
+	const start, account = "https://corp.awsapps.com/start", "111122223333"
+	file, _ := awsFiles(t)
+	if err := os.WriteFile(file, []byte("[profile p]\nsso_session = corp\nsso_account_id = "+account+"\nsso_role_name = Ops\n"+
+		"[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = "+start+"\nsso_registration_scopes = sso:account:access\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cloud := fakeaws.New(fakeaws.Config{})
+	server := httptest.NewServer(cloud)
+	t.Cleanup(server.Close)
+	roles := []fakeaws.SSORole{{Account: account, Name: "Ops"}}
+	if err := cloud.AddSSO(fakeaws.SSO{StartURL: start, Region: "eu-west-1", Users: []fakeaws.SSOUser{{Name: "ann", Roles: roles}, {Name: "bea", Roles: roles}}}); err != nil {
+		t.Fatal(err)
+	}
+	login := func(user string) {
+		t.Helper()
+		session, err := cloud.LogInSSO(start, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, content := session.CacheFile("corp")
+		path := filepath.Join(filepath.Dir(file), ".aws", "sso", "cache", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := testApp()
+	a.env.Getenv = os.Getenv
+	for name, store := range map[string]*credcache.Store{"with a cache": credcache.New(credcache.Config{Dir: filepath.Join(t.TempDir(), "cache")}), "without": nil} {
+		l := a.newLasting("demo", awsconf.Config{Profile: "p", Region: "eu-central-1", EndpointURL: server.URL, Store: store, Getenv: os.Getenv}, newLastingShare())
+		asked := func() int { return cloud.Counts()[fakeaws.GetRoleCredentials] }
+		signedBy := func() string {
+			t.Helper()
+			tok, err := l.Token(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tok.AccessKeyID
+		}
+		login("ann")
+		ann, before := signedBy(), asked()
+		if signedBy() != ann || asked() != before {
+			t.Errorf("%s: credentials were got again for nothing", name)
+		}
+		login("bea")
+		if bea := signedBy(); bea == ann || asked() != before+1 {
+			t.Errorf("%s: the last login's credentials still sign", name)
+		}
+	}
+}
+
+// Clusters whose credentials do not come, because a program or a service hangs, do not
+// keep all others waiting.
+func TestHangingClustersHoldUpNobody(t *testing.T) {
+	awsFiles(t)
+	a := testApp()
+	a.env.Getenv = os.Getenv
+	shared := newLastingShare()
+	shared.patience = time.Millisecond
+	began, end := make(chan struct{}), make(chan struct{})
+	hanging := awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		began <- struct{}{}
+		<-end
+		return aws.Credentials{}, errors.New("gone")
+	})}
+	var wg sync.WaitGroup
+	for range atOnce {
+		wg.Go(func() { _, _ = a.newLasting("hanging", hanging, shared).Token(t.Context()) })
+		<-began
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	l := a.newLasting("demo", awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv, Credentials: token.StaticKeys("AKIAIOSFODNN7EXAMPLE", "secret", "")}, shared)
+	if _, err := l.Token(ctx); err != nil {
+		t.Error(err)
+	}
+	close(end)
+	wg.Wait()
+	if len(shared.slots) != 0 {
+		t.Errorf("%d are still counted", len(shared.slots))
 	}
 }

@@ -93,6 +93,11 @@ func stoppable(ctx context.Context) context.Context {
 	return ctx
 }
 
+// outliveReaders has a write to a pipe that nobody reads any more, as that of the log,
+// fail, and not end the process. The signal is caught, for what is ignored is ignored by
+// the programs that it runs too, and those may rely on being ended.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 func newApp(env Env) *app {
 	return &app{env: env, mayPrompt: true, log: slog.New(slog.DiscardHandler)}
 }

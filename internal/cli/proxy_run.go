@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -32,7 +30,7 @@ func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	signal.Ignore(syscall.SIGPIPE) // nobody reading the log any more must not end it untidily
+	outliveReaders()
 	// First what needs no network, so that nobody waits to be told.
 	listener, err := o.listen(ctx)
 	if err != nil {
@@ -159,6 +157,7 @@ const proxyGC = 400
 type proxied struct {
 	*lasting
 	options proxyOptions
+	arn     string // the cluster's, once EKS was asked
 }
 
 // target is where the API server is at first.
@@ -181,7 +180,7 @@ func (p *proxied) target(ctx context.Context) (authproxy.Target, error) {
 	return t, nil
 }
 
-// find asks EKS where the cluster's API server is.
+// find asks EKS where the cluster's API server is. It is not for concurrent use.
 func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
 	session, err := p.load(ctx)
 	if err != nil {
@@ -198,6 +197,13 @@ func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
 	if err != nil {
 		return authproxy.Target{}, fmt.Errorf("reading the cluster's certificate authority: %w", err)
 	}
+	// AWS's files may be another account's by now, or name another region, with a
+	// cluster of that name.
+	arn := aws.ToString(cluster.Arn)
+	if p.arn != "" && arn != p.arn {
+		return authproxy.Target{}, fmt.Errorf("calling EKS DescribeCluster: the answer is about %s, and this proxy is for %s", arn, p.arn)
+	}
+	p.arn = arn
 	p.setCluster(tokenName(cluster))
 	return authproxy.Target{Server: aws.ToString(cluster.Endpoint), CA: ca, ServerName: p.options.tlsServerName}, nil
 }

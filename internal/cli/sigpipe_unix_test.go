@@ -47,3 +47,25 @@ func TestNobodyReadsTheLog(t *testing.T) {
 		})
 	}
 }
+
+// What a process ignores its children ignore: a credential_process whose pipe ends early
+// would go on writing for ever.
+func TestProgramsMeetBrokenPipes(t *testing.T) {
+	c := newCanary(t)
+	config := filepath.Join(c.dir, "pipes")
+	program := `sh -c '(kill -PIPE $(exec sh -c "echo \$PPID"); touch lived); echo "{\"Version\":1,\"AccessKeyId\":\"AKIAIOSFODNN7EXAMPLE\",\"SecretAccessKey\":\"s\"}"'`
+	if err := os.WriteFile(config, []byte("[profile pipes]\ncredential_process = "+program+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(c.dir, "tokens")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.env = append(c.env, "AWS_CONFIG_FILE="+config, "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=")
+	r := c.start(t, false, "agent", "--cluster", "demo", "--profile", "pipes", "--token-file", dir+"/demo")
+	wait(t, "the token", func() bool { _, err := os.Stat(dir + "/demo"); return err == nil })
+	r.end(t)
+	if _, err := os.Stat(filepath.Join(c.dir, "lived")); err == nil {
+		t.Error("a program of the agent outlives a broken pipe")
+	}
+}

@@ -10,11 +10,18 @@ import (
 	"syscall"
 )
 
+// dontWait has the opening of a pipe wait for nobody.
+const dontWait = syscall.O_NONBLOCK
+
+func ownedByUs(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
+}
+
 // checkFolder refuses a folder in which somebody else can write. Where the sticky
 // bit is set others can add files, but not take or replace ours.
 func checkFolder(info fs.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(st.Uid) != os.Geteuid() {
+	if !ownedByUs(info) {
 		return errors.New("belongs to another user")
 	}
 	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {

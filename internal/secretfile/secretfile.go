@@ -246,7 +246,7 @@ func tempName(base string) string {
 }
 
 func (f *File) mayReplace(root *os.Root, base string) error {
-	data, err := read(root, base)
+	data, _, err := read(root, base)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -258,34 +258,46 @@ func (f *File) mayReplace(root *os.Root, base string) error {
 	return &ForeignError{Path: f.Path}
 }
 
-// read gives the bytes of what must be a regular file and no link.
-func read(root *os.Root, base string) ([]byte, error) {
+// read gives the bytes of what must be a regular file and no link, and whether it is
+// ours.
+func read(root *os.Root, base string) (data []byte, own bool, err error) {
 	info, err := root.Lstat(base)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &safefile.NotRegularError{Path: filepath.Join(root.Name(), base), Mode: info.Mode()}
+		return nil, false, &safefile.NotRegularError{Path: filepath.Join(root.Name(), base), Mode: info.Mode()}
 	}
-	file, err := root.Open(base)
+	// Somebody may put a pipe there in this moment.
+	file, err := root.OpenFile(base, os.O_RDONLY|dontWait, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer file.Close()
 	if now, err := file.Stat(); err != nil || !os.SameFile(info, now) {
-		return nil, fmt.Errorf("%s has just been exchanged", base)
+		return nil, false, fmt.Errorf("%s has just been exchanged", base)
 	}
-	return io.ReadAll(io.LimitReader(file, maxRead))
+	data, err = io.ReadAll(io.LimitReader(file, maxRead))
+	return data, ownedByUs(info), err
 }
 
-// Read gives what is in the file.
+// Read gives what is in the file. In a folder with the sticky bit it may be somebody
+// else's, which fails with *safefile.NotPrivateError: he could make believe that it was
+// written by us.
 func (f *File) Read() ([]byte, error) {
 	root, base, err := f.open()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return read(root, base)
+	data, own, err := read(root, base)
+	if err == nil && !own {
+		err = &safefile.NotPrivateError{Path: f.Path, Reason: "belongs to another user"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // Write puts data in place of what is there. The file has mode 0600, or 0640 and
@@ -342,7 +354,7 @@ func (f *File) Remove(data []byte) error {
 		return err
 	}
 	defer root.Close()
-	now, err := read(root, base)
+	now, _, err := read(root, base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -279,3 +279,55 @@ func TestRemove(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// In a folder of ours with the sticky bit others can put a file of theirs where there is
+// none of ours. What it holds is not believed, and does not keep ours away.
+func TestAnothersFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file of another user")
+	}
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, os.ModeSticky|0o777)) // #nosec G302 -- the attack
+	path := filepath.Join(dir, "token")
+	must(t, os.WriteFile(path, []byte("ours by its looks"), 0o600))
+	must(t, os.Chown(path, 54321, 54321))
+	f := secretfile.File{Path: path, Ours: ours}
+	if data, err := f.Read(); err == nil {
+		t.Errorf("%q was read", data)
+	}
+	must(t, f.Check())
+	must(t, f.Write([]byte("ours indeed")))
+	if data, err := f.Read(); err != nil || string(data) != "ours indeed" {
+		t.Errorf("%q %v", data, err)
+	}
+}
+
+// Whoever exchanges the file for a pipe, between the look at it and its opening, keeps
+// nobody waiting.
+func TestReadWaitsForNoPipe(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "token")
+	must(t, os.WriteFile(dir+"/file", []byte("ours "), 0o600))
+	must(t, syscall.Mkfifo(dir+"/pipe", 0o600))
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			for _, name := range []string{"/file", "/pipe"} {
+				_ = os.Remove(path)
+				_ = os.Link(dir+name, path)
+			}
+		}
+	})
+	f := secretfile.File{Path: path, Ours: ours}
+	for range 5000 {
+		_, _ = f.Read()
+	}
+	close(end)
+	wg.Wait()
+}
