@@ -3,7 +3,9 @@ package awsconf
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -17,15 +19,38 @@ type provider struct {
 	session *Session
 	role    string // the role it assumes, if one of the chain
 	cache   *aws.CredentialsCache
+
+	mu   sync.Mutex
+	last aws.Credentials // that cache gave
 }
 
-// Retrieve gets credentials, from memory while they last.
+// Retrieve gets credentials, from memory while they last. Where new ones are wanted
+// and AWS gives no answer, those of before are as good as they were.
 func (p *provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := p.cache.Retrieve(ctx)
-	if err != nil {
-		return aws.Credentials{}, p.session.explainCredentials(ctx, err, p.role)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.last = creds
+		return creds, nil
 	}
-	return creds, nil
+	if p.last.HasKeys() && !p.last.Expired() && isAway(err) {
+		return p.last, nil
+	}
+	return aws.Credentials{}, p.session.explainCredentials(ctx, err, p.role)
+}
+
+// isAway reports whether a service gave no answer, or one that says nothing of who
+// asked.
+func isAway(err error) bool {
+	var status interface{ HTTPStatusCode() int }
+	if errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError {
+		return true
+	}
+	var api *APIError
+	var unreachable *UnreachableError
+	err = Explain(err)
+	return errors.As(err, &unreachable) || errors.As(err, &api) && api.Throttled()
 }
 
 // Invalidate makes the next Retrieve get new credentials.

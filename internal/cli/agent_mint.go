@@ -27,7 +27,10 @@ type lasting struct {
 	session *awsconf.Session
 	print   credcache.Key
 	logins  credcache.Key
-	stale   bool // nothing that was got before may sign
+	stale   bool // something newer than what was got before is to sign, if there is any
+	// good is the last session that minted, if it was of the same configuration and
+	// logins.
+	good *awsconf.Session
 }
 
 // atOnce is how many tokens are made at a time: a hundred connections to AWS at a
@@ -113,9 +116,25 @@ func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 		return token.Token{}, err
 	}
 	l.mu.Lock()
-	cluster := l.cluster
+	cluster, before := l.cluster, l.good
 	l.mu.Unlock()
-	return l.app.mint(ctx, session, cluster)
+	tok, err := l.app.mint(ctx, session, cluster)
+	if err == nil {
+		before = session
+	} else if before != nil && before != session {
+		// AWS may be away. What was refused may have been one path alone, and what was got
+		// before may be good for hours.
+		if old, no := l.app.mint(ctx, before, cluster); no == nil {
+			l.log.Warn("signed with the credentials of before", "reason", err)
+			l.Invalidate()
+			return old, nil
+		}
+		before = nil
+	}
+	l.mu.Lock()
+	l.good = before
+	l.mu.Unlock()
+	return tok, err
 }
 
 // load gives the session.
@@ -132,10 +151,15 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 		key = print.TokenKey("")
 		changed = key != l.print
 	}
-	if l.session != nil && !changed && !l.stale {
-		if logins, err := l.session.Logins(l.app.env.Getenv); err == nil && logins == l.logins {
-			return l.session, nil
-		}
+	if l.session != nil && !changed {
+		logins, err := l.session.Logins(l.app.env.Getenv)
+		changed = err != nil || logins != l.logins
+	}
+	switch {
+	case l.session == nil || changed:
+		l.good = nil
+	case !l.stale:
+		return l.session, nil
 	}
 	if l.stale && config.Store != nil {
 		var err error

@@ -178,3 +178,46 @@ func TestHangingClustersHoldUpNobody(t *testing.T) {
 		t.Errorf("%d are still counted", len(shared.slots))
 	}
 }
+
+// A refusal while AWS is away throws away no credentials that are good: the API
+// server may have refused one path alone.
+func TestLastingWhileAWSIsAway(t *testing.T) {
+	awsFiles(t)
+	cloud := fakeaws.New(fakeaws.Config{})
+	server := httptest.NewServer(cloud)
+	t.Cleanup(server.Close)
+	const role = "arn:aws:iam::111122223333:role/dev"
+	keys, err := cloud.AddUser(fakeaws.User{Account: "111122223333", Name: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cloud.AddRole(fakeaws.Role{Account: "111122223333", Name: "dev"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	a := testApp()
+	a.env.Getenv = os.Getenv
+	l := a.newLasting("demo", awsconf.Config{
+		Region: "eu-central-1", EndpointURL: server.URL, Getenv: os.Getenv, Roles: []awsconf.Role{{ARN: role}},
+		Credentials: token.StaticKeys(keys.AccessKeyID, keys.SecretAccessKey, ""),
+	}, newLastingShare())
+	first, err := l.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud.SetFault(fakeaws.AssumeRole, fakeaws.Fault{Cut: true})
+	for range 2 {
+		l.Invalidate()
+		if tok, err := l.Token(t.Context()); err != nil || tok.AccessKeyID != first.AccessKeyID {
+			t.Fatalf("while AWS is away: %v", err)
+		}
+	}
+	cloud.SetFault(fakeaws.AssumeRole, fakeaws.Fault{})
+	next, err := l.Token(t.Context())
+	if err != nil || next.AccessKeyID == first.AccessKeyID {
+		t.Errorf("afterwards: %v, by the same key: %v", err, next.AccessKeyID == first.AccessKeyID)
+	}
+	if l.good != l.session {
+		t.Error("the session of before is kept")
+	}
+}
