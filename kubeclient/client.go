@@ -71,7 +71,10 @@ func New(ctx context.Context, c Config) (*Client, error) {
 		k.log = slog.New(slog.DiscardHandler)
 	}
 	if c.inCluster() {
-		return k, k.enter()
+		if err := k.enter(); err != nil {
+			return nil, err
+		}
+		return k, nil
 	}
 	err := k.find(ctx, c)
 	if ctx.Err() != nil {
@@ -86,6 +89,7 @@ func New(ctx context.Context, c Config) (*Client, error) {
 	keeper, err := token.NewKeeper(token.KeeperConfig{Minter: minter{k}, MaxAge: c.TokenMaxAge, Now: c.Now})
 	if err != nil {
 		k.end()
+		k.toAWS.Close()
 		return nil, err
 	}
 	k.keeper = keeper
@@ -144,10 +148,11 @@ func (k *Client) find(ctx context.Context, c Config) error {
 }
 
 // Close ends the renewals and closes all connections, those of watches too. It
-// returns when nothing of the Client runs any more. Requests fail with ErrClosed
-// from then on. What exec and port-forward have opened is the caller's to close.
-// A Client of the cluster it runs in has nothing to close. It is safe to call it
-// again.
+// returns when nothing of the Client runs any more, but for a call that AWS's SDK
+// has under way where AWS does not answer: that ends by itself, within half a minute.
+// Requests fail with ErrClosed from then on. What exec and port-forward have opened
+// is the caller's to close. A Client of the cluster it runs in has nothing to close.
+// It is safe to call it again.
 func (k *Client) Close() {
 	if k.inside != nil {
 		return

@@ -14,7 +14,7 @@ func TestInCluster(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
 	t.Setenv("KUBERNETES_SERVICE_PORT", "1")
 	var wrong *ConfigError
-	if _, err := New(t.Context(), Config{}); !errors.As(err, &wrong) || wrong.Field != "service account" {
+	if client, err := New(t.Context(), Config{}); client != nil || !errors.As(err, &wrong) || wrong.Field != "service account" {
 		t.Errorf("no service account is mounted here: %v", err)
 	}
 	if client := w.open(w.config()); client.RESTConfig().Host != "https://"+w.k8s.Address {

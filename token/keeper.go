@@ -124,8 +124,9 @@ func newKeeper(c KeeperConfig) *Keeper {
 	}
 }
 
-// Token gives a token that is good now. It waits for one only where there is
-// none. It fails with what the Minter failed with, which it does not ask again
+// Token gives a token that is good now. It waits for one where there is none; and
+// where no Run runs, one caller at a time renews one that is due, and waits for ten
+// seconds at most. It fails with what the Minter failed with, which it does not ask again
 // for a while after a failure, or with the context's error.
 func (k *Keeper) Token(ctx context.Context) (Token, error) {
 	k.mu.Lock()

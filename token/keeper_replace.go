@@ -19,8 +19,8 @@ func (k *Keeper) Worked(tok Token) {
 // replaced it already, or one minted now, with credentials got anew where the
 // Minter can and it was not done in the last half minute. It reports false if there
 // is none to be had now because the last tokens were refused as well, or because
-// this one was minted within the same second: it is the caller who is refused then,
-// and not the token. It fails with what the Minter failed with, or with the
+// this one was minted within the same second, when it is the caller who is refused and
+// not the token; or because the Minter failed a moment ago. It fails with what the Minter failed with, or with the
 // context's error.
 func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool, err error) {
 	if tok, ok, done := k.replaced(refused); done {

@@ -251,41 +251,6 @@ func TestRoleChain(t *testing.T) {
 	}
 }
 
-// Where AWS is away, credentials that are good still are not thrown away for newer
-// ones. Where it says no, they are.
-func TestInvalidateWhileAWSIsAway(t *testing.T) {
-	for name, tt := range map[string]struct {
-		fault fakeaws.Fault
-		kept  bool
-	}{
-		"cut":       {fakeaws.Fault{Cut: true}, true},
-		"in pieces": {fakeaws.Fault{Code: "ServiceUnavailable", Status: 503}, true},
-		"throttled": {fakeaws.Fault{Code: "Throttling"}, true},
-		"refused":   {fakeaws.Fault{Code: "AccessDenied"}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			clean(t)
-			t.Setenv("AWS_MAX_ATTEMPTS", "1")
-			fake, _ := newAWS(t)
-			s := load(t, awsconf.Config{Roles: []awsconf.Role{{ARN: "arn:aws:iam::111122223333:role/first", SessionName: "one"}}})
-			before, err := s.Credentials().Retrieve(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Credentials().(interface{ Invalidate() }).Invalidate()
-			fake.SetFault(fakeaws.AssumeRole, tt.fault)
-			got, err := s.Credentials().Retrieve(t.Context())
-			if kept := err == nil && got.AccessKeyID == before.AccessKeyID; kept != tt.kept {
-				t.Errorf("kept %v: %v", kept, err)
-			}
-			fake.SetFault(fakeaws.AssumeRole, fakeaws.Fault{})
-			if got, err = s.Credentials().Retrieve(t.Context()); err != nil || got.AccessKeyID == before.AccessKeyID {
-				t.Errorf("afterwards the same, or none: %v", err)
-			}
-		})
-	}
-}
-
 // A profile's role is assumed at the same address as all else.
 func TestOverrideForProfileRole(t *testing.T) {
 	const file = "[profile p]\nrole_arn = arn:aws:iam::111122223333:role/first\ncredential_source = Environment\n"

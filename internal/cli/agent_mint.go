@@ -132,7 +132,9 @@ func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 		before = nil
 	}
 	l.mu.Lock()
-	l.good = before
+	if l.session == session { // else it may be another's by now: somebody has loaded anew
+		l.good = before
+	}
 	l.mu.Unlock()
 	return tok, err
 }

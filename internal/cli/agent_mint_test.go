@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -219,5 +220,51 @@ func TestLastingWhileAWSIsAway(t *testing.T) {
 	}
 	if l.good != l.session {
 		t.Error("the session of before is kept")
+	}
+}
+
+// Credentials that come when the configuration is another's already sign nothing in
+// place of those of the other, whatever becomes of them.
+func TestLastingChangedWhileItMints(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the credential_process is written for sh")
+	}
+	conf, _ := awsFiles(t)
+	dir := t.TempDir()
+	write := func(process string) {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte("[default]\ncredential_process = sh -c '"+process+"'\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("touch " + dir + "/began; while [ ! -e " + dir + "/go ]; do sleep 0.05; done; " +
+		`echo {\"Version\":1,\"AccessKeyId\":\"AKIAANN\",\"SecretAccessKey\":\"secret\"}`)
+	a := testApp()
+	a.env.Getenv = os.Getenv
+	l := a.newLasting("demo", awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv}, newLastingShare())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if tok, err := l.Token(t.Context()); err != nil || tok.AccessKeyID != "AKIAANN" {
+			t.Errorf("by %q: %v", tok.AccessKeyID, err)
+		}
+	})
+	for { // until the program runs
+		if _, err := os.Stat(dir + "/began"); err == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	write("exit 1")                                // somebody else's, who gets none
+	if _, err := l.load(t.Context()); err != nil { // as proxied.find does
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	for range 3 {
+		if tok, err := l.Token(t.Context()); err == nil {
+			t.Errorf("signed by %q", tok.AccessKeyID)
+		}
 	}
 }
