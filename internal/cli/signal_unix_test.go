@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -90,6 +91,10 @@ func TestSecondInterrupt(t *testing.T) {
 // timeout(1) sends a signal to the process and to its group, and a terminal that is
 // closed sends SIGHUP: both leave nothing behind.
 func TestEndsTidily(t *testing.T) {
+	// Programs inherit what is ignored, as SIGHUP is under nohup, but not what is caught.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	for name, signals := range map[string][]syscall.Signal{
 		"the same twice":    {syscall.SIGTERM, syscall.SIGTERM},
 		"a closed terminal": {syscall.SIGHUP},
