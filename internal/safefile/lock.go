@@ -244,7 +244,7 @@ func attempt(path string, overdue bool) (*os.File, sighting, error) {
 // is seen to be stale. It returns nil without an error where another process
 // was faster.
 func create(path string) (*os.File, error) {
-	tmp := tempName(path)
+	tmp := TempName(path)
 	f, err := createLock(tmp)
 	if err != nil {
 		return nil, err

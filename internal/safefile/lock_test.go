@@ -244,7 +244,7 @@ func TestLockThroughLinks(t *testing.T) {
 	}
 	paths := []string{filepath.Join(dir, "config"), filepath.Join(dir, "folder", "config"), filepath.Join(real, "config")}
 	for _, held := range paths {
-		put(t, tempName(held+".lock"), "", 0o600) // of a killed process
+		put(t, TempName(held+".lock"), "", 0o600) // of a killed process
 		l := acquire(t, held)
 		if _, err := os.Lstat(held + ".lock"); err != nil {
 			t.Errorf("kubectl would not see the lock of %s: %v", held, err)
@@ -283,11 +283,11 @@ func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config")
 	put(t, path, "old", 0o600)
-	put(t, tempName(path), "half", 0o600)
-	put(t, tempName(path+".lock"), "", 0o600)
-	other := tempName(filepath.Join(dir, "other"))
+	put(t, TempName(path), "half", 0o600)
+	put(t, TempName(path+".lock"), "", 0o600)
+	other := TempName(filepath.Join(dir, "other"))
 	put(t, other, "not ours", 0o600)
-	alive := tempName(path + ".lock")
+	alive := TempName(path + ".lock")
 	f, err := createLock(alive)
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +296,7 @@ func TestSweep(t *testing.T) {
 	if ok, err := tryLock(f); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	folder := tempName(path)
+	folder := TempName(path)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}

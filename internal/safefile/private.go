@@ -76,7 +76,7 @@ func checkPrivate(path string, info fs.FileInfo) error {
 //
 // A process killed in it leaves a temporary file, for which see [IsTemp].
 func WritePrivate(path string, data []byte) error {
-	tmp := tempName(path)
+	tmp := TempName(path)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the caller names the file
 	if err != nil {
 		return err

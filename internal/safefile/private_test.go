@@ -47,8 +47,8 @@ func TestPrivateFile(t *testing.T) {
 
 func TestIsTemp(t *testing.T) {
 	for name, want := range map[string]string{
-		filepath.Base(tempName("config")):       "config",
-		filepath.Base(tempName("a.b.ekskey-.")): "a.b.ekskey-.",
+		filepath.Base(TempName("config")):       "config",
+		filepath.Base(TempName("a.b.ekskey-.")): "a.b.ekskey-.",
 		".ekskey-0123456789abcdef.tmp":          "",
 		"..ekskey-0123456789abcdef.tmp":         "",
 		".x.ekskey-0123456789abcdeg.tmp":        "",

@@ -159,7 +159,7 @@ func Write(path string, data []byte) error {
 	default:
 		mode = old.Mode().Perm()
 	}
-	tmp := tempName(target)
+	tmp := TempName(target)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the caller names the file
 	if err != nil {
 		return err
@@ -196,15 +196,16 @@ const (
 	tempSuffix = ".tmp"
 )
 
-// tempName returns a fresh name beside target that sweep will know again.
-func tempName(target string) string {
+// TempName returns a fresh name beside target that [IsTemp] and the sweep after a kill
+// will know again. It makes nothing.
+func TempName(target string) string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails, by its documentation
 	dir, base := filepath.Split(target)
 	return filepath.Join(dir, "."+base+tempInfix+hex.EncodeToString(b[:])+tempSuffix)
 }
 
-// isTemp reports whether name is one that tempName gives for base.
+// isTemp reports whether name is one that TempName gives for base.
 func isTemp(name, base string) bool {
 	id, ok := strings.CutPrefix(name, "."+base+tempInfix)
 	if !ok {

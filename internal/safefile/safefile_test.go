@@ -215,7 +215,7 @@ func TestRead(t *testing.T) {
 }
 
 func TestTempNames(t *testing.T) {
-	a, b := tempName("/x/config"), tempName("/x/config")
+	a, b := TempName("/x/config"), TempName("/x/config")
 	if a == b || filepath.Dir(a) != "/x" || !isTemp(filepath.Base(a), "config") {
 		t.Errorf("%s, %s", a, b)
 	}

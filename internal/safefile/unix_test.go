@@ -88,7 +88,7 @@ func TestCreateInPlace(t *testing.T) {
 func TestKilledInPublish(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config")
-	tmp := tempName(path + ".lock")
+	tmp := TempName(path + ".lock")
 	put(t, tmp, string(marker()), 0o600)
 	if err := os.Link(tmp, path+".lock"); err != nil {
 		t.Fatal(err)

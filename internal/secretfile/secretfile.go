@@ -9,8 +9,6 @@ package secretfile
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -211,7 +209,7 @@ func (f *File) Check() error {
 // not say is whether its file system is read-only, and whether we are in the group.
 // Nothing else is a reason here: a disk that is full now may have room when it counts.
 func (f *File) probe(root *os.Root, base string) error {
-	tmp := tempName(base)
+	tmp := safefile.TempName(base)
 	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		if f.Shared {
@@ -236,13 +234,6 @@ func (f *File) give(file *os.File) error {
 		return &GroupError{Path: f.Path, Group: f.Group, Err: cause(err)}
 	}
 	return nil
-}
-
-// tempName is as safefile.IsTemp knows them.
-func tempName(base string) string {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails, by its documentation
-	return "." + base + ".ekskey-" + hex.EncodeToString(id[:]) + ".tmp"
 }
 
 func (f *File) mayReplace(root *os.Root, base string) error {
@@ -313,7 +304,7 @@ func (f *File) Write(data []byte) error {
 	if err := f.mayReplace(root, base); err != nil {
 		return err
 	}
-	tmp := tempName(base)
+	tmp := safefile.TempName(base)
 	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
