@@ -92,38 +92,38 @@ func TestAWSCommandSSO(t *testing.T) {
 			Expiration                                 int64
 		}
 	}
-	k.ask(t, &given, "sso", "get-role-credentials", "--account-id", account, "--role-name", "Ops", "--access-token", token.AccessToken)
+	k.ask(t, &given, "sso", "get-role-credentials", "--account-id", account, "--role-name", "Ops", "--access-token="+token.AccessToken)
 	if given.RoleCredentials.SessionToken == "" || given.RoleCredentials.Expiration == 0 {
 		t.Error("no credentials")
 	}
 	var accounts struct{ AccountList []struct{ AccountID string } }
-	k.ask(t, &accounts, "sso", "list-accounts", "--access-token", token.AccessToken)
+	k.ask(t, &accounts, "sso", "list-accounts", "--access-token="+token.AccessToken)
 	if len(accounts.AccountList) != 2 {
 		t.Errorf("accounts %+v", accounts)
 	}
 	var roles struct{ RoleList []struct{ RoleName string } }
-	k.ask(t, &roles, "sso", "list-account-roles", "--account-id", account, "--access-token", token.AccessToken)
+	k.ask(t, &roles, "sso", "list-account-roles", "--account-id", account, "--access-token="+token.AccessToken)
 	if len(roles.RoleList) != 1 || roles.RoleList[0].RoleName != "Ops" {
 		t.Errorf("roles %+v", roles)
 	}
 	k.refused(t, "(ForbiddenException) when calling the GetRoleCredentials operation: No access",
-		"sso", "get-role-credentials", "--account-id", account, "--role-name", "View", "--access-token", token.AccessToken)
+		"sso", "get-role-credentials", "--account-id", account, "--role-name", "View", "--access-token="+token.AccessToken)
 	k.refused(t, "(UnauthorizedException) when calling the GetRoleCredentials operation: Session token not found or invalid",
 		"sso", "get-role-credentials", "--account-id", account, "--role-name", "Ops", "--access-token", "nonsense")
 
 	var client struct{ ClientID, ClientSecret string }
 	k.ask(t, &client, "sso-oidc", "register-client", "--client-name", "test", "--client-type", "public", "--scopes", "sso:account:access")
 	var device struct{ DeviceCode, UserCode string }
-	k.ask(t, &device, "sso-oidc", "start-device-authorization", "--client-id", client.ClientID, "--client-secret", client.ClientSecret, "--start-url", startURL)
-	create := []string{"sso-oidc", "create-token", "--client-id", client.ClientID, "--client-secret", client.ClientSecret}
-	byDevice := append(create[:len(create):len(create)], "--grant-type", "urn:ietf:params:oauth:grant-type:device_code", "--device-code", device.DeviceCode)
+	k.ask(t, &device, "sso-oidc", "start-device-authorization", "--client-id="+client.ClientID, "--client-secret="+client.ClientSecret, "--start-url", startURL)
+	create := []string{"sso-oidc", "create-token", "--client-id=" + client.ClientID, "--client-secret=" + client.ClientSecret}
+	byDevice := append(create[:len(create):len(create)], "--grant-type", "urn:ietf:params:oauth:grant-type:device_code", "--device-code="+device.DeviceCode)
 	k.refused(t, "(AuthorizationPendingException) when calling the CreateToken operation", byDevice...)
 	if err := c.ApproveDevice(device.UserCode, "ann@example.com"); err != nil {
 		t.Fatal(err)
 	}
 	var created struct{ AccessToken, RefreshToken string }
 	k.ask(t, &created, byDevice...)
-	byRefresh := append(create[:len(create):len(create)], "--grant-type", "refresh_token", "--refresh-token", created.RefreshToken)
+	byRefresh := append(create[:len(create):len(create)], "--grant-type", "refresh_token", "--refresh-token="+created.RefreshToken)
 	k.ask(t, &created, byRefresh...)
 	k.refused(t, "(InvalidGrantException) when calling the CreateToken operation", byRefresh...)
 }
