@@ -70,16 +70,6 @@ func (l *locks) release() error {
 	return errors.Join(errs...)
 }
 
-// fileSet is the files of a list, in kubectl's order, each once.
-type fileSet []*member
-
-type member struct {
-	path    string
-	missing bool  // there is no such file yet
-	file    *File // empty if missing
-	plan    *plan
-}
-
 // readSet reads all files. One that cannot be read is an error that names it and is
 // never skipped.
 func readSet(paths []string) (fileSet, error) {
