@@ -11,7 +11,7 @@ import (
 // below it.
 var layers = [][]string{
 	{"identity", "internal/resend", "internal/safefile", "internal/tlstest"},
-	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws", "internal/secretfile"},
+	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},

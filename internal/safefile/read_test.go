@@ -1,4 +1,4 @@
-package safefile_test
+package safefile
 
 import (
 	"errors"
@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
-
-	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 func TestReadTrusted(t *testing.T) {
@@ -20,13 +18,13 @@ func TestReadTrusted(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		data, err := safefile.ReadTrusted(file, 10)
-		var writable *safefile.WritableError
+		data, err := ReadTrusted(file, 10)
+		var writable *WritableError
 		if trusted && (err != nil || string(data) != "x") || !trusted && !errors.As(err, &writable) {
 			t.Errorf("%v: %q, %v", mode, data, err)
 		}
 	}
-	if _, err := safefile.ReadTrusted(filepath.Dir(file), 10); err == nil {
+	if _, err := ReadTrusted(filepath.Dir(file), 10); err == nil {
 		t.Error("a folder was read")
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package secretfile_test
+package safefile
 
 import (
 	"bytes"
@@ -13,9 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/ekskey/ekskey/internal/safefile"
-	"github.com/ekskey/ekskey/internal/secretfile"
 )
 
 func ours(b []byte) bool { return bytes.HasPrefix(b, []byte("ours ")) }
@@ -28,33 +25,33 @@ func must(t *testing.T, err error) {
 }
 
 // One attack a row. None may change what is there, or leave anything.
-func TestRefuses(t *testing.T) {
+func TestSecretFileRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		prepare func(t *testing.T, dir string) (path string)
 		says    string
 	}{
-		{"no folder", func(_ *testing.T, dir string) string { return dir + "/none/token" }, "is not there"},
-		{"a folder that is a link", func(t *testing.T, dir string) string {
+		{"no directory", func(_ *testing.T, dir string) string { return dir + "/none/token" }, "does not exist"},
+		{"a directory that is a link", func(t *testing.T, dir string) string {
 			must(t, os.Mkdir(dir+"/real", 0o700))
 			must(t, os.Symlink("real", dir+"/link"))
 			return dir + "/link/token"
 		}, "is a symbolic link"},
-		{"a folder that is a file", func(t *testing.T, dir string) string {
+		{"a directory that is a file", func(t *testing.T, dir string) string {
 			must(t, os.WriteFile(dir+"/file", nil, 0o600))
 			return dir + "/file/token"
-		}, "is no folder"},
-		{"a folder that a group can write", func(t *testing.T, dir string) string {
+		}, "is not a directory"},
+		{"a directory that a group can write", func(t *testing.T, dir string) string {
 			must(t, os.Mkdir(dir+"/open", 0o700))
 			must(t, os.Chmod(dir+"/open", 0o770))
 			return dir + "/open/token"
 		}, "can be written by other users"},
-		{"a folder that all can write", func(t *testing.T, dir string) string {
+		{"a directory that all can write", func(t *testing.T, dir string) string {
 			must(t, os.Mkdir(dir+"/open", 0o700))
 			must(t, os.Chmod(dir+"/open", 0o777))
 			return dir + "/open/token"
 		}, "can be written by other users"},
-		{"a folder of another user", func(t *testing.T, dir string) string {
+		{"a directory of another user", func(t *testing.T, dir string) string {
 			if os.Geteuid() != 0 {
 				return "/usr/token" // root's
 			}
@@ -75,7 +72,7 @@ func TestRefuses(t *testing.T) {
 			must(t, syscall.Mkfifo(dir+"/token", 0o600))
 			return dir + "/token"
 		}, "is not a regular file"},
-		{"a folder where the file is to be", func(t *testing.T, dir string) string {
+		{"a directory where the file is to be", func(t *testing.T, dir string) string {
 			must(t, os.Mkdir(dir+"/token", 0o700))
 			return dir + "/token"
 		}, "is not a regular file"},
@@ -83,21 +80,25 @@ func TestRefuses(t *testing.T) {
 			must(t, os.WriteFile(dir+"/id", []byte("-----BEGIN OPENSSH PRIVATE KEY-----"), 0o600))
 			return dir + "/id"
 		}, "is not overwritten"},
-		{"a folder's name", func(_ *testing.T, dir string) string { return dir + "/" }, "is no file"},
+		{"somebody's large file", func(t *testing.T, dir string) string {
+			must(t, os.WriteFile(dir+"/big", append([]byte("ours "), make([]byte, maxSecret)...), 0o600))
+			return dir + "/big"
+		}, "is not overwritten"},
+		{"a directory's name", func(_ *testing.T, dir string) string { return dir + "/" }, "was named instead of a file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := tt.prepare(t, dir)
 			before := tree(t, dir)
-			f := secretfile.File{Path: path, Ours: ours}
+			f := SecretFile{Path: path, Ours: ours}
 			for what, err := range map[string]error{"Check": f.Check(), "Write": f.Write([]byte("ours new"))} {
 				if err == nil || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("%s: %v", what, err)
 				}
-				var folder *secretfile.FolderError
-				var foreign *secretfile.ForeignError
-				var odd *safefile.NotRegularError
-				if !errors.As(err, &folder) && !errors.As(err, &foreign) && !errors.As(err, &odd) {
+				var unfit *DirError
+				var foreign *ForeignError
+				var odd *NotRegularError
+				if !errors.As(err, &unfit) && !errors.As(err, &foreign) && !errors.As(err, &odd) {
 					t.Errorf("%s: %T is no type of ours", what, err)
 				}
 			}
@@ -135,23 +136,23 @@ func tree(t *testing.T, dir string) string {
 	return b.String()
 }
 
-func TestModes(t *testing.T) {
+func TestSecretFileModes(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o777)) // takes every bit it can
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
 	for _, tt := range []struct {
-		name         string
-		file         secretfile.File
-		mode, folder fs.FileMode
+		name      string
+		file      SecretFile
+		mode, dir fs.FileMode
 	}{
-		{"private", secretfile.File{Path: dir + "/a"}, 0o600, 0o700},
-		{"of a group", secretfile.File{Path: dir + "/b", Shared: true, Group: os.Getegid()}, 0o640, 0o700},
-		{"sticky folder of ours", secretfile.File{Path: dir + "/sticky/c"}, 0o600, 0o777},
+		{"private", SecretFile{Path: dir + "/a"}, 0o600, 0o700},
+		{"of a group", SecretFile{Path: dir + "/b", Shared: true, Group: os.Getegid()}, 0o640, 0o700},
+		{"sticky directory of ours", SecretFile{Path: dir + "/sticky/c"}, 0o600, 0o777},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.folder != 0o700 {
+			if tt.dir != 0o700 {
 				must(t, os.Mkdir(filepath.Dir(tt.file.Path), 0o700))
-				must(t, os.Chmod(filepath.Dir(tt.file.Path), tt.folder|fs.ModeSticky))
+				must(t, os.Chmod(filepath.Dir(tt.file.Path), tt.dir|fs.ModeSticky))
 			}
 			tt.file.Ours = ours
 			for range 2 {
@@ -168,10 +169,10 @@ func TestModes(t *testing.T) {
 }
 
 // A file that was open to others is not written into: it is replaced.
-func TestReplacesOpenFile(t *testing.T) {
+func TestSecretFileReplacesOpenFile(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
-	f := secretfile.File{Path: dir + "/token", Ours: ours}
+	f := SecretFile{Path: dir + "/token", Ours: ours}
 	must(t, os.WriteFile(f.Path, []byte("ours old"), 0o600))
 	must(t, os.Chmod(f.Path, 0o666))
 	reader, err := os.Open(f.Path)
@@ -189,10 +190,10 @@ func TestReplacesOpenFile(t *testing.T) {
 	}
 }
 
-func TestMakeFolder(t *testing.T) {
+func TestSecretFileMakesDir(t *testing.T) {
 	dir := t.TempDir()
 	for _, shared := range []bool{false, true} {
-		f := secretfile.File{Path: filepath.Join(dir, map[bool]string{false: "a", true: "b"}[shared], "token"), MakeFolder: true, Shared: shared, Group: os.Getegid()}
+		f := SecretFile{Path: filepath.Join(dir, map[bool]string{false: "a", true: "b"}[shared], "token"), MakeDir: true, Shared: shared, Group: os.Getegid()}
 		must(t, f.Check())
 		info, err := os.Stat(filepath.Dir(f.Path))
 		must(t, err)
@@ -201,14 +202,14 @@ func TestMakeFolder(t *testing.T) {
 		}
 		must(t, f.Write([]byte("x")))
 	}
-	deep := secretfile.File{Path: dir + "/no/such/token", MakeFolder: true}
-	var folder *secretfile.FolderError
-	if err := deep.Check(); !errors.As(err, &folder) {
+	deep := SecretFile{Path: dir + "/no/such/token", MakeDir: true}
+	var unfit *DirError
+	if err := deep.Check(); !errors.As(err, &unfit) {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestCheckTidiesUp(t *testing.T) {
+func TestSecretFileCheckRemovesOldTemps(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
 	old := time.Now().Add(-time.Hour)
@@ -219,7 +220,7 @@ func TestCheckTidiesUp(t *testing.T) {
 	} {
 		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 		must(t, os.Chtimes(filepath.Join(dir, name), old, old))
-		f := secretfile.File{Path: dir + "/token"}
+		f := SecretFile{Path: dir + "/token"}
 		must(t, f.Check())
 		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != stays {
 			t.Errorf("%s: %v", name, err)
@@ -227,17 +228,17 @@ func TestCheckTidiesUp(t *testing.T) {
 	}
 	young := filepath.Join(dir, ".token.ekskey-ffffffffffffffff.tmp")
 	must(t, os.WriteFile(young, nil, 0o600))
-	must(t, (&secretfile.File{Path: dir + "/token"}).Check())
+	must(t, (&SecretFile{Path: dir + "/token"}).Check())
 	if _, err := os.Lstat(young); err != nil {
 		t.Error("another process may be about to rename it:", err)
 	}
 }
 
 // Readers beside a writer never see a part.
-func TestAtomic(t *testing.T) {
+func TestSecretFileAtomic(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
-	f := secretfile.File{Path: dir + "/token", Ours: ours}
+	f := SecretFile{Path: dir + "/token", Ours: ours}
 	texts := []string{"ours " + strings.Repeat("a", 5000), "ours " + strings.Repeat("b", 9000)}
 	must(t, f.Write([]byte(texts[0])))
 	var wg sync.WaitGroup
@@ -265,10 +266,10 @@ func TestAtomic(t *testing.T) {
 	wg.Wait()
 }
 
-func TestRemove(t *testing.T) {
+func TestSecretFileRemove(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
-	f := secretfile.File{Path: dir + "/token", Ours: ours}
+	f := SecretFile{Path: dir + "/token", Ours: ours}
 	must(t, f.Remove(nil))
 	must(t, f.Write([]byte("ours 1")))
 	if err := f.Remove([]byte("ours 2")); err == nil {
@@ -280,9 +281,9 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// In a folder of ours with the sticky bit others can put a file of theirs where there is
+// In a directory of ours with the sticky bit others can put a file of theirs where there is
 // none of ours. What it holds is not believed, and does not keep ours away.
-func TestAnothersFile(t *testing.T) {
+func TestSecretFileOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a file of another user")
 	}
@@ -291,7 +292,7 @@ func TestAnothersFile(t *testing.T) {
 	path := filepath.Join(dir, "token")
 	must(t, os.WriteFile(path, []byte("ours by its looks"), 0o600))
 	must(t, os.Chown(path, 54321, 54321))
-	f := secretfile.File{Path: path, Ours: ours}
+	f := SecretFile{Path: path, Ours: ours}
 	if data, err := f.Read(); err == nil {
 		t.Errorf("%q was read", data)
 	}
@@ -304,7 +305,7 @@ func TestAnothersFile(t *testing.T) {
 
 // Whoever exchanges the file for a pipe, between the look at it and its opening, keeps
 // nobody waiting.
-func TestReadWaitsForNoPipe(t *testing.T) {
+func TestSecretFileReadNeverBlocks(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "token")
 	must(t, os.WriteFile(dir+"/file", []byte("ours "), 0o600))
@@ -324,7 +325,7 @@ func TestReadWaitsForNoPipe(t *testing.T) {
 			}
 		}
 	})
-	f := secretfile.File{Path: path, Ours: ours}
+	f := SecretFile{Path: path, Ours: ours}
 	for range 5000 {
 		_, _ = f.Read()
 	}
