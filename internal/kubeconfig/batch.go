@@ -51,7 +51,7 @@ func (s fileSet) commit(commands []string) (edits []Edit, err error) {
 			return nil, err
 		}
 		if len(splices) > 0 {
-			edits = append(edits, Edit{Path: m.path, Created: m.missing, before: before, after: m.file, splices: splices, commands: commands})
+			edits = append(edits, Edit{Path: m.path, original: m.original, Created: m.missing, before: before, after: m.file, splices: splices, commands: commands})
 		}
 	}
 	return edits, nil

@@ -52,13 +52,13 @@ type ConvertedUser struct {
 // Errors are those of [Update]. What cannot be converted without a doubt is no error,
 // and is left alone.
 func Convert(ctx context.Context, env Env, c Conversion) ([]ConvertedUser, error) {
-	return write(ctx, env, c.apply)
+	return rewrite(ctx, env, c.apply)
 }
 
 // PlanConversion says what [Convert] would do now. It takes no lock and writes
 // nothing.
 func PlanConversion(ctx context.Context, env Env, c Conversion) ([]ConvertedUser, error) {
-	users, _, err := plan(ctx, env, c.apply)
+	users, _, err := preview(ctx, env, c.apply)
 	return users, err
 }
 
@@ -80,7 +80,14 @@ func (c Conversion) apply(s fileSet) (all []ConvertedUser, edits []Edit, err err
 	if err != nil {
 		return nil, nil, err
 	}
-	uses := s.uses("")
+	uses := map[string][]string{} // by user, of the contexts that kubectl sees
+	for _, m := range s {
+		for _, x := range m.file.contexts {
+			if s.holder(contextList, x.Name) == m {
+				uses[x.User] = append(uses[x.User], x.Name)
+			}
+		}
+	}
 	for _, m := range s {
 		for _, u := range m.file.users {
 			used := s.holder(userList, u.Name) == m
@@ -89,7 +96,7 @@ func (c Conversion) apply(s fileSet) (all []ConvertedUser, edits []Edit, err err
 			}
 			r := ConvertedUser{File: m.path, Line: u.Line, Name: u.Name}
 			if used {
-				r.Contexts = uses[u.Name]
+				r.Contexts = slices.Sorted(slices.Values(uses[u.Name]))
 			}
 			if settings := c.translate(u, &r); r.State == Converted {
 				_, err := m.edit.Set(userList, u.Name, settings)

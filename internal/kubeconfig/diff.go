@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
@@ -22,6 +23,7 @@ type Edit struct {
 	// Created says that there is no such file yet.
 	Created bool
 
+	original      *safefile.Original
 	before, after *File
 	splices       []yamlsplice.Splice
 	commands      []string // plugins that the changes name

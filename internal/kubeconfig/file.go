@@ -97,7 +97,7 @@ func (f *File) Writable() error {
 // tells, or with UserChosen the change is refused with a *ConflictError. Other
 // errors are *NotEditableError, *OptionError and those of [File.Writable].
 func (f *File) Apply(changes ...Change) ([]Result, error) {
-	set := fileSet{{file: f}}
+	set := fileSet{{path: f.Name(), file: f}}
 	if err := set.plan(); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,11 @@
 package kubeconfig
 
+import (
+	"context"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
 // Merged is what kubectl sees of all files of a list together: each entry is
 // taken whole from the first file that has one of its name
 // (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files).
@@ -28,16 +34,16 @@ type MergedContext struct {
 
 // ReadMerged reads all files of env without a lock. Files that do not exist are
 // left out; where none does, nothing is in it. For errors see [Parse].
-func ReadMerged(env Env) (*Merged, error) {
+func ReadMerged(ctx context.Context, env Env) (*Merged, error) {
 	paths, err := env.Files()
 	if err != nil {
 		return nil, err
 	}
-	set, err := readSet(paths)
+	set, err := readSet(ctx, &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}, paths)
 	if err != nil {
 		return nil, err
 	}
-	return set.merged(), nil
+	return set.merged(), set.close()
 }
 
 // Contexts returns the contexts in the order of files and entries. Those that an

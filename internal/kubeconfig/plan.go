@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
@@ -12,9 +13,10 @@ import (
 type fileSet []*member
 
 type member struct {
-	path    string
-	missing bool  // there is no such file yet
-	file    *File // empty if missing
+	path     string
+	missing  bool               // there is no such file yet
+	original *safefile.Original // nil for a file in memory
+	file     *File              // empty if missing
 
 	// What there will be, before a byte is touched.
 	exists   bool

@@ -254,3 +254,13 @@ func hide(gap string) string {
 	}
 	return gap
 }
+
+// Redact returns all lines of a document as [Diff] shows them.
+func Redact(d *Document, shown []Span) []string {
+	r := newRedactor(d, shown)
+	lines := make([]string, d.src.count())
+	for i := range lines {
+		lines[i] = r.line(i)
+	}
+	return lines
+}

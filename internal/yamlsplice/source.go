@@ -329,3 +329,10 @@ func (s *source) line(i int) []byte { return s.data[s.offset(i):s.offset(i+1)] }
 
 // lineAt returns the line that offset i is in, counted from 0.
 func (s *source) lineAt(i int) int { return sort.SearchInts(s.lines, i+1) - 1 }
+
+// Extent returns where a node stands in the text behind its byte order mark, with its
+// anchor and tag, and without white space and comments at its end.
+func (d *Document) Extent(n *yaml.Node) (start, end int, err error) {
+	end, err = d.src.end(n)
+	return d.src.begin(n), end, err
+}
