@@ -46,6 +46,28 @@ func ReadMerged(ctx context.Context, env Env) (*Merged, error) {
 	return set.merged(), set.close()
 }
 
+// ContextNames returns the names of the contexts of all files that can be read now, for
+// completion: it waits for nobody.
+func (e Env) ContextNames() []string {
+	paths, err := e.Files()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, path := range paths {
+		data, err := safefile.Read(path, MaxSize)
+		if err != nil {
+			continue
+		}
+		if f, err := Parse(path, data); err == nil {
+			for _, c := range f.contexts {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names
+}
+
 // Contexts returns the contexts in the order of files and entries. Those that an
 // earlier file hides are left out.
 func (m *Merged) Contexts() []MergedContext { return m.contexts }
