@@ -16,8 +16,12 @@ import (
 // 4,096 bytes, which makes tokens of about 6.4 KB.
 const MaxLength = 16 << 10
 
-// MaxSkew is how far in the future the signing time may be; STS has the same limit.
+// MaxSkew is how far in the future the signing time may be; STS has the same
+// limit. If Policy.MaxAge is shorter, the limit is MaxAge plus ClockTolerance.
 const MaxSkew = 15 * time.Minute
+
+// ClockTolerance is the clock difference that a shorter Policy.MaxAge allows.
+const ClockTolerance = 30 * time.Second
 
 // MaxExpires is the maximum of X-Amz-Expires.
 const MaxExpires = 900 * time.Second
@@ -51,8 +55,10 @@ type Policy struct {
 	// ExtraHosts are additional hosts, with an optional port, each with its signing
 	// region. For sandboxes and tests.
 	ExtraHosts []identity.STSEndpoint
-	// MaxAge is the maximum age of a token. Zero, and anything above Lifetime, means
-	// Lifetime.
+	// MaxAge is the maximum age of a token. Zero, and anything above Lifetime,
+	// means Lifetime. A token signed further in the future than MaxAge plus
+	// ClockTolerance is refused too: it would be valid until its signing time plus
+	// MaxAge.
 	MaxAge time.Duration
 	// DeniedKeys are access key IDs that are refused.
 	DeniedKeys []string
@@ -310,21 +316,33 @@ func checkRegion(c *candidate) string {
 }
 
 func checkFuture(c *candidate) string {
-	if d := c.out.SignedAt.Sub(c.now); c.dated && d > MaxSkew {
-		return "the token was signed more than " + strconv.Itoa(int(MaxSkew/time.Minute)) + " minutes in the future"
+	limit := min(MaxSkew, c.policy.maxAge()+ClockTolerance)
+	if c.dated && c.out.SignedAt.Sub(c.now) > limit {
+		return fmt.Sprintf("the token was signed more than %s in the future", inMinutes(limit))
 	}
 	return ""
 }
 
 func checkAge(c *candidate) string {
-	limit := c.policy.MaxAge
-	if limit <= 0 || limit > Lifetime {
-		limit = Lifetime
-	}
+	limit := c.policy.maxAge()
 	if c.dated && c.now.Sub(c.out.SignedAt) > limit {
 		return fmt.Sprintf("the token was signed more than %s ago", limit)
 	}
 	return ""
+}
+
+func (p *Policy) maxAge() time.Duration {
+	if p.MaxAge <= 0 || p.MaxAge > Lifetime {
+		return Lifetime
+	}
+	return p.MaxAge
+}
+
+func inMinutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return strconv.Itoa(int(d/time.Minute)) + " minutes"
+	}
+	return d.String()
 }
 
 func checkDenied(c *candidate) string {
