@@ -140,7 +140,7 @@ func TestFailures(t *testing.T) {
 		{"no credentials", func(t *testing.T, _ *world) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, kindCredentials, "credentials"},
 		{"a CA that is none", func(_ *testing.T, w *world) {
 			w.env["CLUSTER_ENDPOINT"], w.env["CLUSTER_CA"] = "https://127.0.0.1:1", "LS0="
-		}, kindSetting, "CA holds no PEM certificate"},
+		}, kindSetting, "CAData contains no PEM certificate"},
 		{"AWS is slow", func(_ *testing.T, w *world) {
 			w.aws.SetFault(fakeaws.DescribeCluster, fakeaws.Fault{Latency: time.Minute})
 		}, kindTimeout, "opening the cluster: context deadline exceeded"},
