@@ -288,3 +288,14 @@ func TestConvertAllOrNothing(t *testing.T) {
 		t.Errorf("%+v\n%s", users, out)
 	}
 }
+
+// K05: a plugin that env runs is converted with the variables that it gets.
+func TestK05ConvertEnv(t *testing.T) {
+	in := "users:\n- name: a\n  user:\n    exec:\n      apiVersion: " + awsExecAPIVersion + "\n      command: /usr/bin/env\n      args: [AWS_PROFILE=p, aws, eks, get-token, --cluster-name, c]\n      env:\n      - name: X\n        value: y\n"
+	out, users := convertText(t, toOursTest(), in)
+	e := mustParse(t, out).Users()[0].Exec
+	want := []EnvVar{{Name: "X", Value: "y"}, {Name: "AWS_PROFILE", Value: "p"}}
+	if users[0].State != Converted || e.Command != ourPath || strings.Join(e.Args, " ") != "token --cluster c --aws-cli-order=true --exec-api-version v1" || !slices.Equal(e.Env, want) {
+		t.Errorf("%+v\n%s", users[0], out)
+	}
+}
