@@ -10,7 +10,7 @@ import (
 // packages of lower layers only. A name ending in /... stands for a folder and all
 // below it.
 var layers = [][]string{
-	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest"},
+	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlsplice"},
 	{"token", "internal/accesspolicy", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/authorizer", "internal/discovery", "internal/authproxy", "internal/agent"},

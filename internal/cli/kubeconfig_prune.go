@@ -49,7 +49,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 
 // look reads the kubeconfigs before AWS is asked for anything: what cannot be read
 // is refused at once, and only what is there by now may be pruned.
-func (s *clusterSync) look(env kubeconfig.Env) error {
-	merged, err := kubeconfig.ReadMerged(env)
+func (s *clusterSync) look(ctx context.Context, env kubeconfig.Env) error {
+	merged, err := kubeconfig.ReadMerged(ctx, env)
 	if err != nil || !s.prune {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *clusterSync) look(env kubeconfig.Env) error {
 func (s *clusterSync) write(ctx context.Context, env kubeconfig.Env, batch kubeconfig.Batch, dryRun bool) (report kubeconfig.Report, edits []kubeconfig.Edit, err error) {
 	for ctx.Err() == nil {
 		if dryRun {
-			report, edits, err = kubeconfig.Plan(env, batch)
+			report, edits, err = kubeconfig.Plan(ctx, env, batch)
 		} else {
 			report, err = kubeconfig.Update(ctx, env, batch)
 		}

@@ -26,9 +26,7 @@ func listOf(t *testing.T, texts ...string) (Env, []string) {
 		if text == "" {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, text)
 	}
 	return Env{Kubeconfig: strings.Join(paths, string(filepath.ListSeparator))}, paths
 }
@@ -76,7 +74,7 @@ func TestConvertSeveralFiles(t *testing.T) {
 		before := contents(t, paths)
 		c := toOursTest()
 		c.Contexts = row.contexts
-		planned, err := PlanConversion(env, c)
+		planned, err := PlanConversion(t.Context(), env, c)
 		if d := cmp.Diff(before, contents(t, paths)); d != "" {
 			t.Errorf("a plan wrote: %s", d)
 		}
@@ -149,7 +147,7 @@ func TestConvertLocks(t *testing.T) {
 		return lock
 	}
 	c := toOursTest()
-	c.LockWait = time.Millisecond
+	env.LockWait = time.Millisecond
 	idle, busy := hold(paths[1]), hold(paths[0])
 	_, err := Convert(t.Context(), env, c)
 	var locked *safefile.LockedError
@@ -237,7 +235,7 @@ func TestConvertFilesTogether(t *testing.T) {
 	}
 	env.Kubeconfig += string(filepath.ListSeparator) + link
 	for _, do := range []func() ([]ConvertedUser, error){
-		func() ([]ConvertedUser, error) { return PlanConversion(env, toOursTest()) },
+		func() ([]ConvertedUser, error) { return PlanConversion(t.Context(), env, toOursTest()) },
 		func() ([]ConvertedUser, error) { return Convert(t.Context(), env, toOursTest()) },
 	} {
 		if users, err := do(); err != nil || len(users) != 2 {
@@ -251,7 +249,7 @@ func TestConvertNotEditable(t *testing.T) {
 	for _, row := range []struct{ entry, reason string }{
 		{"- name: a\n  user: *u\n", "an alias stands"},
 		{"- name: a\n  user: {exec: {<<: *e, interactiveMode: Never}}\n", "has a merge key"},
-		{"- {name: a, user: {exec: {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, # why\n      --cluster-name=c]}}}\n", "line 4: the entry has a comment among its args"},
+		{"- {name: a, user: {exec: {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, # why\n      --cluster-name=c]}}}\n", "line 4: entry \"a\" of users has a comment inside a list"},
 	} {
 		in := "x: &u\n  exec: &e {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, --cluster-name, c]}\nusers:\n" + row.entry + getTokenUser("b")
 		out, users := convertText(t, toOursTest(), in)

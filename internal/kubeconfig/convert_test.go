@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -23,12 +24,12 @@ func toAWSTest() Conversion  { return Conversion{Command: ourPath, ToAWS: true} 
 func convertText(t *testing.T, c Conversion, text string) (string, []ConvertedUser) {
 	t.Helper()
 	f := mustParse(t, text)
-	users, err := c.convertFile(f, &convertTarget{})
+	users, err := convertFile(c, f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := string(f.Bytes())
-	again, err := c.convertFile(f, &convertTarget{})
+	again, err := convertFile(c, f)
 	if err != nil || string(f.Bytes()) != out {
 		t.Fatalf("a second time: %v\n%s", err, f.Bytes())
 	}
@@ -191,19 +192,21 @@ func TestConvertFile(t *testing.T) {
 
 // execText is a kubeconfig with one user.
 func execText(command string, args []string, env ...string) string {
-	st := style{quote: true}
-	items := make([]any, len(args))
-	for i, a := range args {
-		items[i] = a
+	type variable struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
 	}
-	vars := []any{}
+	vars := []variable{}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
-		vars = append(vars, fields{{"name", name}, {"value", value}})
+		vars = append(vars, variable{name, value})
 	}
-	return st.flow(fields{{"users", []any{fields{{"name", "u"}, {"user", fields{{"exec", fields{
-		{"apiVersion", awsExecAPIVersion}, {"command", command}, {"args", items}, {"env", vars},
-	}}}}}}}}, flat)
+	exec := map[string]any{"apiVersion": awsExecAPIVersion, "command": command, "args": append([]string{}, args...), "env": vars}
+	text, err := json.Marshal(map[string]any{"users": []any{map[string]any{"name": "u", "user": map[string]any{"exec": exec}}}})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 // conversionRow is one user. Without want it is left alone, for the reason.
@@ -286,7 +289,7 @@ func meaning(t *testing.T, e *Exec) string {
 
 func TestConvertRefusesBadCommand(t *testing.T) {
 	for _, command := range []string{"", "ekskey", "bin/ekskey", "/bin/eks\x1bkey"} {
-		_, err := PlanConversion(Env{Flag: "nowhere"}, Conversion{Command: command})
+		_, err := PlanConversion(t.Context(), Env{Flag: "nowhere"}, Conversion{Command: command})
 		var option *OptionError
 		if !errors.As(err, &option) {
 			t.Errorf("%q: %v", command, err)

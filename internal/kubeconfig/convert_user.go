@@ -106,22 +106,24 @@ func (c Conversion) translate(u User, r *ConvertedUser) []setting {
 // convertSettings names what differs. Comments are no part of it: what a person
 // says of the installation, of prompts or of variables stays.
 func convertSettings(old, to *Exec) []setting {
-	at := func(key string) []string { return []string{"user", "exec", key} }
-	args := make([]any, len(to.Args))
+	at := func(key string, value any) setting { return set(value, "user", "exec", key) }
+	words := make([]any, len(to.Args))
 	for i, a := range to.Args {
-		args[i] = a
+		words[i] = a
 	}
-	s := []setting{{at("apiVersion"), to.APIVersion}, {at("args"), args}, {at("command"), to.Command}}
+	args := at("args", words)
+	args.KeepComments = true
+	s := []setting{at("apiVersion", to.APIVersion), args, at("command", to.Command)}
 	switch {
 	case to.InstallHint != "" && old.InstallHint == "":
-		s = append(s, setting{at("installHint"), to.InstallHint})
+		s = append(s, at("installHint", to.InstallHint))
 	case to.InstallHint == "" && old.InstallHint == installHint:
-		s = append(s, setting{at("installHint"), nil})
+		s = append(s, at("installHint", nil))
 	}
 	// v1 demands it, and this is what no word means in older versions
 	// (k8s.io/client-go/tools/clientcmd/api/v1, SetDefaults_ExecConfig).
 	if old.InteractiveMode == "" && to.InteractiveMode != "" {
-		s = append(s, setting{at("interactiveMode"), to.InteractiveMode})
+		s = append(s, at("interactiveMode", to.InteractiveMode))
 	}
 	return s
 }

@@ -135,7 +135,7 @@ func TestUserNames(t *testing.T) {
 			t.Errorf("%s and %s share %s", row.name, other, name)
 		}
 		seen[name] = row.name
-		if !isPlainSafe(name) {
+		if !isBare(name) {
 			t.Errorf("%s: %q needs quotes", row.name, name)
 		}
 		if again := o.userName(); again != name {

@@ -1,4 +1,4 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"bytes"
@@ -9,53 +9,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// drop plans that an entry goes.
-func (p *plan) drop(list, name string) error {
-	i, ok := p.file.find(list, name)
-	if !ok {
-		return &MissingError{Kind: bodyKey[list], Name: name}
-	}
-	if _, err := p.ownList(list); err != nil {
-		return err
-	}
-	if err := p.separable(p.file.lists[list][i].item); err != nil {
-		return err
-	}
-	if p.removed[list] == nil {
-		p.removed[list] = map[string]bool{}
-	}
-	p.removed[list][name] = true
-	switch list {
-	case clusterList:
-		delete(p.clusters, name)
-	case contextList:
-		delete(p.contexts, name)
-	case userList:
-		delete(p.users, name)
-	}
-	return nil
-}
-
 // separable refuses what the rest of the file has an alias of.
-func (p *plan) separable(n *yaml.Node) error {
-	inside := map[*yaml.Node]int{}
-	var anchored []*yaml.Node
-	var walk func(n *yaml.Node)
-	walk = func(n *yaml.Node) {
-		if n.Kind == yaml.AliasNode {
-			inside[n.Alias]++
-		}
-		if n.Anchor != "" {
-			anchored = append(anchored, n)
-		}
-		for _, c := range n.Content {
-			walk(c)
-		}
-	}
-	walk(n)
-	for _, a := range anchored {
-		if p.file.anchors[a] != inside[a] {
-			return p.notEditable(a, "an anchor is used elsewhere, so its place cannot be removed")
+func (ed *Edit) separable(n *yaml.Node) error {
+	refs := referencesIn(n)
+	for _, a := range refs.anchored {
+		if ed.doc.anchors[a] != refs.inside[a] {
+			return ed.notEditable(a, "an anchor is used elsewhere, so its place cannot be removed")
 		}
 	}
 	return nil
@@ -63,23 +22,23 @@ func (p *plan) separable(n *yaml.Node) error {
 
 // cutItems returns what takes the removed entries out of a list. The comments
 // between entries stay. Where the last entry goes, the items take its place.
-func (p *plan) cutItems(list string, items []any) ([]splice, error) {
-	seq, err := p.ownList(list)
+func (ed *Edit) cutItems(list string, items []any) ([]Splice, error) {
+	seq, err := ed.ownList(list)
 	if err != nil {
 		return nil, err
 	}
 	gone := make([]bool, len(seq.Content))
-	for i, e := range p.file.lists[list] {
-		gone[i] = p.removed[list][e.name]
+	for i, item := range seq.Content {
+		gone[i] = ed.removed[list][NameOf(item)]
 	}
-	var out []splice
+	var out []Splice
 	if seq.Style&yaml.FlowStyle != 0 {
-		out, err = p.cutFlow(seq, gone, items)
+		out, err = ed.cutFlow(seq, gone, items)
 	} else {
-		out, err = p.cutBlock(list, seq, gone, items)
+		out, err = ed.cutBlock(list, seq, gone, items)
 	}
 	if err != nil {
-		return nil, p.notEditable(seq, fmt.Sprintf("%s %v", list, err))
+		return nil, ed.notEditable(seq, fmt.Sprintf("%s %v", list, err))
 	}
 	return out, nil
 }
@@ -103,8 +62,8 @@ func (s *source) itemLines(seq, item *yaml.Node) (start, end int, err error) {
 	return 0, 0, errLayout
 }
 
-func (p *plan) cutBlock(list string, seq *yaml.Node, gone []bool, items []any) ([]splice, error) {
-	s := p.file.src
+func (ed *Edit) cutBlock(list string, seq *yaml.Node, gone []bool, items []any) ([]Splice, error) {
+	s := ed.doc.src
 	n := len(seq.Content)
 	starts, ends := make([]int, n+1), make([]int, n)
 	for i, item := range seq.Content {
@@ -114,7 +73,7 @@ func (p *plan) cutBlock(list string, seq *yaml.Node, gone []bool, items []any) (
 		}
 	}
 	starts[n] = s.lineStart(s.skip(ends[n-1], ""))
-	var out []splice
+	var out []Splice
 	kept := -1
 	for i := range n {
 		if !gone[i] {
@@ -124,9 +83,9 @@ func (p *plan) cutBlock(list string, seq *yaml.Node, gone []bool, items []any) (
 		if kept >= 0 && s.swallows(seq.Content[kept], s.data[ends[i]:max(starts[i+1], ends[i])], s.column(s.content(seq))) {
 			return nil, errLayout
 		}
-		cut := splice{start: starts[i], end: ends[i]}
+		cut := Splice{start: starts[i], end: ends[i]}
 		if i == n-1 && len(items) > 0 {
-			lines := p.style().blockItems(items, s.column(s.content(seq)))
+			lines := ed.style().blockItems(items, s.column(s.content(seq)))
 			cut.text = strings.Join(lines, s.eol)
 			if s.lineStart(ends[i]) == ends[i] {
 				cut.text += s.eol
@@ -137,17 +96,17 @@ func (p *plan) cutBlock(list string, seq *yaml.Node, gone []bool, items []any) (
 	if kept >= 0 || len(items) > 0 {
 		return out, nil
 	}
-	at, err := p.behindKey(list, seq)
-	return append([]splice{{at, at, " []"}}, out...), err
+	at, err := ed.behindKey(list, seq)
+	return append([]Splice{{at, at, " []"}}, out...), err
 }
 
 // behindKey returns where the value of a top-level key may begin in the key's line,
 // behind the value's anchor or tag if it has one.
-func (p *plan) behindKey(key string, value *yaml.Node) (int, error) {
-	s := p.file.src
-	k, _ := child(p.file.root, key)
+func (ed *Edit) behindKey(key string, value *yaml.Node) (int, error) {
+	s := ed.doc.src
+	k, _ := Child(ed.doc.root, key)
 	end, err := s.end(k)
-	if err != nil || isExplicitKey(s, p.file.root) || !s.hasColon(k, value) {
+	if err != nil || isExplicitKey(s, ed.doc.root) || !s.hasColon(k, value) {
 		return 0, errLayout
 	}
 	at := s.skip(end, "") + 1
@@ -185,8 +144,8 @@ func (s *source) swallows(n *yaml.Node, gap []byte, column int) bool {
 	return false
 }
 
-func (p *plan) cutFlow(seq *yaml.Node, gone []bool, items []any) ([]splice, error) {
-	s := p.file.src
+func (ed *Edit) cutFlow(seq *yaml.Node, gone []bool, items []any) ([]Splice, error) {
+	s := ed.doc.src
 	n := len(seq.Content)
 	type place struct {
 		start, end int
@@ -206,7 +165,7 @@ func (p *plan) cutFlow(seq *yaml.Node, gone []bool, items []any) ([]splice, erro
 		}
 		at[i] = place{s.begin(item), end, comma}
 	}
-	var out []splice
+	var out []Splice
 	kept := -1
 	for i := range n {
 		if !gone[i] {
@@ -214,8 +173,8 @@ func (p *plan) cutFlow(seq *yaml.Node, gone []bool, items []any) ([]splice, erro
 		}
 	}
 	if gone[n-1] && len(items) > 0 {
-		text, _ := p.flowItems(seq, items)
-		out = append(out, splice{at[n-1].start, at[n-1].end, text})
+		text, _ := ed.flowItems(seq, items)
+		out = append(out, Splice{at[n-1].start, at[n-1].end, text})
 		gone, kept = slices.Clone(gone), n-1
 		gone[n-1] = false
 	}
@@ -240,22 +199,22 @@ func (p *plan) cutFlow(seq *yaml.Node, gone []bool, items []any) ([]splice, erro
 		case comma >= 0 && i < n-1 && i < kept || kept < 0 && i < n-1:
 			// With the comma behind it, up to the next.
 			if bytes.IndexByte(s.data[at[i].end:at[i+1].start], '#') < 0 {
-				out = append(out, splice{at[i].start, at[i+1].start, ""})
+				out = append(out, Splice{at[i].start, at[i+1].start, ""})
 			} else {
-				out = append(out, splice{at[i].start, at[i].end, ""}, splice{comma, comma + 1, ""})
+				out = append(out, Splice{at[i].start, at[i].end, ""}, Splice{comma, comma + 1, ""})
 			}
 		case kept < 0:
-			out = append(out, splice{at[i].start, at[i].end, ""})
+			out = append(out, Splice{at[i].start, at[i].end, ""})
 			if comma >= 0 {
-				out = append(out, splice{comma, comma + 1, ""})
+				out = append(out, Splice{comma, comma + 1, ""})
 			}
 		default:
 			// With the comma before it; one behind the last stays.
 			before := at[i-1]
 			if bytes.IndexByte(s.data[before.end:at[i].start], '#') < 0 {
-				out = append(out, splice{before.end, at[i].end, ""})
+				out = append(out, Splice{before.end, at[i].end, ""})
 			} else {
-				out = append(out, splice{before.comma, before.comma + 1, ""}, splice{at[i].start, at[i].end, ""})
+				out = append(out, Splice{before.comma, before.comma + 1, ""}, Splice{at[i].start, at[i].end, ""})
 			}
 		}
 	}

@@ -1,33 +1,34 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // verify compares the file before and after: what was wanted is there, and all
 // else is what it was. It is the last thing before bytes leave this package.
-func verify(before, after *File, p *plan) error {
+func verify(before, after *Document, ed *Edit) error {
 	fail := func(format string, args ...any) error {
 		return &verifyError{before.name, fmt.Sprintf(format, args...)}
 	}
 	if before.json && !after.json {
 		return fail("would no longer be JSON")
 	}
-	replay := newPlan(after)
-	replay.current = p.current
-	touched := map[string]map[string][]setting{}
-	for _, o := range p.ops {
+	replay := newEdit(after)
+	replay.tops = ed.tops
+	touched := map[string]map[string][]Setting{}
+	for _, o := range ed.ops {
 		i, ok := after.find(o.list, o.name)
-		if !ok || replay.old[o.list][o.name] != nil || !holdsAll(after.lists[o.list][i].item, o.settings) {
+		if !ok || replay.old[o.list][o.name] != nil || !holdsAll(after.Items(o.list)[i], o.settings) {
 			// Not there, or wanted otherwise by another change.
-			if _, err := replay.edit(o.list, o.name, o.settings); err != nil {
+			if _, err := replay.Set(o.list, o.name, o.settings); err != nil {
 				return fail("cannot be read again: %v", err)
 			}
 		}
 		if touched[o.list] == nil {
-			touched[o.list] = map[string][]setting{}
+			touched[o.list] = map[string][]Setting{}
 		}
 		touched[o.list][o.name] = append(touched[o.list][o.name], o.settings...)
 	}
@@ -46,39 +47,38 @@ func verify(before, after *File, p *plan) error {
 		if !sameNode(k, after.root.Content[i]) {
 			return fail("has another key on line %d", k.Line)
 		}
-		key := deref(k).Value
-		if _, isList := bodyKey[key]; !isList && key != "current-context" && !sameNode(v, after.root.Content[i+1]) {
+		key := Deref(k).Value
+		isTop := slices.ContainsFunc(ed.tops, func(t Pair) bool { return t.Key == key })
+		if !slices.Contains(before.schema.Lists, key) && !isTop && !sameNode(v, after.root.Content[i+1]) {
 			return fail("has another value on line %d", v.Line)
 		}
 	}
-	if before.current != after.current && before.current == p.current {
-		return fail("has another current-context")
-	}
-	for list := range bodyKey {
-		if len(after.lists[list]) != len(before.lists[list])-len(p.removed[list])+len(p.fresh[list]) {
-			return fail("has %d %s", len(after.lists[list]), list)
+	for _, list := range before.schema.Lists {
+		now, was := after.Items(list), before.Items(list)
+		if len(now) != len(was)-len(ed.removed[list])+len(ed.fresh[list]) {
+			return fail("has %d %s", len(now), list)
 		}
 		i := 0
-		for _, e := range before.lists[list] {
-			if p.removed[list][e.name] {
-				if _, still := after.find(list, e.name); still {
-					return fail("still has entry %q of %s", e.name, list)
+		for _, item := range was {
+			name := NameOf(item)
+			if ed.removed[list][name] {
+				if _, still := after.find(list, name); still {
+					return fail("still has entry %q of %s", name, list)
 				}
 				continue
 			}
-			now := after.lists[list][i]
-			i++
-			same := sameNode(e.item, now.item)
-			if settings, ok := touched[list][e.name]; ok {
+			same := sameNode(item, now[i])
+			if settings, ok := touched[list][name]; ok {
 				paths := make([][]string, len(settings))
 				for j, s := range settings {
-					paths[j] = s.path
+					paths[j] = s.Path
 				}
-				same = e.item.Anchor == now.item.Anchor && sameExcept(e.item, now.item, paths)
+				same = item.Anchor == now[i].Anchor && sameExcept(item, now[i], paths)
 			}
 			if !same {
-				return fail("has altered entry %q of %s", e.name, list)
+				return fail("has altered entry %q of %s", name, list)
 			}
+			i++
 		}
 	}
 	return nil
@@ -163,7 +163,7 @@ func values(m *yaml.Node) map[string]*yaml.Node {
 	}
 	byKey := make(map[string]*yaml.Node, len(m.Content)/2)
 	for i := 0; i < len(m.Content); i += 2 {
-		byKey[deref(m.Content[i]).Value] = m.Content[i+1]
+		byKey[Deref(m.Content[i]).Value] = m.Content[i+1]
 	}
 	return byKey
 }

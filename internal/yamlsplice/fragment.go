@@ -1,4 +1,4 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 // these few lines, and so the next edit never sees stale positions.
 type fragment struct {
 	style
+	schema *Schema
 	indent int    // columns before the text's first line
 	text   string // the first line without its indentation, the last without its break
 	eol    string
@@ -55,6 +56,107 @@ func (fr *fragment) splice(s *source, start, end int, text string) error {
 	return fr.store(bytes.Join([][]byte{s.data[:start], []byte(text), s.data[end:]}, nil))
 }
 
+// errComment says that there is no place for a comment among new arguments.
+var errComment = errors.New("has a comment inside a list that would be lost")
+
+// change makes one setting.
+func (fr *fragment) change(st Setting) error {
+	if st.Value == nil {
+		return fr.remove(st.Path)
+	}
+	if !st.KeepComments {
+		return fr.set(st.Path, st.Value)
+	}
+	comments, err := fr.comments(st.Path)
+	if err == nil {
+		err = fr.set(st.Path, st.Value)
+	}
+	if err == nil {
+		err = fr.putComments(st.Path, comments)
+	}
+	return err
+}
+
+// at returns the nodes at a path of mappings' own keys, nil where there are none.
+func (fr *fragment) at(path []string) (s *source, k, v *yaml.Node, err error) {
+	s, v, err = fr.parse()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, key := range path {
+		if v.Kind != yaml.MappingNode {
+			return s, nil, nil, nil
+		}
+		if k, v = Child(v, key); v == nil {
+			return s, nil, nil, nil
+		}
+	}
+	return s, k, v, nil
+}
+
+// comments returns those between the items of the list at path, and refuses others
+// inside of what is there.
+func (fr *fragment) comments(path []string) ([]string, error) {
+	s, k, list, err := fr.at(path)
+	if err != nil || list == nil {
+		return nil, err
+	}
+	at, err := s.end(k)
+	if err != nil {
+		return nil, err
+	}
+	var comments []string
+	collect := func(end int) {
+		for i := at; i < end; i++ {
+			if s.data[i] == '#' && isSpace(s.data[i-1]) {
+				stop := s.lineEnd(i)
+				comments = append(comments, string(s.data[i:stop]))
+				i = stop
+			}
+		}
+	}
+	inBlock := list.Kind == yaml.SequenceNode && list.Style&yaml.FlowStyle == 0
+	if inBlock {
+		for _, item := range list.Content {
+			collect(s.begin(item))
+			if at, err = s.end(item); err != nil {
+				return nil, err
+			}
+		}
+		return comments, nil
+	}
+	end, err := s.end(list)
+	if collect(end); err == nil && len(comments) > 0 {
+		err = errComment
+	}
+	return nil, err
+}
+
+// putComments puts comments before the items of the list at path, a line each.
+func (fr *fragment) putComments(path, comments []string) error {
+	if len(comments) == 0 {
+		return nil
+	}
+	s, _, list, err := fr.at(path)
+	if err != nil {
+		return err
+	}
+	if list == nil || list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 {
+		return errComment
+	}
+	begin := s.begin(list)
+	start := s.lineStart(begin)
+	lead := string(s.data[start:begin])
+	if strings.Trim(lead, " ") != "" {
+		return errComment
+	}
+	var text strings.Builder
+	for _, c := range comments {
+		text.WriteString(lead + c + s.eol)
+	}
+	return fr.splice(s, start, start, text.String())
+}
+
 // set gives the value at path, as in user, exec, args; mappings on the way are
 // made where they are missing. It changes no byte where the value is there.
 func (fr *fragment) set(path []string, v any) error {
@@ -63,8 +165,8 @@ func (fr *fragment) set(path []string, v any) error {
 		return err
 	}
 	for len(path) > 1 {
-		next := step(m, path[0])
-		if next == nil || isNull(next) || len(next.Content) == 0 && next.Kind == yaml.MappingNode {
+		next := Step(m, path[0])
+		if next == nil || IsNull(next) || len(next.Content) == 0 && next.Kind == yaml.MappingNode {
 			break
 		}
 		m, path = next, path[1:]
@@ -72,19 +174,19 @@ func (fr *fragment) set(path []string, v any) error {
 	if m.Kind != yaml.MappingNode {
 		return errShape
 	}
-	v = wrap(path, v)
-	k, old := child(m, path[0])
+	v = fr.schema.wrap(path, v)
+	k, old := Child(m, path[0])
 	switch {
 	case old == nil:
-		return fr.add(s, m, pair{path[0], v})
+		return fr.add(s, m, Pair{path[0], v})
 	case holds(old, v):
 		return nil
 	}
 	return fr.replace(s, m, k, old, v)
 }
 
-// add puts a pair behind the last one of m.
-func (fr *fragment) add(s *source, m *yaml.Node, p pair) error {
+// add puts a Pair behind the last one of m.
+func (fr *fragment) add(s *source, m *yaml.Node, p Pair) error {
 	at, text, err := pairInsertion(s, m, p, fr.style)
 	if err != nil {
 		return err
@@ -92,9 +194,9 @@ func (fr *fragment) add(s *source, m *yaml.Node, p pair) error {
 	return fr.splice(s, at, at, text)
 }
 
-// pairInsertion returns the text that adds a pair behind the last one of m, and
+// pairInsertion returns the text that adds a Pair behind the last one of m, and
 // where it goes.
-func pairInsertion(s *source, m *yaml.Node, p pair, st style) (at int, text string, err error) {
+func pairInsertion(s *source, m *yaml.Node, p Pair, st style) (at int, text string, err error) {
 	if m.Style&yaml.FlowStyle != 0 {
 		if len(m.Content) == 0 {
 			return s.content(m) + 1, st.flowPair(p, flat), nil
@@ -162,7 +264,7 @@ func (fr *fragment) replace(s *source, m, k, old *yaml.Node, v any) error {
 		return errLayout
 	}
 	_, isList := v.([]any)
-	_, isMap := v.(fields)
+	_, isMap := v.(Fields)
 	inFlow := m.Style&yaml.FlowStyle != 0
 	switch {
 	case inFlow || isList && old.Kind == yaml.SequenceNode && old.Style&yaml.FlowStyle != 0:
@@ -195,7 +297,7 @@ func (fr *fragment) replace(s *source, m, k, old *yaml.Node, v any) error {
 		if old.Kind == yaml.SequenceNode {
 			indent = s.column(s.content(old)) - fr.seqIndent
 		}
-		lines := fr.blockPair(pair{k.Value, v}, indent)
+		lines := fr.blockPair(Pair{k.Value, v}, indent)
 		if len(lines) == 1 { // empty
 			return fr.splice(s, colon+1, end, lines[0][strings.LastIndexByte(lines[0], ' '):])
 		}
@@ -211,14 +313,14 @@ func (fr *fragment) replace(s *source, m, k, old *yaml.Node, v any) error {
 	return fr.splice(s, start, end, text)
 }
 
-// remove deletes the pair at path, where there is one.
+// remove deletes the Pair at path, where there is one.
 func (fr *fragment) remove(path []string) error {
 	s, m, err := fr.parse()
 	if err != nil {
 		return err
 	}
 	for ; len(path) > 1; path = path[1:] {
-		_, next := child(m, path[0])
+		_, next := Child(m, path[0])
 		if next == nil || next.Kind != yaml.MappingNode {
 			return nil
 		}
@@ -253,7 +355,7 @@ func (fr *fragment) remove(path []string) error {
 		if last || !s.restIsBlank(end) {
 			return errLayout
 		}
-		end = s.begin(m.Content[i+2]) // the pair stands behind a dash
+		end = s.begin(m.Content[i+2]) // the Pair stands behind a dash
 	case last:
 		start, end = s.lineStart(start), s.lineEnd(end)
 		if start == 0 {

@@ -1,4 +1,4 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"fmt"
@@ -8,14 +8,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Values to be written are string, bool, []any and fields.
+// Fields is a mapping with an order. Its values are strings, bools, []any and Fields.
+type Fields []Pair
 
-// fields is a mapping with an order.
-type fields []pair
-
-type pair struct {
-	key   string
-	value any
+// Pair is a key of a mapping and its value.
+type Pair struct {
+	Key   string
+	Value any
 }
 
 // style is how a piece of a file is written.
@@ -104,13 +103,24 @@ func doubleQuote(s string) string {
 	return b.String()
 }
 
+// clone copies the mappings, which are altered in place; all else is not.
+func (fs Fields) clone() Fields {
+	fs = slices.Clone(fs)
+	for i, p := range fs {
+		if in, ok := p.Value.(Fields); ok {
+			fs[i].Value = in.clone()
+		}
+	}
+	return fs
+}
+
 func spaces(n int) string { return strings.Repeat(" ", max(n, 0)) }
 
 // blockPair renders "key: value" as lines that are indented by indent.
-func (st style) blockPair(p pair, indent int) []string {
-	head := spaces(indent) + st.scalar(p.key, 0) + ":"
-	switch v := p.value.(type) {
-	case fields:
+func (st style) blockPair(p Pair, indent int) []string {
+	head := spaces(indent) + st.scalar(p.Key, 0) + ":"
+	switch v := p.Value.(type) {
+	case Fields:
 		if len(v) == 0 {
 			return []string{head + " {}"}
 		}
@@ -121,10 +131,10 @@ func (st style) blockPair(p pair, indent int) []string {
 		}
 		return append([]string{head}, st.blockItems(v, indent+st.seqIndent)...)
 	}
-	return []string{head + " " + st.scalar(p.value, 0)}
+	return []string{head + " " + st.scalar(p.Value, 0)}
 }
 
-func (st style) blockFields(fs fields, indent int) []string {
+func (st style) blockFields(fs Fields, indent int) []string {
 	var lines []string
 	for _, p := range fs {
 		lines = append(lines, st.blockPair(p, indent)...)
@@ -136,7 +146,7 @@ func (st style) blockFields(fs fields, indent int) []string {
 func (st style) blockItems(items []any, indent int) []string {
 	var lines []string
 	for _, item := range items {
-		if fs, ok := item.(fields); ok && len(fs) > 0 {
+		if fs, ok := item.(Fields); ok && len(fs) > 0 {
 			sub := st.blockFields(fs, indent+2)
 			sub[0] = spaces(indent) + "- " + sub[0][indent+2:]
 			lines = append(lines, sub...)
@@ -174,7 +184,7 @@ func (st style) flow(v any, l layout) string {
 	var parts []string
 	in := l.deeper()
 	switch v := v.(type) {
-	case fields:
+	case Fields:
 		open, closing = "{", "}"
 		for _, p := range v {
 			parts = append(parts, st.flowPair(p, in))
@@ -197,13 +207,13 @@ func (st style) flow(v any, l layout) string {
 	return open + in.line() + strings.Join(parts, sep) + l.line() + closing
 }
 
-func (st style) flowPair(p pair, l layout) string {
-	return st.scalar(p.key, 0) + ": " + st.flow(p.value, l)
+func (st style) flowPair(p Pair, l layout) string {
+	return st.scalar(p.Key, 0) + ": " + st.flow(p.Value, l)
 }
 
 // holds reports whether a node already is the value.
 func holds(n *yaml.Node, v any) bool {
-	n = deref(n)
+	n = Deref(n)
 	switch v := v.(type) {
 	case string:
 		return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == v
@@ -219,12 +229,12 @@ func holds(n *yaml.Node, v any) bool {
 			}
 		}
 		return true
-	case fields:
+	case Fields:
 		if n.Kind != yaml.MappingNode || len(n.Content) != 2*len(v) {
 			return false
 		}
 		for _, p := range v {
-			if _, c := child(n, p.key); c == nil || !holds(c, p.value) {
+			if _, c := Child(n, p.Key); c == nil || !holds(c, p.Value) {
 				return false
 			}
 		}

@@ -1,4 +1,4 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"errors"
@@ -28,18 +28,32 @@ func TestVerifyRemoval(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := mustParse(t, before)
-			p := newPlan(f)
-			if err := p.drop(contextList, "a"); err != nil {
+			d := mustParse(t, before)
+			ed := newEdit(d)
+			if err := ed.Remove("contexts", "a"); err != nil {
 				t.Fatal(err)
 			}
-			err := verify(f, mustParse(t, tt.after), p)
+			err := verify(d, mustParse(t, tt.after), ed)
 			var e *verifyError
 			if (err == nil) != tt.ok || err != nil && !errors.As(err, &e) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
+}
+
+var testSchema = &Schema{
+	Lists: []string{"clusters", "contexts", "users"}, InnerLists: []string{"extensions"},
+	Head: Fields{{"apiVersion", "v1"}}, Keys: []string{"name"},
+}
+
+func mustParse(t *testing.T, text string) *Document {
+	t.Helper()
+	d, err := Parse(testSchema, "config", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // Nor is one in which a mark that is written anew took anything along.
@@ -66,40 +80,21 @@ func TestVerifyMark(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := mustParse(t, before)
-			p := newPlan(f)
-			if _, err := p.edit(contextList, "a", []setting{markFor("y", "y").setting()}); err != nil {
+			d := mustParse(t, before)
+			ed := newEdit(d)
+			mark := Setting{Path: []string{"context", "extensions", "ekskey", "extension"}, Value: Fields{{"cluster", "y"}}}
+			if _, err := ed.Set("contexts", "a", []Setting{mark}); err != nil {
 				t.Fatal(err)
 			}
 			after := text(tt.after)
 			if strings.Contains(after, "\n    -") {
 				after = strings.NewReplacer("context: {", "context:\n    ", "}\n}", "}\n").Replace(after)
 			}
-			err := verify(f, mustParse(t, after), p)
+			err := verify(d, mustParse(t, after), ed)
 			var e *verifyError
 			if (err == nil) != tt.ok || err != nil && !errors.As(err, &e) {
 				t.Errorf("got %v", err)
 			}
 		})
-	}
-}
-
-// Of two changes to one entry the last counts, and both are what was wanted.
-func TestSameEntryTwice(t *testing.T) {
-	for _, in := range []string{"", clusterHere, "{clusters: [{name: \"" + demoARN + "\", cluster: {proxy-url: x}}]}"} {
-		var changes []Change
-		for _, proxy := range []string{"http://a", "http://b", "http://a"} {
-			o := demo()
-			o.ProxyURL = proxy
-			changes = append(changes, mustChange(t, o))
-		}
-		f := mustParse(t, in)
-		r, err := f.Apply(changes...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := f.clusters[0].ProxyURL; got != "http://a" || r[1].Cluster.Outcome != Updated || r[2].Cluster.Outcome != Updated {
-			t.Errorf("%q: proxy %q, %+v", in, got, r)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package kubeconfig
+package yamlsplice
 
 import (
 	"bytes"
@@ -306,4 +306,33 @@ func (s *source) blockHeader(i int) []byte {
 func leadingSpaces(value string) int {
 	value = string(bytes.TrimLeft([]byte(value), "\n"))
 	return len(value) - len(bytes.TrimLeft([]byte(value), " "))
+}
+
+// count returns how many lines there are: behind the last line break is none.
+func (s *source) count() int {
+	if s.lines[len(s.lines)-1] == len(s.data) {
+		return len(s.lines) - 1
+	}
+	return len(s.lines)
+}
+
+// offset returns where a line begins, or where the file ends.
+func (s *source) offset(line int) int {
+	if line >= len(s.lines) {
+		return len(s.data)
+	}
+	return s.lines[line]
+}
+
+// line returns a line with its line break.
+func (s *source) line(i int) []byte { return s.data[s.offset(i):s.offset(i+1)] }
+
+// lineAt returns the line that offset i is in, counted from 0.
+func (s *source) lineAt(i int) int { return sort.SearchInts(s.lines, i+1) - 1 }
+
+// Extent returns where a node stands in the text behind its byte order mark, with its
+// anchor and tag, and without white space and comments at its end.
+func (d *Document) Extent(n *yaml.Node) (start, end int, err error) {
+	end, err = d.src.end(n)
+	return d.src.begin(n), end, err
 }
