@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -34,7 +34,7 @@ type Target struct {
 	// Name is the cluster's, for reports.
 	Name string
 	// File is where its tokens go. Its Ours is set by New.
-	File secretfile.File
+	File safefile.SecretFile
 	// Tokens makes them. Run runs it.
 	Tokens *token.Keeper
 }
@@ -45,7 +45,7 @@ type Config struct {
 	Targets []Target
 	// Ready, if its Path is set, is a file that is there while all tokens are good,
 	// and says until when; see CheckReady. Its Ours is set by New.
-	Ready secretfile.File
+	Ready safefile.SecretFile
 	// Tell is told when all tokens are good for the first time, and that it ends; it
 	// is for systemd. Nil means nobody.
 	Tell func(state string)
@@ -134,7 +134,7 @@ func isToken(data []byte) bool {
 }
 
 // inherited is the token that another agent left.
-func (a *Agent) inherited(f *secretfile.File) state {
+func (a *Agent) inherited(f *safefile.SecretFile) state {
 	s := state{err: errors.New("no token yet")}
 	data, err := f.Read()
 	if err != nil || len(data) == 0 {
@@ -285,7 +285,7 @@ func (a *Agent) expire(i int, now time.Time) time.Duration {
 	}
 	t := &a.cfg.Targets[i]
 	err := t.File.Remove(s.data)
-	var foreign *secretfile.ForeignError
+	var foreign *safefile.ForeignError
 	switch {
 	case err == nil:
 		a.cfg.Log.Warn("token file removed, for its token has ended", "cluster", t.Name, "file", t.File.Path)

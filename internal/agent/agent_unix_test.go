@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/internal/agent"
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -60,7 +60,7 @@ func target(t *testing.T, w *weather, path string) agent.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return agent.Target{Name: filepath.Base(path), File: secretfile.File{Path: path}, Tokens: keeper}
+	return agent.Target{Name: filepath.Base(path), File: safefile.SecretFile{Path: path}, Tokens: keeper}
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
@@ -88,7 +88,7 @@ func TestDay(t *testing.T) {
 		var told []string
 		a, err := agent.New(agent.Config{
 			Targets: []agent.Target{target(t, good, dir+"/good"), target(t, moody, dir+"/moody")},
-			Ready:   secretfile.File{Path: ready}, Tell: func(s string) { told = append(told, s) },
+			Ready:   safefile.SecretFile{Path: ready}, Tell: func(s string) { told = append(told, s) },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestNeverReady(t *testing.T) {
 		down := &weather{down: errors.New("role refused")}
 		a, err := agent.New(agent.Config{
 			Targets: []agent.Target{target(t, &weather{}, dir+"/good"), target(t, down, dir+"/bad")},
-			Ready:   secretfile.File{Path: dir + "/ready"}, Tell: func(s string) {
+			Ready:   safefile.SecretFile{Path: dir + "/ready"}, Tell: func(s string) {
 				if s == "READY=1" {
 					t.Error("systemd is told that it is ready")
 				}
@@ -236,7 +236,7 @@ func TestFolderGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(15 * time.Minute)
-		if ok, text := a.Healthy(); ok || !strings.Contains(text, "is not there") {
+		if ok, text := a.Healthy(); ok || !strings.Contains(text, "does not exist") {
 			t.Error(text)
 		}
 		if err := os.Mkdir(sub, 0o700); err != nil {
@@ -259,7 +259,7 @@ func TestRefusesFiles(t *testing.T) {
 	for _, c := range []agent.Config{
 		{Targets: []agent.Target{target(t, &weather{}, dir+"/none/t")}},
 		{Targets: []agent.Target{target(t, &weather{}, dir+"/key")}},
-		{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/key"}},
+		{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: safefile.SecretFile{Path: dir + "/key"}},
 	} {
 		_, err := agent.New(c)
 		var file *agent.FileError

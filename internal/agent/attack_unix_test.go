@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/ekskey/ekskey/internal/agent"
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -82,7 +82,7 @@ func TestSpoiledFiles(t *testing.T) {
 				dir := folder(t)
 				synctest.Test(t, func(t *testing.T) {
 					w := &weather{}
-					a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, w, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
+					a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, w, dir+"/t")}, Ready: safefile.SecretFile{Path: dir + "/ready"}})
 					want := text(t, filepath.Join(dir, file))
 					spoil(t, filepath.Join(dir, file))
 					time.Sleep(16 * time.Second)
@@ -100,7 +100,7 @@ func TestSpoiledFiles(t *testing.T) {
 func TestSpoiledForGood(t *testing.T) {
 	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
-		a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: secretfile.File{Path: dir + "/ready"}})
+		a, end := runs(t, agent.Config{Targets: []agent.Target{target(t, &weather{}, dir+"/t")}, Ready: safefile.SecretFile{Path: dir + "/ready"}})
 		put(t, dir+"/t", "something else")
 		time.Sleep(16 * time.Second)
 		if ok, _ := a.Healthy(); ok || exists(dir+"/ready") || text(t, dir+"/t") != "something else" {
@@ -116,7 +116,7 @@ func TestReadyUntil(t *testing.T) {
 	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
 		_, end := runs(t, agent.Config{
-			Targets: []agent.Target{target(t, &weather{}, dir+"/t"), target(t, &weather{}, dir+"/u")}, Ready: secretfile.File{Path: dir + "/ready"},
+			Targets: []agent.Target{target(t, &weather{}, dir+"/t"), target(t, &weather{}, dir+"/u")}, Ready: safefile.SecretFile{Path: dir + "/ready"},
 		})
 		first := text(t, dir+"/ready")
 		for range 60 {
@@ -228,7 +228,7 @@ func TestCredentialsEnd(t *testing.T) {
 		}
 		file, ready := dir+"/token", dir+"/ready"
 		a, err := agent.New(agent.Config{
-			Targets: []agent.Target{{Name: "demo", File: secretfile.File{Path: file}, Tokens: keeper}}, Ready: secretfile.File{Path: ready},
+			Targets: []agent.Target{{Name: "demo", File: safefile.SecretFile{Path: file}, Tokens: keeper}}, Ready: safefile.SecretFile{Path: ready},
 		})
 		if err != nil {
 			t.Fatal(err)

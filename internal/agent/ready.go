@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // readyText is what is in a ready file before the time, and what tells that it is
@@ -85,7 +85,7 @@ func (a *Agent) setReady(text string) {
 	if text != "" {
 		err = a.cfg.Ready.Write([]byte(text))
 	} else if err = a.cfg.Ready.Remove([]byte(a.ready)); err != nil {
-		var foreign *secretfile.ForeignError
+		var foreign *safefile.ForeignError
 		if errors.As(err, &foreign) {
 			err = nil // it is not this agent's any more
 		}

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // maxSocketPath is what every system takes, in bytes: sun_path has 104 on macOS.
@@ -99,7 +99,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	// Else somebody could put a socket of his own in its place, and be sent requests.
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err == nil {
-		err = secretfile.CheckFolder(folder)
+		err = safefile.CheckDir(folder)
 	}
 	if err != nil {
 		return fail(err.Error(), false, err)

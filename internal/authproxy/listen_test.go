@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/ekskey/ekskey/internal/authproxy"
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 func TestListenAddresses(t *testing.T) {
@@ -164,7 +164,7 @@ func TestSocketFolders(t *testing.T) {
 	for _, folder := range []string{filepath.Join(dir, "group"), filepath.Join(dir, "all"), theirs} {
 		l, err := authproxy.ListenSocket(t.Context(), filepath.Join(folder, "s"))
 		var failed *authproxy.ListenError
-		var unfit *secretfile.FolderError
+		var unfit *safefile.DirError
 		if !errors.As(err, &failed) || !errors.As(err, &unfit) {
 			t.Errorf("%s: %v", folder, err)
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ekskey/ekskey/internal/agent"
 	"github.com/ekskey/ekskey/internal/authproxy"
-	"github.com/ekskey/ekskey/internal/secretfile"
+	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -81,7 +81,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		defer listener.Close()
 	}
 	config := agent.Config{
-		Ready: secretfile.File{Path: plan.ReadyFile, MakeFolder: o.makeFolder},
+		Ready: safefile.SecretFile{Path: plan.ReadyFile, MakeDir: o.makeFolder},
 		Tell:  agent.Notify(a.env.Getenv("NOTIFY_SOCKET")), Now: a.env.Now, Log: a.log,
 	}
 	shared := newLastingShare()
@@ -90,7 +90,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		if err != nil {
 			return err
 		}
-		file := secretfile.File{Path: c.TokenFile, MakeFolder: o.makeFolder}
+		file := safefile.SecretFile{Path: c.TokenFile, MakeDir: o.makeFolder}
 		if c.Group != "" {
 			file.Shared = true
 			if file.Group, err = groupNumber(c.Group); err != nil {
@@ -110,7 +110,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 	}
 	keeper, err := agent.New(config)
 	if err != nil {
-		return hintOnFolder(err)
+		return dirHint(err)
 	}
 	if listener != nil {
 		if _, err := fmt.Fprintf(a.env.Stdout, "listening on http://%s\n", listener.Addr()); err != nil {

@@ -128,5 +128,5 @@ func listenError(flag string, err error) error {
 		}
 		return &codeError{code: exitFailed, reason: err.Error(), hint: hint}
 	}
-	return hintOnFolder(err)
+	return dirHint(err)
 }

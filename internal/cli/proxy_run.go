@@ -16,7 +16,6 @@ import (
 
 	"github.com/ekskey/ekskey/internal/authproxy"
 	"github.com/ekskey/ekskey/internal/safefile"
-	"github.com/ekskey/ekskey/internal/secretfile"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -37,10 +36,10 @@ func (a *app) runProxy(ctx context.Context, o proxyOptions) error {
 		return listenError("--address", err)
 	}
 	defer listener.Close()
-	kubeconfig := secretfile.File{Path: o.kubeconfig, Ours: authproxy.IsKubeconfig}
+	kubeconfig := safefile.SecretFile{Path: o.kubeconfig, Ours: authproxy.IsKubeconfig}
 	if o.kubeconfig != "" {
 		if err := kubeconfig.Check(); err != nil {
-			return hintOnFolder(err)
+			return dirHint(err)
 		}
 		if err := kubeconfigInUse(ctx, &kubeconfig, listener); err != nil {
 			return err
@@ -77,7 +76,7 @@ const inUseTimeout = time.Second
 
 // kubeconfigInUse fails if the file is that of a proxy that still runs, whose
 // clients would be led to another cluster.
-func kubeconfigInUse(ctx context.Context, file *secretfile.File, ours net.Listener) error {
+func kubeconfigInUse(ctx context.Context, file *safefile.SecretFile, ours net.Listener) error {
 	data, err := file.Read()
 	if err != nil {
 		return nil // there is none, or Write says what is wrong
@@ -99,7 +98,7 @@ func kubeconfigInUse(ctx context.Context, file *secretfile.File, ours net.Listen
 	}
 }
 
-func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Target, tokens *token.Keeper, listener net.Listener, kubeconfig secretfile.File) error {
+func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Target, tokens *token.Keeper, listener net.Listener, kubeconfig safefile.SecretFile) error {
 	o := p.options
 	c := authproxy.Config{
 		Target: target, Resolve: p.find, Tokens: tokens, AnyHost: o.socket != "", ReadOnly: o.readOnly,
@@ -130,7 +129,7 @@ func (a *app) serveProxy(ctx context.Context, p *proxied, target authproxy.Targe
 			return err
 		}
 		if err := kubeconfig.Write(written); err != nil {
-			return hintOnFolder(err)
+			return dirHint(err)
 		}
 		// It is good for nothing any more. Another proxy may have its own there by then.
 		defer func() { _ = kubeconfig.Remove(written) }()
@@ -208,17 +207,17 @@ func (p *proxied) find(ctx context.Context) (authproxy.Target, error) {
 	return authproxy.Target{Server: aws.ToString(cluster.Endpoint), CA: ca, ServerName: p.options.tlsServerName}, nil
 }
 
-// hintOnFolder says what to do about a folder or a file that is not fit.
-func hintOnFolder(err error) error {
-	var folder *secretfile.FolderError
-	var foreign *secretfile.ForeignError
+// dirHint adds what to do about a directory or file that a secret cannot be written to.
+func dirHint(err error) error {
+	var dir *safefile.DirError
+	var foreign *safefile.ForeignError
 	switch {
-	case errors.As(err, &folder) && errors.Is(err, os.ErrNotExist):
-		return &hintError{err, "make the folder first, with: install -d -m 0700 " + folder.Path}
-	case errors.As(err, &folder):
-		return &hintError{err, "use a folder of your own that nobody else can write in"}
+	case errors.As(err, &dir) && errors.Is(err, os.ErrNotExist):
+		return &hintError{err, "create the directory first: install -d -m 0700 " + dir.Path}
+	case errors.As(err, &dir):
+		return &hintError{err, "use a directory of your own that nobody else can write in"}
 	case errors.As(err, &foreign):
-		return &hintError{err, "name a file that is not there yet"}
+		return &hintError{err, "name a file that does not exist yet"}
 	}
 	return err
 }

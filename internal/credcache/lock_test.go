@@ -160,7 +160,7 @@ func TestNoLock(t *testing.T) {
 		{"the cache folder is a file", func(w *world) {
 			must(w.t, os.MkdirAll(filepath.Dir(w.dir), 0o700))
 			must(w.t, os.WriteFile(w.dir, nil, 0o600))
-		}, "not a folder"},
+		}, "not a directory"},
 		{"below a file", func(w *world) {
 			must(w.t, os.WriteFile(filepath.Dir(w.dir), nil, 0o600))
 		}, "without a lock"},

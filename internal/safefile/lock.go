@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,41 +20,41 @@ const lockSuffix = ".lock"
 
 const (
 	markerMagic = "ekskey-lock "
-	// markerSize is fixed, so that a taken-over lock is overwritten in place and
-	// a writer killed half-way still leaves a marked one.
+	// markerSize is fixed, so that a lock that is taken over is overwritten in place
+	// and a writer killed half-way still leaves a marked one.
 	markerSize = 384
 
 	pollMin = 2 * time.Millisecond
 	pollMax = 40 * time.Millisecond
 )
 
-// LockedError says that the lock of a file did not come free in time.
+// LockedError reports that the lock of a file did not come free in time.
 type LockedError struct {
 	// Path is the lock file.
 	Path string
-	// PID and Host name the process of ours that holds it. Both are zero where
-	// another program made the lock: if no such program is running, the lock
-	// was left by one that was killed, and removing Path is the remedy.
+	// PID and Host name the ekskey process that holds it. Both are zero if another
+	// program created the lock. If no such program is running, it was killed and
+	// left the lock behind, and removing Path is the remedy.
 	PID  int
 	Host string
 }
 
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
-		return fmt.Sprintf("another program holds %s", e.Path)
+		return fmt.Sprintf("another program holds the lock %s", e.Path)
 	}
-	return fmt.Sprintf("process %d on %s holds %s", e.PID, e.Host, e.Path)
+	return fmt.Sprintf("process %d on %s holds the lock %s", e.PID, e.Host, e.Path)
 }
 
 // LockConfig says which file to lock.
 type LockConfig struct {
-	// Path is the file to be read and written; its folder must exist. The lock
-	// file is Path + ".lock". Where Path is a symbolic link, the file it leads
-	// to is locked as well, so that two names of one file exclude each other.
+	// Path is the file to be read and written; its directory must exist. The lock
+	// file is Path + ".lock". If Path is a symbolic link, its target is locked as
+	// well, so that two names of one file exclude each other.
 	Path string
-	// Wait is how long one and the same holder is waited for. Zero is
-	// DefaultWait. A lock that passes from hand to hand is making progress and
-	// is waited for as long as the context lives.
+	// Wait is how long to wait for one and the same holder. Zero is DefaultWait.
+	// While the lock passes from holder to holder, the wait goes on until the
+	// context ends.
 	Wait time.Duration
 }
 
@@ -73,14 +72,13 @@ type heldLock struct {
 // programs built on client-go.
 //
 // Ours is marked with process id and host from the moment it exists, and held
-// by a lock of the operating system. A marked lock file whose OS lock is free
-// was left by a killed process and is taken over at once, unless another host
-// made it: network file systems do not always carry OS locks, so such a one is
+// by an operating system lock. A marked lock file whose OS lock is free is stale,
+// left by a killed process, and is taken over at once, unless another host
+// created it: network file systems do not always carry OS locks, so such a one is
 // taken over only after it has not changed for the whole wait. A lock without
-// our mark is another program's and is never removed.
+// our mark belongs to another program and is never removed.
 //
-// Errors: *LockedError after the wait, the context's cause, or what the file
-// system says.
+// Errors: *LockedError after the wait, the context's cause, or a file system error.
 func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 	wait := cfg.Wait
 	if wait == 0 {
@@ -90,15 +88,15 @@ func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The name as given first, the real file last: every process takes them in
-	// this order, and a real file is never a link, so there is no cycle.
+	// The link first, its target last: every process takes them in this order, and
+	// a target is never a link, so there is no cycle.
 	paths := []string{target + lockSuffix}
 	dir, base := filepath.Split(cfg.Path)
 	if dir, err = realDir(dir); err != nil {
 		return nil, err
 	}
-	if given := filepath.Join(dir, base); given != target {
-		paths = []string{given + lockSuffix, target + lockSuffix}
+	if link := filepath.Join(dir, base); link != target {
+		paths = []string{link + lockSuffix, target + lockSuffix}
 	}
 	l := &Lock{}
 	for _, p := range paths {
@@ -114,7 +112,19 @@ func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 	return l, nil
 }
 
-// Release gives the lock up and removes its file. A second call does nothing.
+// Clock is the time by the clock of the file system, as the lock file tells it. It
+// may be some milliseconds behind.
+func (l *Lock) Clock() func() time.Time {
+	start, made := time.Now(), time.Now()
+	if n := len(l.held); n > 0 {
+		if info, err := l.held[n-1].file.Stat(); err == nil {
+			made = info.ModTime()
+		}
+	}
+	return func() time.Time { return made.Add(time.Since(start)) }
+}
+
+// Release releases the lock and removes its file. A second call does nothing.
 func (l *Lock) Release() error {
 	var errs []error
 	for i := len(l.held) - 1; i >= 0; i-- {
@@ -124,11 +134,11 @@ func (l *Lock) Release() error {
 	return errors.Join(errs...)
 }
 
-// release unlinks before it unlocks: who waits on the OS lock finds another
-// file, or none, at the path and starts again.
+// release unlinks before it unlocks: a process that waits for the OS lock finds
+// another file, or none, at the path and tries again.
 func (h heldLock) release() error {
 	var err error
-	if isAt(h.file, h.path) { // else someone removed our lock by hand
+	if isAt(h.file, h.path) { // else somebody removed our lock by hand
 		err = os.Remove(h.path)
 	}
 	return errors.Join(err, h.file.Close())
@@ -145,7 +155,7 @@ func isAt(f *os.File, path string) bool {
 }
 
 func acquireOne(ctx context.Context, path string, wait time.Duration) (*os.File, error) {
-	var last sighting
+	var last lockState
 	var deadline time.Time
 	delay := pollMin
 	for {
@@ -153,31 +163,26 @@ func acquireOne(ctx context.Context, path string, wait time.Duration) (*os.File,
 			return nil, fmt.Errorf("waiting for %s: %w", path, err)
 		}
 		overdue := last.info != nil && !time.Now().Before(deadline)
-		f, seen, err := attempt(path, overdue)
+		f, now, err := attempt(path, overdue)
 		if f != nil || err != nil {
 			return f, err
 		}
-		passed := !seen.same(last)
+		passed := !now.same(last)
 		switch {
 		case passed:
-			last, deadline = seen, time.Now().Add(wait)
+			last, deadline = now, time.Now().Add(wait)
 		case overdue:
-			pid, host := parseMarker(seen.text)
+			pid, host := parseMarker(now.text)
 			return nil, &LockedError{Path: path, PID: pid, Host: host}
 		}
 		delay = nextDelay(delay, passed)
-		timer := time.NewTimer(delay/2 + rand.N(delay)) // #nosec G404 -- jitter, no secret
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		pause(ctx, delay)
 	}
 }
 
-// nextDelay makes a wait longer, or shorter where the lock has passed to another.
-// It does not begin anew then: where many wait, each would ask so often that the
-// holder had little time left.
+// nextDelay is a back-off that shrinks a little when the lock has passed to another
+// holder. It does not restart at pollMin then: many waiters would poll so often that
+// the holder had little time left.
 func nextDelay(delay time.Duration, passed bool) time.Duration {
 	if passed {
 		delay = max(delay/2, pollMin)
@@ -185,63 +190,63 @@ func nextDelay(delay time.Duration, passed bool) time.Duration {
 	return min(delay*3/2, pollMax)
 }
 
-// sighting is what was at the lock's path when it could not be had.
-type sighting struct {
+// lockState is what was at the lock's path when it could not be taken.
+type lockState struct {
 	info fs.FileInfo
 	text string
 }
 
-func (s sighting) same(o sighting) bool {
+func (s lockState) same(o lockState) bool {
 	return s.info != nil && o.info != nil && os.SameFile(s.info, o.info) &&
 		s.info.ModTime().Equal(o.info.ModTime()) && s.text == o.text
 }
 
-// attempt returns the lock, or what stands in its way. A zero sighting means
-// that something changed meanwhile and the next attempt may succeed.
-func attempt(path string, overdue bool) (*os.File, sighting, error) {
+// attempt returns the lock, or what is at its path. A zero lockState means that
+// something changed meanwhile and the next attempt may succeed.
+func attempt(path string, overdue bool) (*os.File, lockState, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err := create(path)
-		return f, sighting{}, err
+		return f, lockState{}, err
 	}
 	if err != nil {
-		return nil, sighting{}, err
+		return nil, lockState{}, err
 	}
-	seen := sighting{info: info}
+	state := lockState{info: info}
 	if !info.Mode().IsRegular() {
-		return nil, seen, nil // never opened: a pipe could block, a link lead anywhere
+		return nil, state, nil // never opened: a pipe could block, a link lead anywhere
 	}
 	f, err := openLock(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, sighting{}, nil
+		return nil, lockState{}, nil
 	}
 	if err != nil {
-		return nil, seen, nil // client-go's have mode 0
+		return nil, state, nil // client-go's have mode 0
 	}
 	buf, _ := io.ReadAll(io.LimitReader(f, markerSize+1))
-	seen.text = string(buf)
-	pid, host := parseMarker(seen.text)
+	state.text = string(buf)
+	pid, host := parseMarker(state.text)
 	if pid == 0 {
-		return nil, seen, f.Close()
+		return nil, state, f.Close()
 	}
 	held, err := tryLock(f)
 	if err != nil || !held || (host != hostname() && !overdue) {
-		return nil, seen, f.Close()
+		return nil, state, f.Close()
 	}
 	// Two processes may find the same stale lock. Only one gets its OS lock; by
 	// the time the other does, the file is off the path.
 	if !isAt(f, path) {
-		return nil, sighting{}, f.Close()
+		return nil, lockState{}, f.Close()
 	}
 	if _, err := f.WriteAt(marker(), 0); err != nil {
-		return nil, sighting{}, errors.Join(err, f.Close())
+		return nil, lockState{}, errors.Join(err, f.Close())
 	}
-	return f, sighting{}, nil
+	return f, lockState{}, nil
 }
 
-// create makes the lock file so that it is marked and OS-locked before it is
+// create creates the lock file so that it is marked and OS-locked before it is
 // at its path: a process killed at any point leaves either no lock or one that
-// is seen to be stale. It returns nil without an error where another process
+// is recognised as stale. It returns nil without an error if another process
 // was faster.
 func create(path string) (*os.File, error) {
 	tmp := TempName(path)
@@ -291,8 +296,8 @@ func createInPlace(path string) (*os.File, error) {
 }
 
 // markHeld takes the OS lock and writes the marker. A file system that has no
-// OS locks leaves the file as the only lock: it excludes, but when its holder
-// is killed it is not seen to be stale.
+// OS locks leaves the file as the only lock: it excludes other processes, but if its
+// holder is killed it is not recognised as stale.
 func markHeld(f *os.File) (bool, error) {
 	held, err := tryLock(f)
 	if err == nil && !held {
@@ -310,7 +315,7 @@ func hostname() string {
 	if err != nil || name == "" {
 		return "localhost"
 	}
-	// Host names have at most 253 bytes (RFC 1035); a marker has room for one.
+	// A host name has at most 253 bytes (RFC 1035), so that it fits in a marker.
 	name = strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' {
 			return '_'
@@ -326,7 +331,7 @@ func marker() []byte {
 	return []byte(text + strings.Repeat(" ", max(0, markerSize-1-len(text))) + "\n")
 }
 
-// parseMarker returns a zero pid for what is not ours.
+// parseMarker returns a zero pid for a text that is not one of our markers.
 func parseMarker(text string) (pid int, host string) {
 	if len(text) != markerSize {
 		return 0, ""
@@ -339,4 +344,45 @@ func parseMarker(text string) (pid int, host string) {
 		return 0, ""
 	}
 	return pid, host
+}
+
+// sweep removes the temporary files that killed processes left beside target. The
+// caller holds target's lock, so no living process has a temporary file of target;
+// those of the lock file itself are OS-locked while their process lives. A process
+// killed in publish leaves its temporary file as a second name of the lock file that
+// the caller took over and holds the OS lock of. Errors are ignored: sweep is
+// housekeeping.
+func sweep(target string, lock *os.File) {
+	dir, base := filepath.Split(target)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case isTemp(e.Name(), base):
+			_ = os.Remove(path)
+		case isTemp(e.Name(), base+lockSuffix):
+			if isAt(lock, path) {
+				_ = os.Remove(path)
+			} else {
+				sweepLockTemp(path)
+			}
+		}
+	}
+}
+
+func sweepLockTemp(path string) {
+	f, err := openLock(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if held, err := tryLock(f); err == nil && held {
+		_ = os.Remove(path)
+	}
 }

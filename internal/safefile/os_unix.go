@@ -12,15 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoLink says that the file system has no hard links.
+// errNoLink reports a file system without hard links.
 var errNoLink = errors.New("no hard links here")
 
-func openForRead(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // #nosec G304 -- the caller names the file
+// nonBlocking keeps the opening of a pipe from waiting for its other end.
+const nonBlocking = unix.O_NONBLOCK
+
+func openForRead(path string, followLinks bool) (*os.File, error) {
+	flag := os.O_RDONLY | nonBlocking
+	if !followLinks {
+		flag |= unix.O_NOFOLLOW
+	}
+	f, err := os.OpenFile(path, flag, 0) // #nosec G304 -- the caller names the file
+	if !followLinks && (errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK)) {
+		return nil, &NotRegularError{Path: path, Mode: fs.ModeSymlink}
+	}
+	return f, err
 }
 
 func openLock(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // #nosec G304 -- the caller names the file
+	return os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|nonBlocking, 0) // #nosec G304 -- the caller names the file
 }
 
 func createLock(path string) (*os.File, error) {
@@ -29,7 +40,7 @@ func createLock(path string) (*os.File, error) {
 
 // tryLock takes the OS lock of f without waiting. The lock goes with the last
 // descriptor of this open file, so a killed process has none. It is
-// errors.ErrUnsupported where the file system has no locks.
+// errors.ErrUnsupported if the file system has no locks.
 func tryLock(f *os.File) (bool, error) { return flock(f, unix.LOCK_EX) }
 
 // tryShare takes the OS lock together with others who do, in place of the one
@@ -53,8 +64,7 @@ func flock(f *os.File, how int) (bool, error) {
 	}
 }
 
-// publish gives tmp its final name, and fails with fs.ErrExist where that is
-// taken.
+// publish gives tmp its final name, and fails with fs.ErrExist if that is taken.
 func publish(tmp, path string) error {
 	err := os.Link(tmp, path)
 	if err == nil {
@@ -66,13 +76,13 @@ func publish(tmp, path string) error {
 	return err
 }
 
-func replace(tmp, target string) error { return os.Rename(tmp, target) }
+func rename(d directory, from, to string) error { return d.Rename(from, to) }
 
 func setMode(f *os.File, mode fs.FileMode) error { return f.Chmod(mode) }
 
 // keepOwner gives f the owner and group of old. Only root can give files away:
-// for others the file becomes their own, and a group they are not in is lost,
-// which is refused where that group had access.
+// for other users the file becomes their own, and a group they are not in is lost,
+// which is refused if that group had access.
 func keepOwner(f *os.File, old fs.FileInfo) error {
 	want, ok := old.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -103,7 +113,7 @@ func syncDir(dir string) error {
 	d, err := os.Open(dir) // #nosec G304 -- the caller names the file
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			return nil // a folder may be writable and not readable
+			return nil // a directory may be writable and not readable
 		}
 		return err
 	}
@@ -114,3 +124,17 @@ func syncDir(dir string) error {
 	}
 	return err
 }
+
+func owner(info fs.FileInfo) int {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(st.Uid)
+}
+
+func ownedByUs(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
+
+func ownedByRoot(info fs.FileInfo) bool { return owner(info) == 0 }
+
+func permissions(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() }

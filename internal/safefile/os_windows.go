@@ -13,17 +13,24 @@ import (
 // errNoLink is never returned here: publish needs no hard links.
 var errNoLink = errors.New("no hard links here")
 
-func openForRead(path string) (*os.File, error) { return os.Open(path) }
+// nonBlocking is zero: directories hold no pipes here.
+const nonBlocking = 0
 
-// openShared opens a file so that it can be removed and renamed while it is
-// open, which os.OpenFile does not.
-func openShared(path string, disposition uint32) (*os.File, error) {
+func openForRead(path string, followLinks bool) (*os.File, error) {
+	if followLinks {
+		return os.Open(path) // #nosec G304 -- the caller names the file
+	}
+	return openShared(path, windows.GENERIC_READ, windows.OPEN_EXISTING)
+}
+
+// openShared opens a file, and no link's target, so that it can be removed and
+// renamed while it is open, which os.OpenFile does not.
+func openShared(path string, access, disposition uint32) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	h, err := windows.CreateFile(name,
-		windows.GENERIC_READ|windows.GENERIC_WRITE|windows.DELETE,
+	h, err := windows.CreateFile(name, access,
 		windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE,
 		nil, disposition,
 		windows.FILE_ATTRIBUTE_NORMAL|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
@@ -33,9 +40,15 @@ func openShared(path string, disposition uint32) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-func openLock(path string) (*os.File, error) { return openShared(path, windows.OPEN_EXISTING) }
+const lockAccess = windows.GENERIC_READ | windows.GENERIC_WRITE | windows.DELETE
 
-func createLock(path string) (*os.File, error) { return openShared(path, windows.CREATE_NEW) }
+func openLock(path string) (*os.File, error) {
+	return openShared(path, lockAccess, windows.OPEN_EXISTING)
+}
+
+func createLock(path string) (*os.File, error) {
+	return openShared(path, lockAccess, windows.CREATE_NEW)
+}
 
 // tryLock takes the OS lock of f without waiting. Windows' locks are mandatory,
 // so a byte far behind the marker is locked and the marker stays readable.
@@ -67,8 +80,7 @@ func lockFile(f *os.File, how uint32) (bool, error) {
 	}
 }
 
-// publish gives tmp its final name, and fails with fs.ErrExist where that is
-// taken: MoveFileEx without MOVEFILE_REPLACE_EXISTING.
+// publish gives tmp its final name, and fails with fs.ErrExist if that is taken: MoveFileEx without MOVEFILE_REPLACE_EXISTING.
 func publish(tmp, path string) error {
 	from, err := windows.UTF16PtrFromString(tmp)
 	if err != nil {
@@ -85,12 +97,12 @@ func publish(tmp, path string) error {
 	return nil
 }
 
-// replace renames over the target. A reader that has it open without
+// rename replaces the file at to. A reader that has it open without
 // FILE_SHARE_DELETE, or a virus scanner, makes that fail for a moment.
-func replace(tmp, target string) error {
+func rename(d directory, from, to string) error {
 	var err error
 	for delay := time.Millisecond; delay < time.Second; delay *= 2 {
-		err = os.Rename(tmp, target)
+		err = d.Rename(from, to)
 		if !errors.Is(err, windows.ERROR_ACCESS_DENIED) && !errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
 			return err
 		}
@@ -99,7 +111,7 @@ func replace(tmp, target string) error {
 	return err
 }
 
-// setMode does nothing: a new file inherits the folder's access list, and Go's
+// setMode does nothing: a new file inherits the directory's access list, and Go's
 // mode bits mean only read-only here.
 func setMode(*os.File, fs.FileMode) error { return nil }
 
@@ -107,3 +119,11 @@ func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
 // syncDir does nothing: Windows has no such call.
 func syncDir(string) error { return nil }
+
+// Owners and modes mean nothing here: a new file inherits the access list of its
+// directory, and the user's own directories are closed to other users.
+func ownedByUs(fs.FileInfo) bool { return true }
+
+func ownedByRoot(fs.FileInfo) bool { return true }
+
+func permissions(fs.FileInfo) fs.FileMode { return 0 }
