@@ -2,6 +2,7 @@ package authorizer
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,7 +37,8 @@ type Configuration struct {
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authorization/#using-configuration-file-for-authorization
 // (apiserver.config.k8s.io/v1 since Kubernetes 1.32)
 func (c Configuration) YAML() ([]byte, error) {
-	if !filepath.IsAbs(c.Kubeconfig) {
+	// It may be written on another system than kube-apiserver's.
+	if !filepath.IsAbs(c.Kubeconfig) && !path.IsAbs(c.Kubeconfig) {
 		return nil, fmt.Errorf("the kubeconfig's path %q must be absolute", c.Kubeconfig)
 	}
 	for _, ttl := range []*time.Duration{&c.AuthorizedTTL, &c.UnauthorizedTTL} {

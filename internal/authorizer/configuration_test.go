@@ -1,7 +1,9 @@
 package authorizer
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +46,20 @@ func TestConfiguration(t *testing.T) {
 		if text, err := c.YAML(); err == nil || text != nil {
 			t.Errorf("%s: %s", name, text)
 		}
+	}
+}
+
+// The page shows the very file.
+func TestConfigurationIsDocumented(t *testing.T) {
+	text, err := Configuration{Kubeconfig: "/etc/kubernetes/ekskey/authorizer.kubeconfig"}.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/authorizer.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```yaml\n"+string(text)+"```\n") {
+		t.Errorf("not in docs/authorizer.md:\n%s", text)
 	}
 }

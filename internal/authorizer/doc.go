@@ -3,8 +3,8 @@
 // no listener.
 //
 // It answers "allowed" or "no opinion" and never denies. A question that it cannot
-// answer gets an HTTP status, which kube-apiserver takes for no opinion and does not
-// cache:
+// answer gets an HTTP status, which kube-apiserver takes for a failure: it does not
+// cache it, and answers the request with 500 unless another authorizer allows it:
 //
 //	a policy of the user's access entry allows it   200, allowed true, a reason
 //	anything else                                   200, allowed false, denied false
