@@ -80,13 +80,18 @@ type Server struct {
 	rand      io.Reader
 	tokenSize int
 	observe   func(Record)
+	randMu    sync.Mutex // guards rand
 
 	mu       sync.Mutex
 	skew     time.Duration
+	lag      time.Duration
 	accounts map[string]*account    // by account id
 	byARN    map[string]*principal  // users, roles and roots
 	keys     map[string]*credential // by access key id
-	clusters map[clusterKey]Cluster
+	clusters map[clusterKey]*cluster
+	policies map[string]*managedPolicy   // by ARN
+	profiles map[string]*instanceProfile // by ARN
+	machines []*Instance                 // in the order that they were added
 	counts   map[Action]int
 	faults   map[Action]*Fault
 	sso      ssoState
@@ -103,7 +108,9 @@ func New(cfg Config) *Server {
 		accounts:  map[string]*account{},
 		byARN:     map[string]*principal{},
 		keys:      map[string]*credential{},
-		clusters:  map[clusterKey]Cluster{},
+		clusters:  map[clusterKey]*cluster{},
+		policies:  map[string]*managedPolicy{},
+		profiles:  map[string]*instanceProfile{},
 		counts:    map[Action]int{},
 		faults:    map[Action]*Fault{},
 		sso:       newSSOState(),
@@ -187,19 +194,13 @@ func (c *call) bare() bool { return !c.signed && c.action.unsigned() }
 
 // run does what was asked. Who is nil where nothing had to be signed.
 func (s *Server) run(c *call, who *credential) (any, *apiError) {
-	switch c.action {
-	case GetCallerIdentity:
-		return getCallerIdentity(who), nil
-	case AssumeRole:
-		return s.assumeRole(c, who)
-	case AssumeRoleWithWebIdentity:
+	if handle, ok := handlers[c.action]; ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return handle(s, c, who)
+	}
+	if c.action == AssumeRoleWithWebIdentity {
 		return s.assumeRoleWithWebIdentity(c)
-	case GetRole:
-		return s.getRole(c, who)
-	case ListClusters:
-		return s.listClusters(c, who)
-	case DescribeCluster:
-		return s.describeCluster(c, who)
 	}
 	if s.hasSSO() {
 		switch c.action {
