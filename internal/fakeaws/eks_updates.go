@@ -17,9 +17,6 @@ const (
 	modeAPI       = "API"
 )
 
-// updateTime is how long an update of a cluster takes, by the server's clock.
-const updateTime = time.Second
-
 // update is an update of a cluster's configuration. Its end is noticed when somebody
 // looks.
 type update struct {
@@ -68,7 +65,7 @@ func (k *cluster) updating() *update {
 // (https://github.com/aws/containers-roadmap/issues/185). The caller holds the lock.
 func (s *Server) settle(k *cluster, now time.Time) {
 	u := k.updating()
-	if u == nil || now.Before(u.created.Add(updateTime)) {
+	if u == nil || now.Before(u.created.Add(s.updating)) {
 		return
 	}
 	if u.failure != "" {
@@ -79,7 +76,7 @@ func (s *Server) settle(k *cluster, now time.Time) {
 	before := k.AuthenticationMode
 	k.AuthenticationMode = u.mode
 	if before == modeConfigMap {
-		s.addOwnEntries(k, u.created.Add(updateTime))
+		s.addOwnEntries(k, u.created.Add(s.updating))
 	}
 }
 

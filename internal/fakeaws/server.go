@@ -1,8 +1,17 @@
 // Package fakeaws is a small AWS that runs inside a test or a sandbox: an
-// http.Handler that answers STS GetCallerIdentity, AssumeRole and
-// AssumeRoleWithWebIdentity, EKS ListClusters and DescribeCluster, IAM GetRole,
-// and of IAM Identity Center the access portal and SSO-OIDC, in AWS's shapes,
-// codes and HTTP statuses.
+// http.Handler that answers, in AWS's shapes, codes and HTTP statuses,
+//
+//   - STS GetCallerIdentity, AssumeRole and AssumeRoleWithWebIdentity;
+//   - of EKS what is about reading clusters, access entries, access policies, tags,
+//     and changing the authentication mode;
+//   - of IAM what is about roles, users, groups, their policies, and instance
+//     profiles;
+//   - EC2 DescribeInstances;
+//   - of IAM Identity Center the access portal and SSO-OIDC.
+//
+// Policies are evaluated: those of the caller, those of its groups, and trust
+// policies. What was added from Go without a policy may do anything, so that a test
+// says only what it is about.
 //
 // It is not a mock of one client. It verifies Signature Version 4 by itself,
 // from AWS's specification, and imports neither an AWS SDK nor anything of
@@ -55,6 +64,10 @@ type Config struct {
 	// not rely on one.
 	SessionTokenBytes int
 
+	// UpdateTime is how long an update of a cluster's configuration takes, by the
+	// server's clock. Zero means a second.
+	UpdateTime time.Duration
+
 	// Observe, if set, is called once for each request after it was answered,
 	// from the request's own goroutine.
 	Observe func(Record)
@@ -79,6 +92,7 @@ type Server struct {
 	now       func() time.Time
 	rand      io.Reader
 	tokenSize int
+	updating  time.Duration
 	observe   func(Record)
 	randMu    sync.Mutex // guards rand
 
@@ -104,6 +118,7 @@ func New(cfg Config) *Server {
 		now:       cfg.Now,
 		rand:      cfg.Rand,
 		tokenSize: cfg.SessionTokenBytes,
+		updating:  cfg.UpdateTime,
 		observe:   cfg.Observe,
 		accounts:  map[string]*account{},
 		byARN:     map[string]*principal{},
@@ -121,6 +136,9 @@ func New(cfg Config) *Server {
 	}
 	if s.rand == nil {
 		s.rand = rand.Reader
+	}
+	if s.updating == 0 {
+		s.updating = time.Second
 	}
 	if s.tokenSize == 0 {
 		s.tokenSize = 1000
