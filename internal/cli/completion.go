@@ -50,15 +50,21 @@ func complete(cmd *cobra.Command, flag string, values func() []string) {
 // completeOutput offers the formats that the command has.
 func completeOutput(root *cobra.Command) {
 	_ = root.RegisterFlagCompletionFunc("output", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		formats := []string{formatTable, formatJSON, formatYAML}
-		switch cmd.Name() {
-		case "token":
-			formats = []string{formatJSON, formatToken}
-		case "get-token":
-			formats = []string{formatJSON}
-		}
-		return formats, cobra.ShellCompDirectiveNoFileComp
+		return outputFormats(cmd), cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+// outputFormats are the values of --output that a command accepts.
+func outputFormats(cmd *cobra.Command) []string {
+	switch cmd.Name() {
+	case "token":
+		return []string{formatJSON, formatToken}
+	case "get-token":
+		return []string{formatJSON}
+	case "agent", "proxy", "completion", "help":
+		return nil
+	}
+	return []string{formatTable, formatJSON, formatYAML}
 }
 
 // maxKubeconfig is how large a kubeconfig may be to be looked at for completion,

@@ -64,6 +64,7 @@ type app struct {
 func Main(env Env) int {
 	a := newApp(env)
 	root := newRootCommand(a, env.Args...)
+	hideUnusedFlags(root, env.Args)
 	root.SetArgs(awsOrder(root, env.Args))
 	cmd, err := root.ExecuteContextC(context.Background())
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
-// globalOptions are the flags that every command has.
+// globalOptions are the flags that every command parses; see [hasEffect].
 type globalOptions struct {
 	profile, region       string
 	endpointURL, caBundle string
@@ -22,20 +22,20 @@ type globalOptions struct {
 	forwardSessionName    bool
 	noCache, refresh      bool
 	cacheAll              bool
-	awsOrder              bool // credentials are looked for as the AWS CLI does
+	awsOrder              bool // look for credentials in the AWS CLI's order
 }
 
-// newRootCommand makes the command line. Clients run `ekskey token` again and again,
-// so where that is what args begin with, the other commands are not made.
+// newRootCommand builds the command line. Clients run `ekskey token` all the time, so
+// if args begin with it, the other commands are not built.
 func newRootCommand(a *app, args ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ekskey",
-		Short: "Take an AWS IAM identity into Kubernetes",
-		Long: `ekskey takes an AWS IAM identity into an Amazon EKS cluster, and takes it apart
-again when it fails: tokens, kubeconfigs, clusters, and who you are.
+		Short: "Authenticate to Amazon EKS clusters with AWS IAM",
+		Long: `ekskey authenticates to Amazon EKS clusters with an AWS IAM identity: it mints
+tokens, writes kubeconfigs, finds clusters, and explains why access fails.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
-4 refused, 5 not found.`,
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no usable AWS credentials,
+4 refused (invalid token, not authorized, not mapped), 5 not found.`,
 		Example: `  ekskey kubeconfig update --name prod --alias prod
   ekskey token --cluster prod
   ekskey whoami --cluster prod`,
@@ -44,17 +44,22 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
+			if err := checkGlobalFlags(cmd); err != nil {
+				return err
+			}
 			if name := cmd.Name(); name != "token" && name != "get-token" { // these do it themselves
 				cmd.SetContext(stoppable(cmd.Context()))
 			}
 			return a.startLog()
 		},
-		// No Args: cobra then suggests a command for one that is misspelt.
+		// Args stays nil: cobra then suggests a command for a misspelt one.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(&a.out)
 	root.SetErr(a.env.Stderr)
 	root.SetIn(a.env.Stdin)
+	root.SetHelpFunc(a.printHelp)
+	addGroups(root)
 	a.global.bind(root.PersistentFlags())
 	complete(root, "profile", func() []string { return awsconf.Profiles(a.env.Getenv) })
 	complete(root, "region", func() []string { return regionsOf("") })
@@ -63,7 +68,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable AWS credentials,
 	completeOutput(root)
 
 	root.SetHelpCommand(newHelpCommand())
-	root.AddCommand(newTokenCommand(a, a.runToken))
+	root.SetHelpCommandGroupID(groupUpkeep)
+	root.AddCommand(inGroup(groupIdentity, newTokenCommand(a, a.runToken))...)
 	if len(args) == 0 || args[0] != "token" {
 		a.addOtherCommands(root)
 	}
@@ -76,50 +82,45 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 	kubeconfig := newGroup("kubeconfig", "Write, list, convert and remove kubeconfig entries")
 	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert),
 		newKubeconfigSyncCommand(a, a.runKubeconfigSync), newKubeconfigListCommand(a, a.runKubeconfigList), newKubeconfigRemoveCommand(a, a.runKubeconfigRemove), newKubeconfigPruneCommand(a, a.runKubeconfigPrune))
-	cache := newGroup("cache", "List and forget what is cached")
+	cache := newGroup("cache", "List and clear cached credentials")
 	cache.AddCommand(newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
-	eks := newGroup("eks", "What the AWS CLI calls it")
+	eks := newGroup("eks", "Commands under the AWS CLI's names")
 	eks.Hidden = true
 	eks.AddCommand(newEKSGetTokenCommand(a, a.runEKSGetToken))
-	root.AddCommand(
-		newInspectCommand(a, a.runInspect),
-		newVerifyCommand(a, a.runVerify),
-		newWhoamiCommand(a, a.runWhoami),
-		clusters,
-		kubeconfig,
-		cache,
-		eks,
-		newProxyCommand(a, a.runProxy), newAgentCommand(a, a.runAgent),
-		newVersionCommand(a, a.runVersion),
-		newCompletionCommand(a),
-	)
+	root.AddCommand(inGroup(groupIdentity,
+		newInspectCommand(a, a.runInspect), newVerifyCommand(a, a.runVerify), newWhoamiCommand(a, a.runWhoami))...)
+	root.AddCommand(inGroup(groupClusters, clusters, kubeconfig)...)
+	root.AddCommand(inGroup(groupServing, newProxyCommand(a, a.runProxy), newAgentCommand(a, a.runAgent))...)
+	root.AddCommand(inGroup(groupUpkeep, cache, newVersionCommand(a, a.runVersion), newCompletionCommand(a))...)
+	root.AddCommand(eks)
 }
 
 func (g *globalOptions) bind(f *pflag.FlagSet) {
-	f.StringVar(&g.profile, "profile", "", "AWS `profile` to use; goes before keys in the environment")
+	f.SortFlags = false // the help lists them by subject
+	f.StringVar(&g.profile, "profile", "", "AWS `profile`; takes precedence over keys in the environment")
 	f.StringVar(&g.region, "region", "", "AWS `region`")
-	f.StringVar(&g.endpointURL, "endpoint-url", "", "`URL` to send AWS API calls to; tokens are still minted for AWS's host")
-	f.StringVar(&g.caBundle, "ca-bundle", "", "PEM `file` of the CAs to trust for AWS API calls")
-	f.StringVar(&g.logLevel, "log-level", "warn", "`level` of the log on stderr: debug, info, warn, error")
-	f.StringVarP(&g.output, "output", "o", "", "output `format`: table, json, yaml, as far as the command has them")
-	f.Var(g.roles.value(roleARN), "role-arn", "`ARN` of a role to assume; again for a chain")
-	f.Var(g.roles.value(roleExternalID), "external-id", "external `id` for the role before it")
-	f.Var(g.roles.value(roleSessionName), "session-name", "session `name` for the role before it")
-	f.Var(g.roles.value(roleMFASerial), "mfa-serial", "`serial` number of the second factor for the role before it")
-	f.Var(g.roles.value(roleDuration), "duration", "`time` that the session of the role before it lives, 15m to 12h (default 1h)")
-	f.BoolVar(&g.forwardSessionName, "forward-session-name", false, "give the roles' sessions the session name of the caller")
-	f.StringVar(&g.mfa.code, "mfa-code", "", "`code` of the second factor, good for one use")
-	f.StringVar(&g.mfa.command, "mfa-command", "", "shell `command` that prints the code of the second factor")
-	f.BoolVar(&g.noCache, "no-cache", false, "neither use nor write the cache")
-	f.BoolVar(&g.cacheAll, "cache-all", false, "also cache what comes of a credential_process, a container or an instance, which may have changed unseen")
-	f.BoolVar(&g.refresh, "refresh", false, "load credentials and mint tokens anew, and cache those")
+	f.Var(g.roles.value(roleARN), "role-arn", "`ARN` of a role to assume; repeat for a role chain")
+	f.Var(g.roles.value(roleExternalID), "external-id", "external `ID` for the preceding role")
+	f.Var(g.roles.value(roleSessionName), "session-name", "session `name` for the preceding role")
+	f.Var(g.roles.value(roleDuration), "duration", "session `duration` for the preceding role, 15m to 12h (default 1h)")
+	f.Var(g.roles.value(roleMFASerial), "mfa-serial", "`serial` number or ARN of the MFA device for the preceding role")
+	f.BoolVar(&g.forwardSessionName, "forward-session-name", false, "use the caller's session name for the roles' sessions")
+	f.StringVar(&g.mfa.code, "mfa-code", "", "MFA `code`; valid for one use")
+	f.StringVar(&g.mfa.command, "mfa-command", "", "shell `command` that prints an MFA code")
+	f.BoolVar(&g.noCache, "no-cache", false, "do not read or write the credential cache")
+	f.BoolVar(&g.cacheAll, "cache-all", false, "also cache credentials from credential_process, container and instance endpoints, whose changes ekskey cannot detect")
+	f.BoolVar(&g.refresh, "refresh", false, "ignore cached credentials, and cache new ones")
+	f.StringVar(&g.endpointURL, "endpoint-url", "", "`URL` for AWS API calls; tokens are still minted for AWS's own host")
+	f.StringVar(&g.caBundle, "ca-bundle", "", "PEM `file` of the CA certificates to trust for AWS API calls")
+	f.StringVarP(&g.output, "output", "o", "", "output `format`: table, json or yaml, as the command supports")
+	f.StringVar(&g.logLevel, "log-level", "warn", "log `level` on stderr: debug, info, warn or error")
 }
 
-// newHelpCommand is cobra's, but fails for what there is no help on.
+// newHelpCommand is cobra's, but fails for an unknown command.
 func newHelpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND...]",
-		Short:   "Help about a command",
+		Short:   "Show help about a command",
 		Example: "  ekskey help kubeconfig update",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
@@ -143,7 +144,7 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// newGroup is a command that only holds others.
+// newGroup is a command that only has subcommands.
 func newGroup(name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short,
@@ -163,7 +164,7 @@ func newGroup(name, short string) *cobra.Command {
 	}
 }
 
-// awsConfig is the AWS configuration that the flags ask for.
+// awsConfig is the AWS configuration that the flags select.
 func (a *app) awsConfig() (awsconf.Config, error) {
 	roles, err := a.global.roles.chain()
 	if err != nil {
@@ -171,11 +172,11 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 	}
 	if a.global.forwardSessionName && slices.ContainsFunc(roles, func(r awsconf.Role) bool { return r.SessionName != "" }) {
 		return awsconf.Config{}, &usageError{
-			reason: "--forward-session-name and --session-name exclude each other",
-			hint:   "leave out one of them",
+			reason: "--forward-session-name and --session-name are mutually exclusive",
+			hint:   "remove one of them",
 		}
 	}
-	secondFactor, err := a.secondFactor()
+	mfaCode, err := a.secondFactor()
 	if err != nil {
 		return awsconf.Config{}, err
 	}
@@ -187,18 +188,18 @@ func (a *app) awsConfig() (awsconf.Config, error) {
 		Profile: a.global.profile, ProfileRoleFirst: a.global.awsOrder, Region: a.global.region,
 		EndpointURL: a.global.endpointURL, CABundle: a.global.caBundle,
 		Roles: roles, ForwardSessionName: a.global.forwardSessionName,
-		MFACode: secondFactor, Store: store, CacheOpaque: a.global.cacheAll, Log: a.log, Getenv: a.env.Getenv,
+		MFACode: mfaCode, Store: store, CacheOpaque: a.global.cacheAll, Log: a.log, Getenv: a.env.Getenv,
 	}, nil
 }
 
-// regionsOf lists the regions of a partition, or of all if it is empty, sorted as
-// in the table.
+// regionsOf lists the regions of a partition, or of all partitions if it is empty, in
+// the order of the table.
 func regionsOf(partition string) []string {
 	var regions []string
-	seen := map[string]bool{}
+	listed := map[string]bool{}
 	for _, e := range identity.STSEndpoints() {
-		if (partition == "" || e.Partition == partition) && !seen[e.Region] {
-			seen[e.Region] = true
+		if (partition == "" || e.Partition == partition) && !listed[e.Region] {
+			listed[e.Region] = true
 			regions = append(regions, e.Region)
 		}
 	}
