@@ -11,9 +11,9 @@ import (
 // below it.
 var layers = [][]string{
 	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlsplice"},
-	{"token", "internal/accesspolicy", "internal/credcache", "internal/execcred", "internal/fakeaws"},
-	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
-	{"internal/webhook", "internal/authorizer", "internal/discovery", "internal/authproxy", "internal/agent"},
+	{"token", "internal/accesspolicy", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
+	{"verify", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
+	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench"},

@@ -93,4 +93,4 @@ func prunable(c kubeconfig.MergedContext, all bool) bool {
 	return c.IsEKS && c.EKS.ARN != "" && (all || c.MadeFor == c.EKS.ARN)
 }
 
-func sameCluster(a, b kubeconfig.Target) bool { return a.ARN == b.ARN && a.Name == b.Name }
+func sameCluster(a, b kubeconfig.Target) bool { return a.ARN == b.ARN && a.Cluster == b.Cluster }

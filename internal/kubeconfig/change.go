@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ekskey/ekskey/internal/execplugin"
 	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
@@ -64,10 +65,13 @@ func (r Result) Changed() bool {
 		r.Context.Outcome != Unchanged || r.Current.Outcome != Unchanged
 }
 
+// namedValue is a value by the option that it is of.
+type namedValue struct{ name, value string }
+
 // check refuses values that no reader of a kubeconfig should meet: those that
 // are not text, and control characters, which would reach a terminal.
 func (c Change) check() error {
-	values := []flagValue{
+	values := []namedValue{
 		{"user name", c.User.Name},
 		{"cluster name", c.Cluster.Name}, {"server", c.Cluster.Server}, {"certificate authority", c.Cluster.CAData},
 		{"tls-server-name", c.Cluster.TLSServerName}, {"proxy-url", c.Cluster.ProxyURL},
@@ -76,13 +80,13 @@ func (c Change) check() error {
 		{"mark of the context", c.Context.MadeFor},
 	}
 	if e := c.User.Exec; e != nil {
-		values = append(values, flagValue{"command", e.Command}, flagValue{"install hint", e.InstallHint},
-			flagValue{"apiVersion", e.APIVersion}, flagValue{"interactiveMode", e.InteractiveMode})
+		values = append(values, namedValue{"command", e.Command}, namedValue{"install hint", e.InstallHint},
+			namedValue{"apiVersion", e.APIVersion}, namedValue{"interactiveMode", e.InteractiveMode})
 		for _, a := range e.Args {
-			values = append(values, flagValue{"argument", a})
+			values = append(values, namedValue{"argument", a})
 		}
 		for _, v := range e.Env {
-			values = append(values, flagValue{"variable", v.Name}, flagValue{"variable " + v.Name, v.Value})
+			values = append(values, namedValue{"variable", v.Name}, namedValue{"variable " + v.Name, v.Value})
 		}
 	} else if c.User.Name != "" {
 		return &OptionError{Option: "user", Reason: "has no plugin to run"}
@@ -199,7 +203,7 @@ func mergeEnv(old *Exec, want []EnvVar) (list any, changed bool) {
 			case again:
 				changed = changed || value != v.Value
 				merged = append(merged, variable(v.Name, value))
-			case isProfileVar(v.Name):
+			case execplugin.IsProfileVar(v.Name):
 				changed = true
 			default:
 				merged = append(merged, variable(v.Name, v.Value))

@@ -32,7 +32,7 @@ func (u User) Kinds() (own []string, impersonates bool) {
 // pickUser returns the name of the user entry for a change: the one it asks
 // for, unless that is taken by something that may not be altered.
 func (s fileSet) pickUser(c Change) (string, error) {
-	want, known := identityOf(c.User.Exec, c.User.Exec.Command)
+	want, known := meaningOf(c.User.Exec, c.User.Exec.Command)
 	uses := sync.OnceValue(func() map[string][]string { return s.uses(c.Context.Name) })
 	for n := 1; ; n++ {
 		name := c.User.Name
@@ -44,8 +44,8 @@ func (s fileSet) pickUser(c Change) (string, error) {
 			return name, s.keepsImpersonation(c, name)
 		}
 		u := in.users[name]
-		have, ok := identityOf(u.Exec, c.User.Exec.Command)
-		same := ok && known && have.same(want) || sameExec(u.Exec, c.User.Exec)
+		have, ok := meaningOf(u.Exec, c.User.Exec.Command)
+		same := ok && known && have.Same(want) || sameExec(u.Exec, c.User.Exec)
 		replaceable := ok || u.Exec == nil
 		impersonates := u.hasAny(impersonationKeys) && s.context(c.Context.Name).User != name
 		if !impersonates && !u.hasAny(credentialKeys) && (same || replaceable && len(uses()[name]) == 0) {
@@ -65,7 +65,7 @@ func (s fileSet) keepsImpersonation(c Change, name string) error {
 	if c.UserChosen || present == name || !user.hasAny(impersonationKeys) {
 		return nil
 	}
-	if _, known := identityOf(user.Exec, commandOf(c.User.Exec)); !known {
+	if _, known := meaningOf(user.Exec, commandOf(c.User.Exec)); !known {
 		return nil
 	}
 	return &ConflictError{File: s.holder(userList, present).path, Kind: "user", Name: present, Contexts: s.uses(c.Context.Name)[present]}
@@ -103,7 +103,7 @@ func (s fileSet) checkCluster(c Change) error {
 	if !c.ClusterChosen || in == nil || in.clusters[c.Cluster.Name].Server == c.Cluster.Server {
 		return nil
 	}
-	want, _ := identityOf(c.User.Exec, commandOf(c.User.Exec))
+	want, _ := meaningOf(c.User.Exec, commandOf(c.User.Exec))
 	var names []string
 	for _, m := range s {
 		for _, ctx := range m.contexts {
@@ -111,11 +111,11 @@ func (s fileSet) checkCluster(c Change) error {
 				continue
 			}
 			exec := s.user(ctx.User).Exec
-			have, ok := identityOf(exec, commandOf(c.User.Exec))
+			have, ok := meaningOf(exec, commandOf(c.User.Exec))
 			// The words have no account: one cluster of the name may be in each.
 			t, _ := targetOf(ctx, exec)
 			otherAccount := t.ARN != "" && c.Context.MadeFor != "" && t.ARN != c.Context.MadeFor
-			if !ok || have.cluster != want.cluster || have.region != want.region || otherAccount {
+			if !ok || have.Cluster != want.Cluster || have.Region != want.Region || otherAccount {
 				names = append(names, ctx.Name)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -286,5 +287,16 @@ func TestConvertAllOrNothing(t *testing.T) {
 	in := "users:\n- name: a\n  user:\n    ? exec\n    : ? apiVersion\n      : " + awsExecAPIVersion + "\n      ? command\n      : aws\n      ? args\n      : [eks, get-token, --cluster-name, c]\n"
 	if out, users := convertText(t, toOursTest(), in); out != in || users[0].State != LeftAlone {
 		t.Errorf("%+v\n%s", users, out)
+	}
+}
+
+// K05: a plugin that env runs is converted with the variables that it gets.
+func TestK05ConvertEnv(t *testing.T) {
+	in := "users:\n- name: a\n  user:\n    exec:\n      apiVersion: " + awsExecAPIVersion + "\n      command: /usr/bin/env\n      args: [AWS_PROFILE=p, aws, eks, get-token, --cluster-name, c]\n      env:\n      - name: X\n        value: y\n"
+	out, users := convertText(t, toOursTest(), in)
+	e := mustParse(t, out).Users()[0].Exec
+	want := []EnvVar{{Name: "X", Value: "y"}, {Name: "AWS_PROFILE", Value: "p"}}
+	if users[0].State != Converted || e.Command != ourPath || strings.Join(e.Args, " ") != "token --cluster c --aws-cli-order=true --exec-api-version v1" || !slices.Equal(e.Env, want) {
+		t.Errorf("%+v\n%s", users[0], out)
 	}
 }

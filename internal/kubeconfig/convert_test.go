@@ -3,12 +3,15 @@ package kubeconfig
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 const (
@@ -253,38 +256,19 @@ func runConversions(t *testing.T, c Conversion, rows []conversionRow) {
 // meaning is what decides whom a user acts as, by the words of any program.
 func meaning(t *testing.T, e *Exec) string {
 	t.Helper()
-	name, _ := program(e.Command, false)
-	g := map[string]grammar{progAWS: awsGrammar, progOurs: ourGrammar, progAuthenticator: authenticatorGrammar, progHeptio: authenticatorGrammar}[name]
-	w, reason := g.read(e.Args)
-	if reason != "" {
-		t.Fatal(reason)
+	m, err := execplugin.Read(e.invocation(), ourPath)
+	if err != nil {
+		t.Fatal(err)
 	}
-	o := w.options
-	o["cluster"] = firstOf(o["cluster"], o["cluster-id"])
-	for _, v := range e.Env {
-		if v.Name == clusterIDVar {
-			o["cluster"] = firstOf(o["cluster"], v.Value)
+	// How the one program names the cluster, and what it does unasked, is said to
+	// another otherwise.
+	m.Program, m.ByID, m.AWSOrder, m.CacheAll = "", false, false, false
+	for i := range m.Roles {
+		if m.Roles[i].SessionName == "ekskey" {
+			m.Roles[i].SessionName = ""
 		}
 	}
-	delete(o, "cluster-id")
-	delete(o, "output")
-	// What one program does unasked is said to another.
-	delete(o, awsOrderFlag)
-	if o["session-name"] == ourSession {
-		delete(o, "session-name")
-	}
-	if region, _ := regionVars(e.Env); o["region"] == "" && region != "" {
-		o["region"] = region
-	}
-	if o["forward-session-name"] == "false" {
-		delete(o, "forward-session-name")
-	}
-	var all []string
-	for k, v := range o {
-		all = append(all, k+"="+v)
-	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
+	return fmt.Sprint(m)
 }
 
 func TestConvertRefusesBadCommand(t *testing.T) {

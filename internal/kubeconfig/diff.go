@@ -75,9 +75,9 @@ func (f *File) visible(commands []string) []yamlsplice.Span {
 
 // mintsTokens reports whether the meaning of each argument is known.
 func mintsTokens(e *Exec, commands []string) bool {
-	_, known := identityOf(e, "")
+	_, known := meaningOf(e, "")
 	return known || slices.ContainsFunc(commands, func(command string) bool {
-		_, known := identityOf(e, command)
+		_, known := meaningOf(e, command)
 		return known
 	})
 }

@@ -3,6 +3,8 @@ package kubeconfig
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 // named is an entry by its list and name.
@@ -81,8 +83,8 @@ func (u User) irreplaceable(ours bool) string {
 	if ours {
 		command = u.Exec.Command
 	}
-	if _, known := identityOf(u.Exec, command); !known {
-		return fmt.Sprintf("it runs %q, which nothing here could write again", baseName(u.Exec.Command))
+	if _, known := meaningOf(u.Exec, command); !known {
+		return fmt.Sprintf("it runs %q, which nothing here could write again", execplugin.ProgramName(u.Exec.Command))
 	}
 	return ""
 }

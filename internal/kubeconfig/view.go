@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ekskey/ekskey/internal/execplugin"
 	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
@@ -66,9 +67,32 @@ type Exec struct {
 }
 
 // EnvVar is one variable that a plugin gets beside those of its parent.
-type EnvVar struct {
-	Name  string
-	Value string
+type EnvVar = execplugin.Var
+
+// Hop is one role of a chain, assumed with the credentials of the one before.
+type Hop = execplugin.Hop
+
+func (e *Exec) invocation() execplugin.Invocation {
+	return execplugin.Invocation{Command: e.Command, Args: e.Args, Env: e.Env}
+}
+
+// meaningOf is what a plugin is run for, if an update could write its words again. The
+// command ours is ekskey under another name.
+func meaningOf(e *Exec, ours string) (execplugin.Meaning, bool) {
+	if e == nil {
+		return execplugin.Meaning{}, false
+	}
+	m, err := execplugin.Read(e.invocation(), ours)
+	return m, err == nil && m.Beyond == ""
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 // Clusters returns the entries of clusters in the order of the file.

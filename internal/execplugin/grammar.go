@@ -1,4 +1,4 @@
-package kubeconfig
+package execplugin
 
 import (
 	"fmt"
@@ -7,15 +7,24 @@ import (
 	"strings"
 )
 
-// commandLine is what a plugin's command line says: its command, and the values of its
-// options under the names that ekskey has for them. A switch is "true".
+const getToken = "eks get-token"
+
+// commandLine is what a plugin's command line says: its command, and its options under
+// the names that ekskey has for them, in order. A switch is "true".
 type commandLine struct {
 	command string
-	options map[string]string
+	options []option
 }
+
+type option struct{ name, typed, value string }
+
+// beyond stands for an option that ekskey has no word for and that does not decide
+// whom a token is for.
+const beyond = "-"
 
 // grammar is how a program reads its command line.
 type grammar struct {
+	command string
 	// values and switches give ekskey's name for each option that is understood.
 	// An empty one says that the option changes nothing of a token.
 	values   map[string]string
@@ -24,24 +33,30 @@ type grammar struct {
 	aws      bool              // it is the AWS CLI, with a parser of its own
 }
 
-// awsGrammar has what `aws eks get-token` takes. Options that decide something
-// which ekskey would decide otherwise are missing: --query, --endpoint-url,
-// --no-verify-ssl, --no-sign-request, --debug, --version.
+var grammars = map[string]grammar{AWS: awsGrammar, Authenticator: authenticatorGrammar, Heptio: authenticatorGrammar, Ekskey: ourGrammar}
+
+// awsGrammar has what `aws eks get-token` takes, but for what keeps it from minting:
+// --no-sign-request, --version, --cli-auto-prompt.
 //
 // Source: https://docs.aws.amazon.com/cli/latest/reference/eks/get-token.html
 var awsGrammar = grammar{
-	aws: true,
+	command: getToken,
+	aws:     true,
 	values: map[string]string{
 		"cluster-name": "cluster", "cluster-id": "cluster-id", "role-arn": "role-arn",
 		"region": "region", "profile": "profile", "ca-bundle": "ca-bundle", "output": "output",
 		"color": "", "cli-read-timeout": "", "cli-connect-timeout": "", "cli-binary-format": "", "cli-error-format": "",
+		"query": beyond, "endpoint-url": beyond,
 	},
-	switches: map[string]string{"no-paginate": "", "no-cli-pager": "", "no-cli-auto-prompt": ""},
+	switches: map[string]string{
+		"no-paginate": "", "no-cli-pager": "", "no-cli-auto-prompt": "",
+		"debug": beyond, "v2-debug": beyond, "no-verify-ssl": beyond,
+	},
 }
 
 // awsOthers are the options of the AWS CLI that are left out above: they count
 // when a word is an option's beginning.
-var awsOthers = []string{"query", "endpoint-url", "no-verify-ssl", "no-sign-request", "debug", "version", "v2-debug", "cli-auto-prompt"}
+var awsOthers = []string{"no-sign-request", "version", "cli-auto-prompt"}
 
 // authenticatorGrammar has what `aws-iam-authenticator token` takes. --token-only
 // is missing, since no client can read what it prints, and --config, since a file
@@ -49,6 +64,7 @@ var awsOthers = []string{"query", "endpoint-url", "no-verify-ssl", "no-sign-requ
 //
 // Source: https://github.com/kubernetes-sigs/aws-iam-authenticator/tree/v0.6.31/cmd/aws-iam-authenticator
 var authenticatorGrammar = grammar{
+	command: "token",
 	values: map[string]string{
 		"cluster-id": "cluster-id", "role": "role-arn", "external-id": "external-id", "session-name": "session-name",
 		"region": "region", "log-format": "", "log-verbosity": "",
@@ -59,20 +75,24 @@ var authenticatorGrammar = grammar{
 
 // ourGrammar has what kubeconfigs say to ekskey.
 var ourGrammar = grammar{
+	command: "token",
 	values: map[string]string{
 		"cluster": "cluster", "cluster-name": "cluster", "cluster-id": "cluster-id", "role-arn": "role-arn", "role": "role-arn",
 		"external-id": "external-id", "session-name": "session-name", "mfa-serial": "mfa-serial", "duration": "duration",
 		"mfa-command": "mfa-command", "region": "region", "profile": "profile", "ca-bundle": "ca-bundle", "output": "output",
-		"exec-api-version": "",
+		"exec-api-version": "", "log-level": "", "endpoint-url": beyond,
 	},
-	switches: map[string]string{"forward-session-name": "forward-session-name", awsOrderFlag: awsOrderFlag, "cache-all": "", "no-cache": ""},
-	letters:  map[string]string{"i": "cluster-id", "r": "role-arn", "e": "external-id", "s": "session-name", "o": "output"},
+	switches: map[string]string{
+		"forward-session-name": "forward-session-name", awsOrderFlag: awsOrderFlag, "cache-all": "cache-all",
+		"no-cache": "", "refresh": "",
+	},
+	letters: map[string]string{"i": "cluster-id", "r": "role-arn", "e": "external-id", "s": "session-name", "o": "output"},
 }
 
-// read takes a command line apart. The reason says what of it is not understood,
-// and is empty if all is. No word of it but an option's name is ever repeated.
-func (g grammar) read(args []string) (w commandLine, reason string) {
-	w.options = map[string]string{}
+// read takes a command line apart. The error says what of it is not understood. No
+// word of it but an option's name is ever repeated.
+func (g grammar) read(args []string) (commandLine, error) {
+	var w commandLine
 	var command []string
 	for i := 0; i < len(args); i++ {
 		if !strings.HasPrefix(args[i], "-") {
@@ -80,56 +100,50 @@ func (g grammar) read(args []string) (w commandLine, reason string) {
 			continue
 		}
 		typed, value, joined := strings.Cut(args[i], "=")
-		ours, isSwitch, ok := g.lookup(typed)
+		name, isSwitch, ok := g.lookup(typed)
 		switch {
 		case !ok:
-			return w, unknownOption(typed)
+			return w, unknown(unknownOption(typed))
 		case isSwitch && !joined:
 			value = "true"
 		case isSwitch && (g.aws || value != "true" && value != "false"):
-			return w, typed + " has a value that is not understood"
+			return w, unknown(typed + " has a value that is not understood")
 		case isSwitch:
 		case !joined:
 			if i++; i == len(args) {
-				return w, typed + " has no value"
+				return w, unknown(typed + " has no value")
 			}
 			value = args[i]
 		}
-		switch _, again := w.options[ours]; {
+		switch {
 		case value == "":
-			return w, typed + " has an empty value"
+			return w, unknown(typed + " has an empty value")
 		case strings.HasPrefix(value, "-"):
-			return w, typed + " has a value that begins with -"
-		case g.aws && strings.Contains(value, "://"):
-			return w, typed + " has a value that the AWS CLI reads from elsewhere"
-		case ours == "":
-		case again && ours == "role-arn":
-			return w, "it assumes several roles"
-		case again:
-			return w, typed + " is said twice"
-		default:
-			w.options[ours] = value
+			return w, unknown(typed + " has a value that begins with -")
+		case g.aws && name != beyond && strings.Contains(value, "://"):
+			return w, unknown(typed + " has a value that the AWS CLI reads from elsewhere")
 		}
+		w.options = append(w.options, option{name, typed, value})
 	}
 	w.command = strings.Join(command, " ")
-	return w, ""
+	return w, nil
 }
 
 // lookup finds an option as it was typed, dashes included.
-func (g grammar) lookup(typed string) (ours string, isSwitch, ok bool) {
-	name, long := strings.CutPrefix(typed, "--")
-	if !long {
-		ours, ok = g.letters[strings.TrimPrefix(typed, "-")]
-		return ours, false, ok
+func (g grammar) lookup(typed string) (name string, isSwitch, ok bool) {
+	long, isLong := strings.CutPrefix(typed, "--")
+	if !isLong {
+		name, ok = g.letters[strings.TrimPrefix(typed, "-")]
+		return name, false, ok
 	}
 	if g.aws {
-		name = g.complete(name)
+		long = g.complete(long)
 	}
-	if ours, ok = g.values[name]; ok {
-		return ours, false, true
+	if name, ok = g.values[long]; ok {
+		return name, false, true
 	}
-	ours, ok = g.switches[name]
-	return ours, true, ok
+	name, ok = g.switches[long]
+	return name, true, ok
 }
 
 // complete returns the one option of the AWS CLI that begins like this, as its
