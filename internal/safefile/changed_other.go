@@ -1,0 +1,12 @@
+//go:build !linux && !darwin
+
+package safefile
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Changed is when anything about a file last changed, its name included. It is
+// the zero time on systems that do not tell.
+func Changed(fs.FileInfo) time.Time { return time.Time{} }
