@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,6 +93,7 @@ func TestC12RefusedCredentialsAreDropped(t *testing.T) {
 	if err := b.AWS().ExpireSession(cached(t, b, env)["credentials"]); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(time.Second) // within one second, the same credentials sign the same token
 	// client-go remembers tokens by plugin and its environment.
 	conf.ExecProvider.Env = append(conf.ExecProvider.Env, clientcmdapi.ExecEnvVar{Name: "AGAIN", Value: "1"})
 	if client, err = kubernetes.NewForConfig(conf); err != nil {
