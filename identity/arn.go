@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// ARN is a parsed Amazon Resource Name. The zero value is no ARN.
+// ARN is a parsed Amazon Resource Name. The zero value is not an ARN.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 type ARN struct {
 	Partition, Service, Region, Account, Resource string
 }
 
-// ARNError says why a text is not an ARN, or not one of a principal.
+// ARNError reports a text that is not an ARN, or not the ARN of a principal.
 type ARNError struct {
 	Text   string
 	Reason string
@@ -20,13 +20,12 @@ type ARNError struct {
 
 func (e *ARNError) Error() string { return fmt.Sprintf("arn %q: %s", e.Text, e.Reason) }
 
-// maxARN is longer than any ARN of IAM or STS: 512 characters of path, 64 of
-// role name and 64 of session name, and what stands around them.
+// maxARN is longer than any ARN of IAM or STS: 512 characters of path, 64 of role name,
+// 64 of session name, and the rest.
 const maxARN = 2048
 
-// ParseARN takes an ARN apart. It accepts printable ASCII only, knows the eight
-// partitions, and wants an account of twelve digits or none. It fails with
-// *ARNError.
+// ParseARN parses an ARN. It accepts only printable ASCII, the eight known partitions,
+// and an account of twelve digits or none. It fails with *ARNError.
 func ParseARN(s string) (ARN, error) {
 	fail := func(reason string) (ARN, error) { return ARN{}, &ARNError{Text: clip(s), Reason: reason} }
 	if len(s) > maxARN {
@@ -52,7 +51,7 @@ func ParseARN(s string) (ARN, error) {
 	return a, nil
 }
 
-// String puts the ARN together again. ParseARN(a.String()) gives a again.
+// String formats the ARN. ParseARN(a.String()) returns a.
 func (a ARN) String() string {
 	return "arn:" + a.Partition + ":" + a.Service + ":" + a.Region + ":" + a.Account + ":" + a.Resource
 }
@@ -60,7 +59,7 @@ func (a ARN) String() string {
 // IsAccountID reports whether s has the shape of an AWS account: twelve digits.
 func IsAccountID(s string) bool { return len(s) == 12 && onlyBytes(s, isDigit) }
 
-// clip keeps an error message short whatever it was fed.
+// clip keeps an error message short, whatever the input.
 func clip(s string) string {
 	if len(s) > 200 {
 		return s[:200] + "…"

@@ -5,45 +5,45 @@ import (
 	"strings"
 )
 
-// Identity is who STS says signed a token. The zero value is nobody. It holds
-// no secret.
+// Identity is the principal that STS reports as the signer of a token. The zero value
+// is not an identity. It contains no secret.
 type Identity struct {
-	// ARN is as STS gave it, with the session of an assumed role.
+	// ARN is the ARN that STS returned, with the session of an assumed role.
 	ARN string
-	// CanonicalARN is the ARN without the session: the IAM role in place of the
-	// assumed role, as aws-auth and access entries name it.
+	// CanonicalARN is the ARN without the session: the IAM role instead of the assumed
+	// role, as in aws-auth and access entries.
 	CanonicalARN string
-	// Principal is ARN taken apart.
+	// Principal is the parsed ARN.
 	Principal Principal
-	// AccountID is the twelve digits of the account.
+	// AccountID has twelve digits.
 	AccountID string
-	// PrincipalID is the unique id of the user or role (AIDA…, AROA…), the
-	// account for its root, account:name for a federated user. It is the part of
-	// STS's UserId before the session name.
+	// PrincipalID is the unique ID of the user or role (AIDA…, AROA…), the account for
+	// its root, account:name for a federated user. It is the part of STS's UserId
+	// before the session name.
 	PrincipalID string
-	// SessionName is the session of an assumed role, else empty.
+	// SessionName is the session name of an assumed role, else empty.
 	SessionName string
 	// AccessKeyID is the key that signed, if known. It is not a secret.
 	AccessKeyID string
 }
 
-// MismatchError says that the parts of an STS answer contradict each other.
+// MismatchError reports an STS response whose fields contradict each other.
 type MismatchError struct {
-	// Field is the part of the answer that does not fit: Account or UserId.
+	// Field is the field that does not match the ARN: Account or UserId.
 	Field string
 	ARN   string
 	Value string
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%s %q does not fit arn %q", e.Field, clip(e.Value), clip(e.ARN))
+	return fmt.Sprintf("%s %q does not match arn %q", e.Field, clip(e.Value), clip(e.ARN))
 }
 
-// New makes an Identity of the three fields of a GetCallerIdentity answer, and
-// holds them against each other: the account must be the ARN's, and the user id
-// must fit the ARN's kind: AROA…:session with the same session for an assumed
-// role, account:name for a federated user, the account for its root, an id
-// without a colon for a user. It fails with *ARNError or *MismatchError.
+// New returns the Identity of the three fields of a GetCallerIdentity response, and
+// checks that they match: the account must be the ARN's, and the user ID must match the
+// ARN's kind: AROA…:session with the same session for an assumed role, account:name for
+// a federated user, the account for its root, an ID without a colon for a user. It
+// fails with *ARNError or *MismatchError.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
 func New(arn, account, userID string) (Identity, error) {
@@ -84,8 +84,8 @@ func New(arn, account, userID string) (Identity, error) {
 	return id, nil
 }
 
-// isUniqueID accepts IAM's unique ids: capital letters and digits, 16 to 128 of
-// them. Their prefix is not checked, because AWS adds prefixes.
+// isUniqueID accepts IAM's unique IDs: 16 to 128 capital letters and digits. Their
+// prefix is not checked, because AWS adds prefixes.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 func isUniqueID(s string) bool {

@@ -5,28 +5,28 @@ import (
 	"strings"
 )
 
-// Partition is one of the isolated parts of AWS, such as "aws" or "aws-cn".
-// The zero value is no partition.
+// Partition is an isolated part of AWS, such as "aws" or "aws-cn". The zero value is
+// not a partition.
 //
 // Source: the partition metadata of the AWS SDKs (partitions.json), from which
 // the table in zz_generated_sts.go is made.
 type Partition struct {
-	// ID is the name that stands in the second field of an ARN.
+	// ID is the second field of an ARN.
 	ID string
-	// DNSSuffix ends the plain and the FIPS host names of the partition.
+	// DNSSuffix is the suffix of the partition's plain and FIPS host names.
 	DNSSuffix string
-	// DualStackDNSSuffix ends the host names that also answer over IPv6.
+	// DualStackDNSSuffix is the suffix of the host names that also support IPv6.
 	DualStackDNSSuffix string
-	// regionPrefixes are the beginnings of the partition's region names. What
-	// follows must be a word, a hyphen and digits, as in the SDKs' patterns.
+	// regionPrefixes are the prefixes of the partition's region names. A word, a hyphen
+	// and digits must follow, as in the SDKs' patterns.
 	regionPrefixes []string
 }
 
-// UnknownRegionError says that a region name fits no partition, or not the one
-// it was asked of.
+// UnknownRegionError reports a region name that matches no partition, or not the
+// required one.
 type UnknownRegionError struct {
 	Region string
-	// Partition is the partition asked, or empty where any would have done.
+	// Partition is the required partition, or empty if any was allowed.
 	Partition string
 }
 
@@ -37,19 +37,17 @@ func (e *UnknownRegionError) Error() string {
 	return fmt.Sprintf("%q is not an AWS region name", e.Region)
 }
 
-// UnknownPartitionError says that no partition has this name.
+// UnknownPartitionError reports an unknown partition name.
 type UnknownPartitionError struct{ ID string }
 
 func (e *UnknownPartitionError) Error() string {
 	return fmt.Sprintf("%q is not an AWS partition", e.ID)
 }
 
-// Partitions returns all partitions known, "aws" first. The slice is the
-// caller's own.
+// Partitions returns all known partitions, "aws" first. The caller owns the slice.
 func Partitions() []Partition { return append([]Partition(nil), partitions[:]...) }
 
-// LookupPartition finds a partition by its ID. It fails with
-// *UnknownPartitionError.
+// LookupPartition finds a partition by its ID. It fails with *UnknownPartitionError.
 func LookupPartition(id string) (Partition, error) {
 	for i := range partitions {
 		if partitions[i].ID == id {
@@ -59,9 +57,9 @@ func LookupPartition(id string) (Partition, error) {
 	return Partition{}, &UnknownPartitionError{ID: id}
 }
 
-// PartitionOfRegion finds the partition whose naming rule a region follows,
-// whether or not the region is in the table: AWS opens regions more often than
-// programs are updated. It fails with *UnknownRegionError.
+// PartitionOfRegion returns the partition whose naming rule matches a region, even if
+// the region is not in the table: AWS opens regions more often than programs are
+// updated. It fails with *UnknownRegionError.
 func PartitionOfRegion(region string) (Partition, error) {
 	for i := range partitions {
 		if partitions[i].HasRegion(region) {
@@ -71,9 +69,9 @@ func PartitionOfRegion(region string) (Partition, error) {
 	return Partition{}, &UnknownRegionError{Region: region}
 }
 
-// HasRegion reports whether the name fits the partition's naming rule. Names
-// that are only aliases, such as "aws-global", do not; nor do upper case and
-// underscores, which the SDKs' patterns would let through but no region has.
+// HasRegion reports whether the name matches the partition's naming rule. Aliases such
+// as "aws-global" do not match; nor do upper case and underscores, which the SDKs'
+// patterns accept but no region has.
 func (p Partition) HasRegion(region string) bool {
 	for _, prefix := range p.regionPrefixes {
 		if rest, ok := strings.CutPrefix(region, prefix); ok && isWordHyphenDigits(rest) {
@@ -83,8 +81,8 @@ func (p Partition) HasRegion(region string) bool {
 	return false
 }
 
-// isWordHyphenDigits matches ^[a-z0-9]+-[0-9]+$ without the cost of
-// compiling a pattern when the program starts.
+// isWordHyphenDigits matches ^[a-z0-9]+-[0-9]+$ without the cost of compiling a pattern
+// at start-up.
 func isWordHyphenDigits(s string) bool {
 	word, digits, ok := strings.Cut(s, "-")
 	if !ok || word == "" || digits == "" || len(s) > 32 {

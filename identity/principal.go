@@ -2,11 +2,11 @@ package identity
 
 import "strings"
 
-// Kind is what sort of principal an ARN names. The zero value is none.
+// Kind is the kind of principal that an ARN names. The zero value is no kind.
 type Kind int
 
-// The kinds of principal that STS GetCallerIdentity reports, and KindRole, which
-// an assumed role becomes when its session is left out.
+// The kinds of principal that STS GetCallerIdentity reports, and KindRole, to which an
+// assumed role becomes canonical.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 const (
@@ -20,7 +20,7 @@ const (
 
 var kindNames = [...]string{"none", "root", "user", "role", "assumed-role", "federated-user"}
 
-// String gives the name that stands in an ARN's resource.
+// String returns the name in an ARN's resource.
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {
 		return "unknown"
@@ -28,23 +28,21 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Principal is an ARN of IAM or STS read as somebody who can act.
-// The zero value is nobody.
+// Principal is the ARN of an IAM or STS principal. The zero value is not a principal.
 type Principal struct {
 	Kind      Kind
 	Partition string
 	Account   string
-	// Path begins and ends with a slash, or is empty for kinds without one. For
-	// an assumed role it is always empty: STS leaves it out.
+	// Path begins and ends with a slash. It is empty for kinds without a path, and for
+	// an assumed role: STS omits it.
 	Path string
-	// Name is the user's, role's or federated user's name; empty for the root.
+	// Name is the user, role or federated user name; empty for the root.
 	Name string
-	// SessionName is the session of an assumed role, else empty.
+	// SessionName is the session name of an assumed role, else empty.
 	SessionName string
 }
 
-// ParsePrincipal parses an ARN and reads it as a principal. It fails with
-// *ARNError.
+// ParsePrincipal parses the ARN of a principal. It fails with *ARNError.
 func ParsePrincipal(s string) (Principal, error) {
 	a, err := ParseARN(s)
 	if err != nil {
@@ -53,9 +51,9 @@ func ParsePrincipal(s string) (Principal, error) {
 	return a.Principal()
 }
 
-// Principal reads the ARN as a principal: arn:p:iam::account:root, user/… or
-// role/…, arn:p:sts::account:assumed-role/name/session or federated-user/name.
-// It fails with *ARNError.
+// Principal returns the principal of the ARN: arn:p:iam::account:root, user/… or
+// role/…, arn:p:sts::account:assumed-role/name/session or federated-user/name. It fails
+// with *ARNError.
 func (a ARN) Principal() (Principal, error) {
 	fail := func(reason string) (Principal, error) {
 		return Principal{}, &ARNError{Text: clip(a.String()), Reason: reason}
@@ -102,9 +100,9 @@ func (a ARN) Principal() (Principal, error) {
 	return p, nil
 }
 
-// Canonical is the principal without its session: an assumed role becomes the
-// role. Every other kind stays as it is. Since STS leaves the path out, the role
-// has none either; role names are unique in an account whatever their path.
+// Canonical returns the principal without its session: an assumed role becomes the
+// role. Other kinds are unchanged. The role has no path, because STS omits it; role
+// names are unique in an account whatever their path.
 func (p Principal) Canonical() Principal {
 	if p.Kind == KindAssumedRole {
 		p.Kind, p.SessionName, p.Path = KindRole, "", "/"
@@ -112,7 +110,7 @@ func (p Principal) Canonical() Principal {
 	return p
 }
 
-// ARN puts the principal together as an ARN.
+// ARN returns the principal as an ARN.
 func (p Principal) ARN() ARN {
 	a := ARN{Partition: p.Partition, Service: "iam", Account: p.Account}
 	switch p.Kind {
@@ -131,8 +129,8 @@ func (p Principal) ARN() ARN {
 // String is the principal's ARN.
 func (p Principal) String() string { return p.ARN().String() }
 
-// validName accepts what IAM and STS accept in user, role, session and federated
-// user names: letters, digits and _+=,.@-
+// validName accepts the characters that IAM and STS allow in user, role, session and
+// federated user names: letters, digits and _+=,.@-
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 func validName(s string) bool {

@@ -1,30 +1,29 @@
 package identity
 
-// GlobalSTSHost is the STS host of partition "aws" that belongs to no region.
-// Requests to it are signed for [GlobalSTSRegion].
+// GlobalSTSHost is the STS host of partition "aws" that belongs to no region. Requests
+// to it are signed for [GlobalSTSRegion].
 //
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html
 const GlobalSTSHost = "sts.amazonaws.com"
 
-// GlobalSTSRegion is the region that signs for [GlobalSTSHost].
+// GlobalSTSRegion is the signing region of [GlobalSTSHost].
 const GlobalSTSRegion = "us-east-1"
 
-// STSVariant selects among the host names of one region's STS. The zero value
-// is the plain host.
+// STSVariant selects among the STS hosts of a region. The zero value is the plain host.
 type STSVariant struct {
-	// FIPS asks for the host with FIPS 140 validated cryptography.
+	// FIPS selects the host with FIPS 140 validated cryptography.
 	FIPS bool
-	// DualStack asks for the host that also answers over IPv6.
+	// DualStack selects the host that also supports IPv6.
 	DualStack bool
 }
 
-// STSEndpoint is one host name under which STS answers.
+// STSEndpoint is a host name of STS.
 type STSEndpoint struct {
-	// Host is the bare host name, lower case, without a port.
+	// Host is the host name, lower case, without a port.
 	Host string
-	// Region is the region that requests to this host are signed for.
+	// Region is the signing region for this host.
 	Region string
-	// Partition is the ID of the partition that the host belongs to.
+	// Partition is the ID of the host's partition.
 	Partition string
 }
 
@@ -33,8 +32,8 @@ type stsRow struct {
 	variant                 STSVariant
 }
 
-// STSEndpoints returns every row of the table, the global host included, each
-// host once. The slice is the caller's own.
+// STSEndpoints returns every row of the table, including the global host, each host
+// once. The caller owns the slice.
 func STSEndpoints() []STSEndpoint {
 	out := []STSEndpoint{{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}}
 	seen := map[string]bool{GlobalSTSHost: true}
@@ -47,10 +46,10 @@ func STSEndpoints() []STSEndpoint {
 	return out
 }
 
-// STSEndpointOf gives the host that the SDKs' endpoint rules name for a region:
-// from the table, or, for a region newer than the table, by the rule of its
-// partition. An empty region, and "aws-global", mean the global host, which has
-// no variants. It fails with *UnknownRegionError.
+// STSEndpointOf returns the host that the SDKs' endpoint rules select for a region:
+// from the table or, for a region newer than the table, by the rule of its partition.
+// An empty region and "aws-global" select the global host, which has no variants. It
+// fails with *UnknownRegionError.
 func STSEndpointOf(region string, v STSVariant) (STSEndpoint, error) {
 	if region == "" || region == "aws-global" {
 		return STSEndpoint{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}, nil
@@ -67,8 +66,8 @@ func STSEndpointOf(region string, v STSVariant) (STSEndpoint, error) {
 	return STSEndpoint{Host: p.stsHost(region, v), Region: region, Partition: p.ID}, nil
 }
 
-// STSEndpointsOfRegion gives every host of one region, by the table or by the
-// partition's rule, each host once. It fails with *UnknownRegionError.
+// STSEndpointsOfRegion returns every host of a region, each host once, from the table
+// or by the partition's rule. It fails with *UnknownRegionError.
 func STSEndpointsOfRegion(region string) ([]STSEndpoint, error) {
 	if _, err := PartitionOfRegion(region); err != nil {
 		return nil, err
@@ -86,8 +85,8 @@ func STSEndpointsOfRegion(region string) ([]STSEndpoint, error) {
 	return out, nil
 }
 
-// LookupSTSHost finds a host in the table. The host must be byte-equal to an
-// entry: no port, no trailing dot, no upper case, no pattern.
+// LookupSTSHost finds a host in the table. The host must be byte-equal to an entry: no
+// port, no trailing dot, no upper case, no pattern.
 func LookupSTSHost(host string) (STSEndpoint, bool) {
 	if host == GlobalSTSHost {
 		return STSEndpoint{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}, true
@@ -100,8 +99,8 @@ func LookupSTSHost(host string) (STSEndpoint, bool) {
 	return STSEndpoint{}, false
 }
 
-// stsHost is the SDKs' endpoint rule written out. In GovCloud the plain host
-// is the FIPS one.
+// stsHost implements the SDKs' endpoint rule. In GovCloud the plain host is the FIPS
+// host.
 func (p Partition) stsHost(region string, v STSVariant) string {
 	label, suffix := "sts.", p.DNSSuffix
 	if v.FIPS && (v.DualStack || p.ID != "aws-us-gov") {

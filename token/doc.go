@@ -1,10 +1,10 @@
-// Package token mints and takes apart the bearer tokens by which Amazon EKS
-// knows an AWS identity.
+// Package token mints and parses the bearer tokens with which AWS identities
+// authenticate to Amazon EKS.
 //
-// A token is "k8s-aws-v1." followed by the unpadded base64url of a pre-signed
-// STS GetCallerIdentity URL whose signed headers are host and x-k8s-aws-id, the
-// latter holding the name of the cluster. Minting one needs credentials and a
-// clock, but no network.
+// A token is "k8s-aws-v1." followed by the unpadded base64url of a pre-signed STS
+// GetCallerIdentity URL whose signed headers are host and x-k8s-aws-id; the latter is
+// the name of the cluster. Minting a token needs credentials and a clock, but no
+// network.
 //
 //	src, err := token.New(token.Config{
 //		Cluster:     "prod",
@@ -14,7 +14,7 @@
 //	tok, err := src.Token(ctx)
 //	req.Header.Set("Authorization", "Bearer "+tok.Value())
 //
-// Parse reads a token back without I/O and refuses what no verifier should
-// accept; Policy.Check adds the rules that need a clock and a configuration.
-// Neither proves who signed it: only STS can, which package verify asks.
+// Parse parses a token without I/O and refuses what no verifier should accept;
+// Policy.Check adds the rules that need a clock and a configuration. Neither verifies
+// the signature: only STS can, which package verify calls.
 package token

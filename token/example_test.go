@@ -20,7 +20,7 @@ func bearer(ctx context.Context, req *http.Request, keyID, secret string) error 
 	if err != nil {
 		return err
 	}
-	tok, err := source.Token(ctx) // no network; mint anew before tok.Expiry
+	tok, err := source.Token(ctx) // no network; mint a new one before tok.Expiry
 	if err != nil {
 		return err
 	}

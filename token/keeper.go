@@ -8,100 +8,100 @@ import (
 	"time"
 )
 
-// Minter makes tokens. A *Source is one. One that has an Invalidate method is told
-// by it that a server refused its last token, so that it looks for other
+// Minter mints tokens; a *Source is one. If it has an Invalidate method, the Keeper
+// calls that after a server has refused the last token, so that the Minter loads other
 // credentials.
 type Minter interface {
 	Token(ctx context.Context) (Token, error)
 }
 
-// KeeperConfig says what a Keeper keeps.
+// KeeperConfig configures a Keeper.
 type KeeperConfig struct {
-	// Minter makes the tokens. Needed.
+	// Minter mints the tokens. Required.
 	Minter Minter
-	// MaxAge is the age at which a token is no longer used, for verifiers that take
-	// younger ones only. Zero means what Token.Expiry says, and so does anything
-	// later than that.
+	// MaxAge is the age up to which a token is used, for verifiers that accept only
+	// younger tokens than EKS. Zero, and anything beyond Token.Expiry, means
+	// Token.Expiry.
 	MaxAge time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Random gives numbers from 0 up to 1 that spread renewals and new attempts,
-	// so that many programs started together do not call together. Nil means
+	// Random returns numbers from 0 up to 1 for the jitter of renewals and retries, so
+	// that many programs started together do not call AWS together. Nil means
 	// math/rand/v2. It must be safe for concurrent use.
 	Random func() float64
 }
 
-// When a token is renewed, as a share of its life: somewhere between these.
+// A token is renewed at a random share of its lifetime between these.
 const (
 	renewFrom = 0.70
 	renewTo   = 0.85
 )
 
-// How long to wait after a failure: twice as long each time, less up to half.
+// The back-off after failures: it doubles each time, less a random part of up to half.
 const (
 	firstWait = time.Second
 	longWait  = time.Minute
 )
 
-// leastUse is how long a token is handed out at the least, and endingUse how long one
-// of credentials that are about to end, which are good for Margin more: they must not
-// mean a new token for each request, nor a question for newer ones every second.
+// leastUse is how long a token is used at the least, and endingUse the same for
+// credentials that are about to expire (they are valid for Margin longer): they must
+// not cause a new token for each request, nor a refresh every second.
 const (
 	leastUse  = time.Second
 	endingUse = 5 * time.Second
 )
 
-// mintTimeout bounds one renewal, all that its credentials need included: while it
-// lasts, nobody else renews.
+// mintTimeout bounds one renewal, including that of its credentials: meanwhile nobody
+// else renews.
 const mintTimeout = 2 * time.Minute
 
-// goodWait bounds a renewal for which a caller waits who has a good token already.
+// goodWait bounds a renewal for which a caller waits who already has a valid token.
 const goodWait = 10 * time.Second
 
-// reloadEvery is how long after a refusal had credentials got anew none does so
-// again. A path may be refused for ever while all others work (an aggregated API
-// server that is broken, an application behind the API server's proxy), and each
-// loading may be a call to AWS.
+// reloadEvery is the minimum interval between two reloads of credentials after a
+// refusal. One path may be refused for ever while all others work (a broken aggregated
+// API server, an application behind the API server's proxy), and each reload may be a
+// call to AWS.
 const reloadEvery = 30 * time.Second
 
-// Keeper keeps one token and renews it: ahead of its end, or when a server has
-// refused it, and never twice at once. What it holds while a renewal fails is
-// handed out as long as it is good. It starts no goroutine: Run is for the
-// caller's own, and without one the first caller after the token is due renews
-// it. It is safe for concurrent use.
+// Keeper holds one token and renews it: before it expires, or when a server has refused
+// it, and never twice at once. While renewals fail, the last token is used as long as
+// it is valid. A Keeper starts no goroutine: Run is for one of the caller's, and
+// without one the first caller after the token is due renews it. It is safe for
+// concurrent use.
 type Keeper struct {
 	minter Minter
 	maxAge time.Duration
 	now    func() time.Time
 	random func() float64
 
-	turn chan struct{} // holds one while somebody mints
+	turn chan struct{} // has one element while somebody mints
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed, and another made, when the Minter has answered
+	changed  chan struct{} // closed and replaced when the Minter has returned
 	token    Token
-	minted   int       // how many there were
+	minted   int       // number of tokens minted
 	mintedAt time.Time // when token was
 	renewAt  time.Time // when token is due
-	end      time.Time // when it is no longer handed out
-	worked   bool      // a server has taken it
-	running  int       // how many Run
-	attempts int       // how often Minter was asked and gave an answer
+	end      time.Time // when token is no longer returned
+	worked   bool      // a server has accepted it
+	running  int       // number of running Run
+	attempts int       // number of calls of Minter that returned
 	failures int       // in a row
 	failed   error     // the last one
 	retryAt  time.Time // not before, after failures
-	refusals int       // in a row, of tokens that never worked
+	refusals int       // consecutive, of tokens that never worked
 	refuseAt time.Time // not before, after refusals
-	reloadAt time.Time // credentials are not got anew before, after they were
+	reloadAt time.Time // credentials are not reloaded before
 }
 
-// NewKeeper makes a Keeper. It fails with *ConfigError and mints nothing.
+// NewKeeper returns a Keeper. It fails with *ConfigError and mints nothing.
 func NewKeeper(c KeeperConfig) (*Keeper, error) {
 	if c.Minter == nil {
-		return nil, &ConfigError{Field: "minter", Reason: "is missing"}
+		return nil, &ConfigError{Field: "Minter", Reason: "is required"}
 	}
 	if c.MaxAge < 0 {
-		return nil, &ConfigError{Field: "greatest age", Reason: "is negative"}
+		return nil, &ConfigError{Field: "MaxAge", Reason: "must not be negative"}
 	}
 	return newKeeper(c), nil
 }
@@ -115,19 +115,18 @@ func newKeeper(c KeeperConfig) *Keeper {
 	}
 	clock := c.Now
 	return &Keeper{
-		// Without the reading that Go compares instead of the time of day, where it can:
-		// it stands still while a machine sleeps or a function is frozen, and tokens end
-		// all the same.
+		// Round(0) drops the monotonic clock, which stands still while a machine sleeps
+		// or a function is frozen; tokens expire all the same.
 		now:    func() time.Time { return clock().Round(0) },
 		minter: c.Minter, maxAge: c.MaxAge, random: c.Random,
 		turn: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 
-// Token gives a token that is good now. It waits for one where there is none; and
-// where no Run runs, one caller at a time renews one that is due, and waits for ten
-// seconds at most. It fails with what the Minter failed with, which it does not ask again
-// for a while after a failure, or with the context's error.
+// Token returns a valid token. It waits for one if there is none. If no Run is running,
+// one caller at a time renews a token that is due, and waits at most ten seconds. It
+// fails with the error of the Minter, which is not called again during the back-off, or
+// with the context's error.
 func (k *Keeper) Token(ctx context.Context) (Token, error) {
 	k.mu.Lock()
 	tok, good, due, err := k.look()
@@ -136,7 +135,7 @@ func (k *Keeper) Token(ctx context.Context) (Token, error) {
 	case good && !due:
 		return tok, nil
 	case good:
-		// Somebody must renew, but nobody has to wait for it.
+		// A renewal is needed, but this caller need not wait for it.
 		select {
 		case k.turn <- struct{}{}:
 			defer func() { <-k.turn }()
@@ -150,9 +149,8 @@ func (k *Keeper) Token(ctx context.Context) (Token, error) {
 	return k.first(ctx)
 }
 
-// look tells the state of things: the token, whether it is good, whether the
-// caller should renew it, and where there is no good one the failure that keeps
-// the caller from asking for one now.
+// look returns the token, whether it is valid, whether the caller should renew it and,
+// without a valid token, the failure during whose back-off no new one is minted.
 func (k *Keeper) look() (tok Token, good, due bool, err error) {
 	now := k.now()
 	good = k.good(now)
@@ -164,21 +162,22 @@ func (k *Keeper) look() (tok Token, good, due bool, err error) {
 	return k.token, good, due, err
 }
 
-// good reports whether the token may be handed out. The lock is held.
+// good reports whether the token may be returned. The lock is held.
 func (k *Keeper) good(now time.Time) bool { return k.token.value != nil && now.Before(k.end) }
 
-// isDue reports whether the token is to be renewed, or the clock was put back since
-// it was signed: nobody takes it then until it is as late again. The lock is held.
+// isDue reports whether the token must be renewed. That includes a clock that was set
+// back since the token was signed: verifiers refuse it until that time comes again. The
+// lock is held.
 func (k *Keeper) isDue(now time.Time) bool {
 	return !now.Before(k.renewAt) || now.Before(k.mintedAt)
 }
 
-// renewOr renews while holding the turn, and falls back to the token there is.
+// renewOr renews while holding the turn, and falls back to the current token.
 func (k *Keeper) renewOr(ctx context.Context) (Token, error) {
 	k.mu.Lock()
 	tok, good, due, _ := k.look()
 	k.mu.Unlock()
-	if good && !due { // somebody did, meanwhile
+	if good && !due { // another caller renewed it
 		return tok, nil
 	}
 	newer, err := k.mint(ctx, goodWait)
@@ -193,8 +192,8 @@ func (k *Keeper) renewOr(ctx context.Context) (Token, error) {
 	return Token{}, err
 }
 
-// first gets a token where there is no good one. Those who waited while another
-// failed fail with it, or each would wait for a failure of its own.
+// first mints a token if there is no valid one. Callers that waited while another
+// failed share its failure, or each would wait for a failure of its own.
 func (k *Keeper) first(ctx context.Context) (Token, error) {
 	k.mu.Lock()
 	before := k.attempts
@@ -217,18 +216,18 @@ func (k *Keeper) first(ctx context.Context) (Token, error) {
 	return k.mint(ctx, mintTimeout)
 }
 
-// mint asks for a token, for so long, and keeps it. The caller holds the turn.
+// mint mints a token within a timeout and stores it. The caller holds the turn.
 func (k *Keeper) mint(ctx context.Context, limit time.Duration) (Token, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tok, err := k.minter.Token(bounded)
 	if err == nil && tok.value == nil {
-		err = errors.New("the minter gave no token")
+		err = errors.New("the minter returned no token")
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil && ctx.Err() != nil {
-		return Token{}, err // the caller went away, which says nothing of the Minter
+		return Token{}, err // the caller gave up; the Minter did not fail
 	}
 	close(k.changed)
 	k.changed = make(chan struct{})
@@ -260,7 +259,7 @@ func (k *Keeper) mint(ctx context.Context, limit time.Duration) (Token, error) {
 	return tok, nil
 }
 
-// spread is how long to wait after so many failures before this one.
+// spread is the back-off after this many earlier failures.
 func (k *Keeper) spread(failures int) time.Duration {
 	wait := longWait
 	if failures < 6 {
@@ -269,8 +268,8 @@ func (k *Keeper) spread(failures int) time.Duration {
 	return wait - time.Duration(float64(wait/2)*k.random())
 }
 
-// early reports whether there is still to wait. Nobody has to wait for longer than
-// longWait: then the clock was put back.
+// early reports whether the back-off still lasts. It is never longer than longWait:
+// else the clock was set back.
 func early(now, until time.Time) bool {
 	wait := until.Sub(now)
 	return wait > 0 && wait <= longWait

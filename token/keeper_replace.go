@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Worked tells that a server has taken a token. A token that worked is replaced at
-// once when it is refused; one that never did less and less often.
+// Worked reports that a server has accepted a token. A token that worked is replaced at
+// once when it is refused; one that never did is replaced less and less often.
 func (k *Keeper) Worked(tok Token) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -15,13 +15,12 @@ func (k *Keeper) Worked(tok Token) {
 	}
 }
 
-// Replace gives a token in place of one that a server refused: the one that has
-// replaced it already, or one minted now, with credentials got anew where the
-// Minter can and it was not done in the last half minute. It reports false if there
-// is none to be had now because the last tokens were refused as well, or because
-// this one was minted within the same second, when it is the caller who is refused and
-// not the token; or because the Minter failed a moment ago. It fails with what the Minter failed with, or with the
-// context's error.
+// Replace returns another token after a server refused one: the one that has replaced
+// it already, or one minted now, with reloaded credentials if the Minter supports that
+// and has not done so within reloadEvery. It reports false if there is no other token
+// now: the last tokens were refused as well; this one was minted within the same
+// second, so that the identity is refused and not the token; or the Minter is in its
+// back-off. It fails with the error of the Minter or of the context.
 func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool, err error) {
 	if tok, ok, done := k.replaced(refused); done {
 		return tok, ok, nil
@@ -52,9 +51,9 @@ func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil && ctx.Err() != nil {
-		return Token{}, false, err // the caller went away, and the token may be no worse
+		return Token{}, false, err // the caller gave up; the token may still be valid
 	}
-	// Whoever minted it, a token that never worked is not replaced again at once.
+	// A token that never worked is not replaced again at once, whoever minted it.
 	k.refuseAt = k.now().Add(k.spread(k.refusals))
 	k.refusals++
 	if err != nil {
@@ -64,8 +63,8 @@ func (k *Keeper) Replace(ctx context.Context, refused Token) (tok Token, ok bool
 	return tok, tok.Value() != refused.Value(), nil
 }
 
-// replaced reports whether there is no call for another token: there is one
-// already, or it is too early after others.
+// replaced reports whether no other token is needed: there is one already, or the
+// back-off lasts.
 func (k *Keeper) replaced(refused Token) (tok Token, ok, done bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,7 +76,7 @@ func (k *Keeper) replaced(refused Token) (tok Token, ok, done bool) {
 	if k.failures > 0 && early(now, k.retryAt) || !k.worked && k.refusals > 0 && early(now, k.refuseAt) {
 		return Token{}, false, true
 	}
-	// A signature counts whole seconds: the same keys would give the same token.
+	// Signing times are whole seconds: the same keys would sign the same token.
 	same := early(now, k.reloadAt) && now.Truncate(time.Second).Equal(k.token.SignedAt)
 	return Token{}, false, same
 }

@@ -5,40 +5,40 @@ import (
 	"time"
 )
 
-// maxSleep bounds each wait of Run, because timers stand still while a machine
-// sleeps, and the ends of tokens do not.
+// maxSleep bounds each wait of Run, because timers stand still while a machine sleeps
+// and tokens expire.
 const maxSleep = 15 * time.Second
 
-// KeeperState is what a Keeper has, for those who report it.
+// KeeperState is the state of a Keeper, for reports.
 type KeeperState struct {
-	// Token is the last one; zero if there never was one.
+	// Token is the last token; zero if there was none.
 	Token Token
-	// Expiry is when Token is no longer handed out; zero without one.
+	// Expiry is when Token is no longer used; zero without one.
 	Expiry time.Time
-	// Err is why the last renewal failed; nil if it did not.
+	// Err is the error of the last renewal; nil if it succeeded.
 	Err error
-	// Minted counts the tokens there were, the last included.
+	// Minted counts the tokens so far, including the last.
 	Minted int
 }
 
-// State tells what there is now. It mints nothing.
+// State returns the current state. It mints nothing.
 func (k *Keeper) State() KeeperState {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return KeeperState{Token: k.token, Expiry: k.end, Err: k.failed, Minted: k.minted}
 }
 
-// Changed gives a channel that is closed when the Minter has next answered, with a
-// token or a failure. Take it before State to miss nothing.
+// Changed returns a channel that is closed when the Minter has returned next, with a
+// token or an error. Call it before State to miss nothing.
 func (k *Keeper) Changed() <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.changed
 }
 
-// Run renews in time, until ctx ends. While one runs, callers of Token do not have
-// to, as long as there is a good token. Failures are told to report, which may be
-// nil; after one, Run waits a while, longer each time, at most a minute.
+// Run renews the token in time until ctx ends. While it runs, callers of Token need not
+// renew, as long as there is a valid token. Failures are passed to report, which may be
+// nil; after one, Run backs off, to one minute at most.
 func (k *Keeper) Run(ctx context.Context, report func(error)) {
 	k.mu.Lock()
 	k.running++
@@ -67,7 +67,7 @@ func (k *Keeper) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// untilDue is how long Run has nothing to do.
+// untilDue is how long Run can sleep.
 func (k *Keeper) untilDue() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()

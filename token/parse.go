@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// Parsed is a token taken apart. It proves nothing about who signed it. It holds
-// the signature, which every way of printing it hides. The zero value is none.
+// Parsed is a parsed token. It does not prove who signed it. It contains the signature,
+// which every way of printing it hides. The zero value is not a token.
 type Parsed struct {
 	// Host is the STS host that the token is signed for.
 	Host string
 	// Region is the region of the credential scope.
 	Region string
-	// AccessKeyID is the key that claims to have signed. It is not a secret.
+	// AccessKeyID is the key that signed, according to the token. It is not a secret.
 	AccessKeyID string
-	// SignedAt is the signing time that the token states, in UTC.
+	// SignedAt is the signing time, according to the token, in UTC.
 	SignedAt time.Time
-	// Expires is what X-Amz-Expires says. STS and verifiers ignore it.
+	// Expires is the value of X-Amz-Expires. STS and verifiers ignore it.
 	Expires time.Duration
-	// Temporary says that there is a session token.
+	// Temporary is true if there is a session token.
 	Temporary bool
-	// ClusterSigned says that the cluster header is among the signed headers, so
-	// that the token is good for one cluster only.
+	// ClusterSigned is true if the cluster header is among the signed headers, so that
+	// the token is valid for one cluster only.
 	ClusterSigned bool
 	// Length is the length of the whole token in bytes.
 	Length int
@@ -37,12 +37,12 @@ type Parsed struct {
 
 type secret struct{ sessionToken, signature string }
 
-// End is when STS stops honouring the token: Lifetime after SignedAt.
+// End is when STS stops accepting the token: Lifetime after SignedAt.
 func (p *Parsed) End() time.Time { return p.SignedAt.Add(Lifetime) }
 
-// RequestURL is the pre-signed URL, rebuilt from the checked values alone; what
-// came in is never part of it. It is as secret as the token. It is empty unless
-// Parse or Check returned p.
+// RequestURL is the pre-signed URL, rebuilt from the checked values alone; it never
+// contains the original URL. It is as secret as the token. It is empty unless Parse or
+// Check returned p.
 func (p *Parsed) RequestURL() string {
 	if p.secret == nil {
 		return ""
@@ -63,7 +63,7 @@ func (p *Parsed) RequestURL() string {
 	return b.String()
 }
 
-// String tells what the token says, without its secrets.
+// String describes the token without its secrets.
 func (p Parsed) String() string {
 	return fmt.Sprintf("token{host: %s, region: %s, key: %s, signed: %s}",
 		p.Host, p.Region, p.AccessKeyID, p.SignedAt.Format(time.RFC3339))
@@ -78,10 +78,10 @@ func (p Parsed) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, p.String(
 // LogValue hides the secrets from log/slog.
 func (p Parsed) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// Parse takes a token apart and holds it against every rule that needs neither
-// a clock nor a configuration: V01 to V15 and V18 to V21 of the verification
-// rules, with the hosts of all partitions. It does no I/O. It fails with
-// *RuleError, the first rule broken, and then returns nil.
+// Parse parses a token and checks every rule that needs neither a clock nor a
+// configuration: V01 to V15 and V18 to V21 of the verification rules, with the hosts of
+// all partitions. It does no I/O. It fails with *RuleError, for the first broken rule,
+// and a nil result.
 func Parse(raw string) (*Parsed, error) {
 	return Policy{timeless: true}.Check(raw)
 }

@@ -9,8 +9,8 @@ import (
 
 const sessionTokenKey = "X-Amz-Security-Token" // #nosec G101 -- a parameter's name
 
-// known are the query keys a token may have, each once. Which of them it must
-// have is for the rule of each to say.
+// known are the query keys that a token may have, each once. Required keys are checked
+// by the rule of each.
 var known = [...]string{
 	"Action", "Version", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date",
 	"X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", sessionTokenKey,
@@ -21,7 +21,7 @@ func checkQuery(c *candidate) string {
 	for _, pair := range strings.Split(c.query, "&") {
 		key, raw, _ := strings.Cut(pair, "=")
 		if !isKnown(key) {
-			return "the query has a key that does not belong there"
+			return "the query has an unknown key"
 		}
 		if _, twice := c.values[key]; twice {
 			return key + " stands there twice"
@@ -57,7 +57,7 @@ func checkCredential(c *candidate) string {
 	}
 	parts := strings.Split(value, "/")
 	if len(parts) != 5 {
-		return "the credential has not five parts"
+		return "the credential does not have five parts"
 	}
 	if !ValidAccessKeyID(parts[0]) {
 		return "the access key id is not 16 to 128 letters and digits"
@@ -81,14 +81,14 @@ func checkDate(c *candidate) string {
 	if !ok {
 		return "X-Amz-Date is missing"
 	}
-	// The length keeps out what time.Parse would let through, such as fractions.
+	// The length rejects forms that time.Parse would accept, such as fractions.
 	at, err := time.Parse(dateLayout, value)
 	if err != nil || len(value) != len(dateLayout) {
-		return "X-Amz-Date is not of the form " + dateLayout
+		return "X-Amz-Date does not have the form " + dateLayout
 	}
 	c.out.SignedAt, c.dated = at, true
 	if c.scoped && c.out.scopeDate != value[:8] {
-		return "the credential scope is of another day than X-Amz-Date"
+		return "the credential scope has another date than X-Amz-Date"
 	}
 	return ""
 }

@@ -12,15 +12,18 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// MaxLength is the longest token that is looked at, in bytes. Session tokens of
-// STS reach 4,096 bytes, which makes tokens of some 6.4 KB.
+// MaxLength is the longest accepted token, in bytes. Session tokens of STS have up to
+// 4,096 bytes, which makes tokens of about 6.4 KB.
 const MaxLength = 16 << 10
 
-// MaxSkew is how far in the future a signing time may lie; STS has the same
-// limit.
+// MaxSkew is how far in the future the signing time may be; STS has the same
+// limit. If Policy.MaxAge is shorter, the limit is MaxAge plus ClockTolerance.
 const MaxSkew = 15 * time.Minute
 
-// MaxExpires is the most that X-Amz-Expires may say.
+// ClockTolerance is the clock difference that a shorter Policy.MaxAge allows.
+const ClockTolerance = 30 * time.Second
+
+// MaxExpires is the maximum of X-Amz-Expires.
 const MaxExpires = 900 * time.Second
 
 const (
@@ -29,11 +32,11 @@ const (
 	signedHeaders = "host;" + ClusterHeader
 )
 
-// Code names a rule of verification: V01 to V34. docs/token-format.md lists them.
+// Code identifies a verification rule: V01 to V34. docs/token-format.md lists them.
 type Code string
 
-// RuleError says which rule a token breaks, and how. It never quotes a
-// signature or a session token.
+// RuleError reports the rule that a token breaks, and how. It never quotes a signature
+// or a session token.
 type RuleError struct {
 	Code   Code
 	Reason string
@@ -41,21 +44,23 @@ type RuleError struct {
 
 func (e *RuleError) Error() string { return string(e.Code) + ": " + e.Reason }
 
-// Policy is what the rules need to know beyond the token. The zero value
-// accepts the hosts of every partition and the full Lifetime, by the real clock.
+// Policy configures the rules. The zero value accepts the hosts of every partition and
+// the full Lifetime, by the system clock.
 type Policy struct {
-	// Partition limits hosts to one partition's. Empty allows all.
+	// Partition limits hosts to one partition. Empty allows all.
 	Partition string
-	// Regions are regions newer than the table, whose hosts are made by the
-	// partition's rule. Names that fit no partition add no host.
+	// Regions are regions newer than the table, whose hosts follow the partition's
+	// rule. Names that match no partition add no host.
 	Regions []string
-	// ExtraHosts are further hosts, with a port where they have one, and the
-	// region that signs for each. For sandboxes and tests.
+	// ExtraHosts are additional hosts, with an optional port, each with its signing
+	// region. For sandboxes and tests.
 	ExtraHosts []identity.STSEndpoint
-	// MaxAge is the greatest age of a token. Zero, and anything above Lifetime,
-	// means Lifetime.
+	// MaxAge is the maximum age of a token. Zero, and anything above Lifetime,
+	// means Lifetime. A token signed further in the future than MaxAge plus
+	// ClockTolerance is refused too: it would be valid until its signing time plus
+	// MaxAge.
 	MaxAge time.Duration
-	// DeniedKeys are access key ids that are refused.
+	// DeniedKeys are access key IDs that are refused.
 	DeniedKeys []string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -63,18 +68,19 @@ type Policy struct {
 	timeless bool
 }
 
-// candidate is a token while the rules are held against it.
+// candidate is a token whose rules are being checked.
 type candidate struct {
 	policy *Policy
 	now    time.Time
 	raw    string
 	url    string
-	// rest is what follows https://, cut at the first / or ?.
+	// authority, path and query are the parts after https://, split at the first / or
+	// ?.
 	authority, path, query string
 	values                 map[string]string
 	endpoint               identity.STSEndpoint
-	// scoped and dated say that the credential scope and SignedAt could be read:
-	// an empty scope and the zero time are values like others.
+	// scoped and dated are true if the credential scope and SignedAt could be parsed:
+	// an empty scope and the zero time are valid values.
 	scoped bool
 	dated  bool
 	out    Parsed
@@ -84,14 +90,14 @@ type candidate struct {
 // rule is one row of the verification rules. check returns a reason, or "".
 type rule struct {
 	code Code
-	// gate says that later rules cannot be asked once this one is broken.
+	// gate is set if later rules cannot be checked once this one is broken.
 	gate bool
-	// context says that the rule needs a clock or a configuration.
+	// context is set if the rule needs a clock or a configuration.
 	context bool
 	check   func(*candidate) string
 }
 
-// rules stand in the order in which they are checked.
+// rules are in the order in which they are checked.
 var rules = [...]rule{
 	{code: "V01", gate: true, check: checkLength},
 	{code: "V02", gate: true, check: checkPrefix},
@@ -117,8 +123,8 @@ var rules = [...]rule{
 	{code: "V22", context: true, check: checkDenied},
 }
 
-// Check holds a token against V01 to V22, in their order. It does no I/O. It
-// fails with *RuleError, the first rule broken, and then returns nil.
+// Check checks a token against V01 to V22, in their order. It does no I/O. It fails
+// with *RuleError, for the first broken rule, and a nil result.
 func (p Policy) Check(raw string) (*Parsed, error) {
 	parsed, broken := p.run(raw, true)
 	if len(broken) > 0 {
@@ -127,9 +133,9 @@ func (p Policy) Check(raw string) (*Parsed, error) {
 	return parsed, nil
 }
 
-// Inspect is Check that goes on after a broken rule where it can: it returns
-// every rule broken, and what could be read, which is nil only if nothing could.
-// What it returns beside broken rules is for a person to look at, not to act on.
+// Inspect is Check that continues after a broken rule if it can: it returns every
+// broken rule and the parsed values, which are nil only if nothing could be parsed. If
+// rules are broken, show the values to a person and do not act on them.
 func (p Policy) Inspect(raw string) (*Parsed, []*RuleError) {
 	return p.run(raw, false)
 }
@@ -182,7 +188,7 @@ func checkPrefix(c *candidate) string {
 
 func checkEncoding(c *candidate) string {
 	body := c.raw[len(Prefix):]
-	// Go's decoder skips line breaks; a strict one does not.
+	// Go's decoder skips line breaks; a strict decoder does not.
 	if strings.ContainsAny(body, "\r\n") {
 		return "the token has a line break"
 	}
@@ -207,7 +213,7 @@ func checkText(c *candidate) string {
 	if err != nil {
 		return "the URL does not parse"
 	}
-	// url.Parse leaves the query alone: a broken escape there is found here.
+	// url.Parse does not check the query: a broken escape in it is found here.
 	if _, err := url.PathUnescape(u.RawQuery); err != nil {
 		return "the URL has a broken percent escape"
 	}
@@ -217,7 +223,7 @@ func checkText(c *candidate) string {
 func checkScheme(c *candidate) string {
 	rest, ok := strings.CutPrefix(c.url, "https://")
 	if !ok {
-		return "the URL does not begin with https://"
+		return "the URL must begin with https://"
 	}
 	c.authority = rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -225,7 +231,7 @@ func checkScheme(c *candidate) string {
 		rest, _, _ = strings.Cut(rest, "#")
 		c.path, c.query, _ = strings.Cut(rest, "?")
 	}
-	// In a mangled URL anything may stand where the host belongs, a signature too.
+	// In a mangled URL the host may contain anything, even a signature.
 	if only(c.authority, isHostByte) {
 		c.out.Host = c.authority
 	}
@@ -260,7 +266,7 @@ func checkHost(c *candidate) string {
 		e, ok = c.policy.newHost(c.authority)
 	}
 	if !ok {
-		return "the host is not one of AWS STS"
+		return "the host is not an AWS STS host"
 	}
 	c.endpoint = e
 	if p := c.policy.Partition; p != "" && e.Partition != p {
@@ -269,7 +275,7 @@ func checkHost(c *candidate) string {
 	return ""
 }
 
-// newHost looks among the hosts of regions that configuration names.
+// newHost looks among the hosts of the configured regions.
 func (p *Policy) newHost(host string) (identity.STSEndpoint, bool) {
 	for _, region := range p.Regions {
 		endpoints, err := identity.STSEndpointsOfRegion(region)
@@ -304,27 +310,39 @@ func (c *candidate) exactly(key, want string) string {
 
 func checkRegion(c *candidate) string {
 	if c.scoped && c.endpoint.Host != "" && c.out.Region != c.endpoint.Region {
-		return "the credential scope is of another region than the host"
+		return "the credential scope has another region than the host"
 	}
 	return ""
 }
 
 func checkFuture(c *candidate) string {
-	if d := c.out.SignedAt.Sub(c.now); c.dated && d > MaxSkew {
-		return "the token was signed more than " + strconv.Itoa(int(MaxSkew/time.Minute)) + " minutes in the future"
+	limit := min(MaxSkew, c.policy.maxAge()+ClockTolerance)
+	if c.dated && c.out.SignedAt.Sub(c.now) > limit {
+		return fmt.Sprintf("the token was signed more than %s in the future", inMinutes(limit))
 	}
 	return ""
 }
 
 func checkAge(c *candidate) string {
-	limit := c.policy.MaxAge
-	if limit <= 0 || limit > Lifetime {
-		limit = Lifetime
-	}
+	limit := c.policy.maxAge()
 	if c.dated && c.now.Sub(c.out.SignedAt) > limit {
 		return fmt.Sprintf("the token was signed more than %s ago", limit)
 	}
 	return ""
+}
+
+func (p *Policy) maxAge() time.Duration {
+	if p.MaxAge <= 0 || p.MaxAge > Lifetime {
+		return Lifetime
+	}
+	return p.MaxAge
+}
+
+func inMinutes(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return strconv.Itoa(int(d/time.Minute)) + " minutes"
+	}
+	return d.String()
 }
 
 func checkDenied(c *candidate) string {

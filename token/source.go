@@ -19,37 +19,37 @@ const (
 	action  = "GetCallerIdentity"
 	version = "2011-06-15"
 	service = "sts"
-	// presignSeconds is what goes into X-Amz-Expires. STS ignores it, older
-	// verifiers want 0 to 900, and 60 is what the AWS CLI writes.
+	// presignSeconds is the value of X-Amz-Expires. STS ignores it, older verifiers
+	// require 0 to 900, and the AWS CLI writes 60.
 	presignSeconds = "60"
-	// emptyBodySHA256 is the SHA-256 of nothing, which is what a GET carries.
+	// emptyBodySHA256 is the SHA-256 of the empty body of a GET.
 	emptyBodySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
-// refreshBelow is how much life credentials must have left: with less, newer
-// ones are asked for first, because a token signed with them would die early.
+// refreshBelow is the minimum remaining validity of credentials: with less, they are
+// refreshed first, because a token signed with them would expire early.
 const refreshBelow = 2 * time.Minute
 
-// Config says for which cluster, and as whom, a Source mints.
+// Config configures a Source: the cluster and the credentials.
 type Config struct {
-	// Cluster is the cluster's name (for a local cluster on Outposts, its id), as
-	// it is written into the signed header. Needed.
+	// Cluster is the cluster's name (for a local cluster on Outposts, its ID), the
+	// value of the signed header. Required.
 	Cluster string
-	// Region chooses the STS host. Empty means the global host.
+	// Region selects the STS host. Empty means the global host.
 	Region string
-	// Variant chooses among the region's STS hosts. The global host has none.
+	// Variant selects among the region's STS hosts. The global host has none.
 	Variant identity.STSVariant
-	// Endpoint, if its Host is set, is used in place of Region and Variant.
-	// Clusters accept AWS's own hosts only, so this is for sandboxes and tests.
+	// Endpoint, if its Host is set, replaces Region and Variant. Clusters accept only
+	// AWS's own hosts, so this is for sandboxes and tests.
 	Endpoint identity.STSEndpoint
-	// Credentials sign. Needed. A provider with an Invalidate method
-	// (aws.CredentialsCache) is asked to renew credentials that are about to end.
+	// Credentials sign the tokens. Required. A provider with an Invalidate method
+	// (aws.CredentialsCache) is told to refresh credentials that are about to expire.
 	Credentials aws.CredentialsProvider
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Source mints tokens. It keeps none: each call signs anew. It is safe for
+// Source mints tokens. It stores none: each call signs a new one. It is safe for
 // concurrent use if its credentials provider is.
 type Source struct {
 	cluster     string
@@ -59,16 +59,16 @@ type Source struct {
 	signer      *v4.Signer
 }
 
-// ConfigError says which field of Config is wrong.
+// ConfigError reports an invalid field of Config.
 type ConfigError struct{ Field, Reason string }
 
-func (e *ConfigError) Error() string { return fmt.Sprintf("token source: %s %s", e.Field, e.Reason) }
+func (e *ConfigError) Error() string { return e.Field + " " + e.Reason }
 
-// CredentialsExpiredError says that the only credentials to be had have ended.
+// CredentialsExpiredError reports that the only available credentials have expired.
 type CredentialsExpiredError struct {
-	// Expired is when they ended.
+	// Expired is when they expired.
 	Expired time.Time
-	// Source is the SDK's name of the provider they came from, if known.
+	// Source is the SDK's name of their provider, if known.
 	Source string
 }
 
@@ -76,36 +76,36 @@ func (e *CredentialsExpiredError) Error() string {
 	return "the AWS credentials expired at " + e.Expired.UTC().Format(time.RFC3339)
 }
 
-// maxClusterName is EKS's limit (100), with room for verifiers other than EKS.
+// maxClusterName is larger than EKS's limit (100), for verifiers other than EKS.
 // Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
 const maxClusterName = 253
 
-// ValidCluster reports why a cluster name cannot stand in the signed header:
-// *ConfigError, or nil.
+// ValidCluster checks whether a cluster name can be the value of the signed header. It
+// fails with *ConfigError.
 func ValidCluster(name string) error {
 	if name == "" {
-		return &ConfigError{Field: "cluster", Reason: "is empty"}
+		return &ConfigError{Field: "cluster name", Reason: "is required"}
 	}
 	if len(name) > maxClusterName {
-		return &ConfigError{Field: "cluster", Reason: fmt.Sprintf("is longer than %d characters", maxClusterName)}
+		return &ConfigError{Field: "cluster name", Reason: fmt.Sprintf("is longer than %d characters", maxClusterName)}
 	}
 	for i := 0; i < len(name); i++ {
-		// A space would be folded by the signer, a control byte would end the header.
+		// The signer would fold a space, and a control character would end the header.
 		if name[i] <= ' ' || name[i] >= 0x7f {
-			return &ConfigError{Field: "cluster", Reason: fmt.Sprintf("%q has a character other than printable ASCII", name)}
+			return &ConfigError{Field: "cluster name", Reason: fmt.Sprintf("%q contains a character other than printable ASCII", name)}
 		}
 	}
 	return nil
 }
 
-// New makes a Source. It fails with *ConfigError or *identity.UnknownRegionError
-// and touches neither network nor credentials.
+// New returns a Source. It fails with *ConfigError or *identity.UnknownRegionError and
+// uses neither network nor credentials.
 func New(c Config) (*Source, error) {
 	if err := ValidCluster(c.Cluster); err != nil {
 		return nil, err
 	}
 	if c.Credentials == nil {
-		return nil, &ConfigError{Field: "credentials", Reason: "are missing"}
+		return nil, &ConfigError{Field: "Credentials", Reason: "is required"}
 	}
 	endpoint := c.Endpoint
 	if endpoint.Host == "" {
@@ -122,12 +122,12 @@ func New(c Config) (*Source, error) {
 	}, nil
 }
 
-// StaticKeys is a credentials provider for keys one has at hand. The session
-// token is empty for long-lived keys.
+// StaticKeys is a credentials provider for fixed keys. The session token is empty for
+// long-lived keys.
 func StaticKeys(accessKeyID, secretAccessKey, sessionToken string) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		if accessKeyID == "" || secretAccessKey == "" {
-			return aws.Credentials{}, errors.New("the access key id or the secret access key is empty")
+			return aws.Credentials{}, errors.New("access key ID and secret access key are required")
 		}
 		return aws.Credentials{
 			AccessKeyID: accessKeyID, SecretAccessKey: secretAccessKey, SessionToken: sessionToken, Source: "StaticKeys",
@@ -138,15 +138,15 @@ func StaticKeys(accessKeyID, secretAccessKey, sessionToken string) aws.Credentia
 // Endpoint is the STS host that the tokens are minted for.
 func (s *Source) Endpoint() identity.STSEndpoint { return s.endpoint }
 
-// Token mints a token. Its Expiry is the earlier of 14 minutes from now and the
-// credentials' own end less one minute, but never before now. It fails with
-// *CredentialsExpiredError, or with what the credentials provider failed with.
+// Token mints a token. Its Expiry is the earlier of 14 minutes from now and one minute
+// before the credentials expire, but never before now. It fails with
+// *CredentialsExpiredError, or with the error of the credentials provider.
 func (s *Source) Token(ctx context.Context) (Token, error) {
 	creds, err := s.retrieve(ctx)
 	if err != nil {
 		return Token{}, err
 	}
-	// The signature carries whole seconds; expiry counts from what was signed.
+	// The signature has whole seconds; expiry counts from the signing time.
 	now := s.now().UTC().Truncate(time.Second)
 	signed, err := s.presign(ctx, creds, now)
 	if err != nil {
@@ -167,8 +167,8 @@ func (s *Source) Token(ctx context.Context) (Token, error) {
 	}, nil
 }
 
-// retrieve gets credentials, and newer ones where the first are about to end
-// and the provider can renew them.
+// retrieve returns credentials, and refreshed ones if the first are about to expire and
+// the provider can refresh them.
 func (s *Source) retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := s.credentials.Retrieve(ctx)
 	if err != nil {

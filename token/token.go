@@ -13,30 +13,30 @@ const Prefix = "k8s-aws-v1."
 // ClusterHeader is the signed HTTP header that binds a token to one cluster.
 const ClusterHeader = "x-k8s-aws-id"
 
-// Lifetime is how long STS honours a pre-signed GetCallerIdentity after it was
-// signed, whatever X-Amz-Expires says.
+// Lifetime is how long STS accepts a pre-signed GetCallerIdentity after it was signed,
+// whatever X-Amz-Expires says.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 // and the verifiers of EKS and aws-iam-authenticator, which refuse older ones.
 const Lifetime = 15 * time.Minute
 
-// Margin is how long before its end a token is called expired, so that one
-// handed out just before still arrives in time.
+// Margin is how long before its end a token counts as expired, so that one that is used
+// just before still arrives in time.
 const Margin = time.Minute
 
 const redacted = Prefix + "REDACTED"
 
-// Token is a minted token. Its value is a secret, and every way of printing the
-// struct hides it; Value alone gives it. The zero value is no token.
+// Token is a minted token. Its value is a secret, and every way of printing the struct
+// hides it; only Value returns it. The zero value is not a token.
 type Token struct {
-	// value is behind a function, because package fmt calls no methods on what
-	// stands in somebody's unexported field: it prints a function as an address,
-	// where a string, and with the wrong verb a pointer, would be printed whole.
+	// value is behind a function, because package fmt calls no methods on values in
+	// unexported fields of another struct: it prints a function as an address, but
+	// would print a string and, with the wrong verb, a pointer's target.
 	value func() string
-	// Expiry is when the token should no longer be handed out: Margin before the
-	// end of Lifetime, or before the end of the credentials that signed it.
+	// Expiry is when the token should no longer be used: Margin before the end of
+	// Lifetime, or before the credentials that signed it expire.
 	Expiry time.Time
-	// SignedAt is the second at which the token was signed.
+	// SignedAt is the signing time, in whole seconds.
 	SignedAt time.Time
 	// AccessKeyID is the key that signed it. It is not a secret.
 	AccessKeyID string

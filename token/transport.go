@@ -12,10 +12,9 @@ import (
 	"github.com/ekskey/ekskey/internal/resend"
 )
 
-// OAuth2 gives the source's tokens to what takes an oauth2.TokenSource. It keeps
-// one and renews it in time, so it is to be made once and not for each request.
-// ctx is what tokens are minted in: when it has ended, there are no new ones. It
-// fails as Token does.
+// OAuth2 returns an oauth2.TokenSource with the source's tokens. It holds one token and
+// renews it in time, so create it once and not for each request. ctx is the context of
+// minting: when it has ended, there are no new tokens. It fails as Token does.
 func (s *Source) OAuth2(ctx context.Context) oauth2.TokenSource {
 	return oauth2Source{ctx: ctx, keeper: s.keeper()}
 }
@@ -26,8 +25,8 @@ func (s *Source) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	return s.keeper().RoundTripper(base)
 }
 
-// Invalidate has credentials got anew for the next token, where their provider
-// has an Invalidate method.
+// Invalidate reloads the credentials for the next token, if their provider has an
+// Invalidate method.
 func (s *Source) Invalidate() {
 	if cache, ok := s.credentials.(interface{ Invalidate() }); ok {
 		cache.Invalidate()
@@ -41,8 +40,7 @@ type oauth2Source struct {
 	keeper *Keeper
 }
 
-// Token gives a token. A bearer token is what it is to the caller; the expiry is
-// the token's own.
+// Token returns a token as a bearer token with its expiry.
 func (o oauth2Source) Token() (*oauth2.Token, error) {
 	tok, err := o.keeper.Token(o.ctx)
 	if err != nil {
@@ -51,20 +49,20 @@ func (o oauth2Source) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: tok.Value(), TokenType: "Bearer", Expiry: tok.Expiry}, nil
 }
 
-// ClearTextError says that a token was to be sent without TLS.
+// ClearTextError reports an attempt to send a token without TLS.
 type ClearTextError struct{ Host string }
 
 func (e *ClearTextError) Error() string {
 	return "a token is not sent to " + e.Host + " without TLS"
 }
 
-// RoundTripper sends requests through base, each with the Keeper's token; nil
-// means http.DefaultTransport. A request that has an Authorization header goes as
-// it is. A redirect to another host gets no token, and nothing after it does. After
-// a 401 the token is replaced, and the request is sent once more if its body can be,
-// and unless it may have changed what is behind the proxy of a service, pod or node;
-// the second answer is the caller's, whatever it says. It fails with *ClearTextError for
-// what is not https, with what base fails with, and with what the Keeper does.
+// RoundTripper sends requests through base, each with the Keeper's token; nil means
+// http.DefaultTransport. A request that has an Authorization header is sent unchanged.
+// A redirect to another host gets no token, nor does any request after it. After a 401
+// the token is replaced, and the request is sent once more if its body can be replayed,
+// unless it may have changed something behind the proxy of a service, pod or node; the
+// second response is returned to the caller, whatever its status. It fails with
+// *ClearTextError without https, and with the errors of base and of the Keeper.
 func (k *Keeper) RoundTripper(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -77,12 +75,12 @@ type roundTripper struct {
 	base   http.RoundTripper
 }
 
-// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
+// WrappedRoundTripper is the method by which Kubernetes' libraries unwrap transports.
 func (t *roundTripper) WrappedRoundTripper() http.RoundTripper { return t.base }
 
-// RoundTrip sends a request.
+// RoundTrip implements http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	if len(req.Header.Values("Authorization")) > 0 || elsewhere(req) {
+	if len(req.Header.Values("Authorization")) > 0 || redirected(req) {
 		return t.base.RoundTrip(req)
 	}
 	if req.URL.Scheme != "https" {
@@ -113,7 +111,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok || !repeatable(req) {
 		return res, nil
 	}
-	again, can := resend.Again(req)
+	again, can := resend.Clone(req)
 	if !can {
 		return res, nil
 	}
@@ -125,21 +123,21 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// send sends a copy, because a RoundTripper leaves a request as it is.
+// send sends a copy, because a RoundTripper must not change a request.
 func (t *roundTripper) send(req *http.Request, tok Token) (*http.Response, error) {
 	with := req.Clone(req.Context())
 	with.Header.Set("Authorization", "Bearer "+tok.Value())
 	res, err := t.base.RoundTrip(with)
 	if res != nil {
-		res.Request = req // and nobody who prints the answer's request prints the token
+		res.Request = req // so that printing the response's request does not print the token
 	}
 	return res, err
 }
 
-// elsewhere reports whether a server has sent the caller to another host, who
-// must not get the token: anything behind an API server's proxy can do that. A way
-// back does not change it: it is the other host that chose the request.
-func elsewhere(req *http.Request) bool {
+// redirected reports whether a server has redirected the caller to another host, which
+// must not get the token: an application behind an API server's proxy can do that. A
+// redirect back changes nothing: the other host chose the request.
+func redirected(req *http.Request) bool {
 	for r := req; r.Response != nil && r.Response.Request != nil; {
 		r = r.Response.Request
 		if r.URL.Scheme != req.URL.Scheme || r.URL.Host != req.URL.Host {
@@ -149,9 +147,9 @@ func elsewhere(req *http.Request) bool {
 	return false
 }
 
-// repeatable reports whether a request that got a 401 can have done nothing yet.
-// The API server refuses before it does anything, but below the proxy of a
-// service, pod or node the answer may be of what stands behind it.
+// repeatable reports whether a request that got a 401 cannot have had an effect. The
+// API server refuses before it acts, but below the proxy of a service, pod or node the
+// response may be that of the program behind it.
 // Source: https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
 func repeatable(req *http.Request) bool {
 	switch req.Method {
@@ -168,7 +166,7 @@ func repeatable(req *http.Request) bool {
 	return true
 }
 
-// maxDiscard is how much of an unwanted answer is read to keep its connection.
+// maxDiscard is how much of an unwanted response is read to keep its connection.
 const maxDiscard = 64 << 10
 
 func discard(res *http.Response) {

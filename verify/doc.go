@@ -1,13 +1,11 @@
-// Package verify finds out whose token it is.
+// Package verify verifies tokens.
 //
-// A Verifier holds a token against the offline rules of package token, sends
-// the URL that it rebuilt from the checked values to STS, with the name of its
-// own cluster in the signed header, and holds the answer against further rules.
-// What comes out is an AWS identity; what it may do in Kubernetes is for a
-// mapping to say.
+// A Verifier checks a token against the offline rules of package token, sends the URL
+// that it rebuilt from the checked values to STS, with the name of its own cluster in
+// the signed header, and checks the response against further rules. The result is an
+// AWS identity; a mapping decides what that identity is in Kubernetes.
 //
-// Every refusal is one of three types. *token.RuleError: a rule of the
-// verification rules is broken. *DeniedError: STS itself said no.
-// *UnavailableError: nobody said anything that can be relied on, which is never
-// to be taken for a no, let alone for a yes.
+// Every refusal has one of three types. *token.RuleError: the token breaks a
+// verification rule. *DeniedError: STS denied the token. *UnavailableError: there is no
+// reliable answer; it must be treated neither as a denial nor as a success.
 package verify

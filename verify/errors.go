@@ -2,29 +2,29 @@ package verify
 
 import "fmt"
 
-// DeniedError says that STS answered with its own error document and a code that
-// means no.
+// DeniedError reports that STS denied a token, with an error document of its own and a
+// code of a fixed list.
 type DeniedError struct {
-	// Code is STS's, such as SignatureDoesNotMatch. It is one of a fixed list.
+	// Code is the error code of STS, such as SignatureDoesNotMatch.
 	Code string
 	// Status is the HTTP status.
 	Status int
 }
 
-// STS's message is left out on purpose: it quotes the request, and with it the
+// The message of STS is omitted on purpose: it quotes the request, including the
 // session token.
 func (e *DeniedError) Error() string { return fmt.Sprintf("sts denied the token: %s", e.Code) }
 
-// UnavailableError says that STS could not be asked, or that what answered is
-// not to be believed. The token may be good.
+// UnavailableError reports that STS did not answer, or that its response cannot be
+// trusted. The token may be valid.
 type UnavailableError struct {
-	// Throttled says that STS asked for fewer requests.
+	// Throttled reports that STS throttled the request.
 	Throttled bool
-	// Status is the HTTP status, or 0 where there was no answer.
+	// Status is the HTTP status, or 0 if there was no response.
 	Status int
-	// Reason is for a log. It holds nothing of the request.
+	// Reason is for a log. It contains nothing of the request.
 	Reason string
-	// Err is the cause where there is one.
+	// Err is the cause, if there is one.
 	Err error
 }
 
@@ -35,5 +35,5 @@ func (e *UnavailableError) Error() string {
 	return "sts is not available: " + e.Reason
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }

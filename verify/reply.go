@@ -12,8 +12,8 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// newIdentity holds the three fields of the answer against each other, V31 and
-// V32. The partition is the one of the STS host that was asked.
+// newIdentity checks the three fields of the response against each other, V31 and V32.
+// The partition is that of the STS host.
 func newIdentity(partition, arn, account, userID string) (identity.Identity, error) {
 	id, err := identity.New(arn, account, userID)
 	if err == nil && id.Principal.Partition != partition {
@@ -33,7 +33,7 @@ func newIdentity(partition, arn, account, userID string) (identity.Identity, err
 // document is a JSON object whose keys are unique even when case is ignored.
 type document map[string]any
 
-// object gives the object under exactly this key, or an empty one.
+// object returns the object with exactly this key, or an empty one.
 func (d document) object(key string) document {
 	o, _ := d[key].(document)
 	return o
@@ -49,14 +49,14 @@ const maxJSONDepth = 8
 var (
 	errNotUTF8  = errors.New("is not UTF-8")
 	errNotJSON  = errors.New("is not one JSON object")
-	errTwin     = errors.New("has the same key twice")
+	errTwin     = errors.New("has a duplicate key")
 	errDepth    = errors.New("is nested too deep")
-	errTrailing = errors.New("has something behind the JSON document")
+	errTrailing = errors.New("has trailing data after the JSON document")
 )
 
-// strictJSON reads one JSON object. encoding/json takes the last of two equal
-// keys and matches names without case; a reader in front of STS that did
-// otherwise could make two programs see two identities, so neither is allowed.
+// strictJSON parses one JSON object. encoding/json takes the last of two equal keys and
+// matches names without case; a proxy in front of STS that did otherwise could make two
+// programs see two identities, so neither is allowed.
 func strictJSON(body []byte) (document, error) {
 	if !utf8.Valid(body) {
 		return nil, errNotUTF8

@@ -16,13 +16,13 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// maxReply is the most that is read of an answer, in bytes.
+// maxReply is the most that is read of a response, in bytes.
 const maxReply = 64 << 10
 
-// denials are the codes by which STS says no to a GetCallerIdentity.
+// denials are the error codes with which STS denies GetCallerIdentity.
 //
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
-// and what STS was seen to answer.
+// and observed responses of STS.
 var denials = map[string]bool{
 	"AccessDenied": true, "AccessDeniedException": true, "AuthFailure": true,
 	"ExpiredToken": true, "ExpiredTokenException": true,
@@ -34,14 +34,14 @@ var denials = map[string]bool{
 	"UnrecognizedClientException": true, "ValidationError": true,
 }
 
-// throttles are the codes by which STS asks for fewer requests, with HTTP 400.
+// throttles are the error codes with which STS throttles, with HTTP status 400.
 var throttles = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "ThrottledException": true,
 	"RequestLimitExceeded": true, "RequestThrottled": true, "TooManyRequestsException": true, "SlowDown": true,
 }
 
-// askOnce is one request. It goes around http.Client, whose errors quote the
-// URL, and the signature with it.
+// askOnce sends one request. It does not use http.Client, whose errors quote the URL
+// and so the signature.
 func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.RequestURL(), nil)
 	if err != nil {
@@ -73,11 +73,10 @@ func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Ident
 	return accept(partition, mediaType(resp), body)
 }
 
-var errGarbled = errors.New("what answered does not speak HTTP as it should")
+var errGarbled = errors.New("the server sent an invalid HTTP response")
 
-// cause lets through the errors of the network and of TLS, and no other: package
-// net/http quotes what the peer sent, and a peer may echo the request, signature
-// and all.
+// cause returns only errors of the network and of TLS: package net/http quotes what the
+// server sent, and a server may echo the request including the signature.
 func cause(err error) error {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -91,7 +90,7 @@ func cause(err error) error {
 	case errors.As(err, &cert):
 		return cert
 	case errors.As(err, &header):
-		return errors.New("what answered does not speak TLS")
+		return errors.New("the server does not speak TLS")
 	case errors.Is(err, context.DeadlineExceeded):
 		return context.DeadlineExceeded
 	case errors.Is(err, context.Canceled):
@@ -110,7 +109,7 @@ func mediaType(resp *http.Response) string {
 	return t
 }
 
-// accept reads a 200.
+// accept parses a response with status 200.
 func accept(partition, contentType string, body []byte) (identity.Identity, error) {
 	odd := func(reason string) (identity.Identity, error) {
 		return identity.Identity{}, &UnavailableError{Status: http.StatusOK, Reason: "V30: the answer " + reason}
@@ -135,8 +134,8 @@ func accept(partition, contentType string, body []byte) (identity.Identity, erro
 	return newIdentity(partition, arn, account, userID)
 }
 
-// refusal reads any other status: a denial only where STS's own error document
-// with a known code says so.
+// refusal parses any other status: it is a denial only if STS's own error document has
+// a known code.
 func refusal(status int, contentType string, body []byte) error {
 	code := errorCode(contentType, body)
 	switch {
@@ -145,11 +144,11 @@ func refusal(status int, contentType string, body []byte) error {
 	case denials[code] && status >= 400 && status < 500:
 		return &DeniedError{Code: code, Status: status}
 	}
-	return &UnavailableError{Status: status, Reason: fmt.Sprintf("HTTP status %d without an error document of STS that means no", status)}
+	return &UnavailableError{Status: status, Reason: fmt.Sprintf("HTTP status %d without an STS error document that denies the token", status)}
 }
 
-// errorCode finds the code in an error document of STS: JSON, as asked for, or
-// the XML that AWS's front ends use. Anything else has no code.
+// errorCode returns the code of an STS error document: JSON, as requested, or the XML
+// of AWS's front ends. Anything else has no code.
 func errorCode(contentType string, body []byte) string {
 	if len(body) > maxReply || !utf8.Valid(body) {
 		return ""

@@ -16,40 +16,39 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// DefaultTimeout bounds all attempts at STS for one token together. It leaves
-// kube-apiserver's webhook authenticator time to ask again.
+// DefaultTimeout bounds all STS calls for one token together. It leaves
+// kube-apiserver's webhook authenticator time to retry.
 const DefaultTimeout = 4 * time.Second
 
-// Config tells a Verifier what to accept and how to reach STS. Cluster alone
-// is needed.
+// Config configures a Verifier: which tokens it accepts and how it connects to STS.
+// Only Cluster is required.
 type Config struct {
-	// Cluster is the name that tokens must be signed for.
+	// Cluster is the cluster name that tokens must be signed for.
 	Cluster string
-	// Policy is the offline rules' configuration. The zero value accepts the
-	// hosts of every partition; a server sets its Partition.
+	// Policy configures the offline rules. The zero value accepts the hosts of every
+	// partition; a server sets its Partition.
 	Policy token.Policy
-	// DialAddress, host:port, is dialled in place of the STS host. The Host
-	// header and the TLS name stay the URL's.
+	// DialAddress, host:port, is dialed instead of the STS host. The Host header and
+	// the TLS server name are still the URL's.
 	DialAddress string
 	// RootCAs are trusted for STS; nil means the system's.
 	RootCAs *x509.CertPool
-	// Proxy chooses a proxy for a request; nil means none, whatever the
-	// environment says.
+	// Proxy selects an HTTP proxy for a request; nil means none. Proxy variables of the
+	// environment are ignored.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Timeout bounds all attempts for one token together. Zero means
-	// DefaultTimeout.
+	// Timeout bounds all STS calls for one token together. Zero means DefaultTimeout.
 	Timeout time.Duration
-	// AllowRoot lets account roots pass rule V33. For callers whose mapping takes
-	// a root only where it is named.
+	// AllowRoot lets account roots pass rule V33, for callers whose mapping requires a
+	// root to be named.
 	AllowRoot bool
-	// AllowAccounts, if not empty, are the only accounts let through (V34).
+	// AllowAccounts, if not empty, are the only allowed accounts (V34).
 	AllowAccounts []string
-	// DenyAccounts are accounts never let through (V34).
+	// DenyAccounts are accounts that are always denied (V34).
 	DenyAccounts []string
 }
 
-// Verifier verifies tokens of one cluster. It remembers nothing but idle
-// connections, and is safe for concurrent use.
+// Verifier verifies tokens of one cluster. Its only state is idle connections. It is
+// safe for concurrent use.
 type Verifier struct {
 	cluster      string
 	policy       token.Policy
@@ -59,19 +58,19 @@ type Verifier struct {
 	roundTripper http.RoundTripper
 }
 
-// ConfigError says which field of Config is wrong.
+// ConfigError reports an invalid field of Config.
 type ConfigError struct{ Field, Reason string }
 
 func (e *ConfigError) Error() string { return fmt.Sprintf("verifier: %s %s", e.Field, e.Reason) }
 
-// New makes a Verifier. It fails with *ConfigError, *token.ConfigError,
+// New returns a Verifier. It fails with *ConfigError, *token.ConfigError,
 // *identity.UnknownPartitionError or *identity.UnknownRegionError.
 func New(c Config) (*Verifier, error) {
 	if err := token.ValidCluster(c.Cluster); err != nil {
 		return nil, err
 	}
 	if c.DialAddress != "" && c.Proxy != nil {
-		// The proxy, and its password, would be dialled at that address.
+		// The proxy, and its password, would be sent to that address.
 		return nil, &ConfigError{Field: "Proxy", Reason: "cannot be combined with DialAddress"}
 	}
 	if err := checkRegions(c.Policy); err != nil {
@@ -86,8 +85,8 @@ func New(c Config) (*Verifier, error) {
 	}, nil
 }
 
-// checkRegions: what configuration adds must be of the verifier's partition, or
-// rule V31 would hold identities against another one.
+// checkRegions requires configured regions and hosts to be of the verifier's partition,
+// or rule V31 would check identities against another one.
 func checkRegions(p token.Policy) error {
 	if p.Partition == "" {
 		return nil
@@ -108,9 +107,9 @@ func checkRegions(p token.Policy) error {
 	return nil
 }
 
-// newTransport is an http.Transport without what a verifier must not do: no
-// proxy from the environment, no compression, no HTTP/2 upgrade, no cookies
-// and, since it is used without an http.Client, no redirects.
+// newTransport is an http.Transport without what a verifier must not do: no proxy from
+// the environment, no compression, no HTTP/2 upgrade, no cookies and, because it is
+// used without an http.Client, no redirects.
 func newTransport(c Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.Timeout, KeepAlive: 30 * time.Second}
 	dial := dialer.DialContext
@@ -132,9 +131,8 @@ func newTransport(c Config) *http.Transport {
 	}
 }
 
-// Verify does all there is: Check, Ask, Allow. It returns the identity that
-// signed the token, or fails with *token.RuleError, *DeniedError or
-// *UnavailableError, and then the identity is the zero value.
+// Verify runs Check, Ask and Allow. It returns the identity that signed the token, or
+// fails with *token.RuleError, *DeniedError or *UnavailableError and the zero value.
 func (v *Verifier) Verify(ctx context.Context, raw string) (identity.Identity, error) {
 	parsed, err := v.Check(raw)
 	if err != nil {
@@ -150,15 +148,15 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (identity.Identity, e
 	return id, nil
 }
 
-// Check holds a token against the offline rules, V01 to V22. It fails with
+// Check checks a token against the offline rules, V01 to V22. It fails with
 // *token.RuleError.
 func (v *Verifier) Check(raw string) (*token.Parsed, error) { return v.policy.Check(raw) }
 
-// Ask sends a checked token to STS and reads the answer, V23 and V30 to V32. A
-// failure to reach STS is tried once more within the timeout. The answer holds
-// for as long as the token does; what a configuration says about the identity
-// (Allow) must be asked anew each time. A token that Check would refuse, because
-// it was parsed under another policy or has aged since, is refused here too.
+// Ask sends a checked token to STS and parses the response, V23 and V30 to V32. If STS
+// cannot be reached, it retries once within the timeout. The result is valid for as
+// long as the token is; account rules (Allow) must be evaluated each time. A token that
+// Check would refuse, because it was parsed with another policy or has aged since, is
+// refused here too.
 func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
 	if _, err := v.policy.Check(token.Prefix + base64.RawURLEncoding.EncodeToString([]byte(p.RequestURL()))); err != nil {
 		return identity.Identity{}, err
@@ -183,8 +181,8 @@ func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity,
 
 const retryPause = 100 * time.Millisecond
 
-// worthRetrying: no answer at all, or a server error. Anything else, and a host
-// that does not exist, would be the same again.
+// worthRetrying is true for no response and for a server error. Any other error, and an
+// unknown host, would be the same again.
 func worthRetrying(e *UnavailableError) bool {
 	var dns *net.DNSError
 	if e.Throttled || errors.As(e.Err, &dns) && dns.IsNotFound {
@@ -193,8 +191,8 @@ func worthRetrying(e *UnavailableError) bool {
 	return e.Status == 0 || e.Status >= 500
 }
 
-// Allow holds an identity against the rules about accounts, V33 and V34. It
-// fails with *token.RuleError.
+// Allow checks an identity against the account rules, V33 and V34. It fails with
+// *token.RuleError.
 func (v *Verifier) Allow(id identity.Identity) error {
 	switch {
 	case id.Principal.Kind == identity.KindRoot && !v.allowRoot:

@@ -122,6 +122,7 @@ func TestServerIsDocumented(t *testing.T) {
 	}{
 		{"docs/server.md", regexp.MustCompile(`(?m)^\s+"([a-z0-9]+)":\s+(?:r\.|func\()`), []string{"internal/servercli"}, 25},
 		{"docs/server.md", regexp.MustCompile(`"(ekskey_[a-z_]+)"`), []string{"internal/servercli", "internal/webhook"}, 8},
+		{"docs/authorizer.md", regexp.MustCompile(`"(ekskey_[a-z_]+)"`), []string{"internal/authorizer"}, 2},
 		{"docs/mapping.md", regexp.MustCompile(`(?m)^\s[A-Z]\w+\s+Code = "([a-z0-9-]+)"`), []string{"internal/mapping"}, 16},
 	} {
 		page := strings.ToLower(readFile(t, c.page))

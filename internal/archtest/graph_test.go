@@ -10,10 +10,10 @@ import (
 // packages of lower layers only. A name ending in /... stands for a folder and all
 // below it.
 var layers = [][]string{
-	{"identity", "internal/resend", "internal/safefile", "internal/tlstest"},
-	{"token", "internal/credcache", "internal/execcred", "internal/fakeaws"},
-	{"verify", "internal/mapping", "internal/kubeconfig", "internal/kubeapi", "internal/awsconf"},
-	{"internal/webhook", "internal/discovery", "internal/authproxy", "internal/agent"},
+	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlsplice"},
+	{"token", "internal/accesspolicy", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
+	{"verify", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
+	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench"},
@@ -42,6 +42,11 @@ var bans = []ban{
 		who:  []string{"identity", "token", "verify", "internal/mapping"},
 		what: []string{"k8s.io/client-go"},
 		why:  "programs that mint or verify tokens must not pay for a Kubernetes client",
+	},
+	{
+		who:  []string{"internal/accesspolicy"},
+		what: []string{"k8s.io", "sigs.k8s.io", "github.com/prometheus", "github.com/aws"},
+		why:  "the client explains access with the server's own rules, and must not pay for the server's types",
 	},
 	{
 		who:  []string{"cmd/ekskey"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,7 @@ func (a *app) runKubeconfigConvert(ctx context.Context, o convertOptions) error 
 	conversion := kubeconfig.Conversion{ToAWS: o.to == convertToAWS, Command: command, Contexts: o.contexts}
 	var users []kubeconfig.ConvertedUser
 	if o.dryRun {
-		users, err = kubeconfig.PlanConversion(a.kubeconfigFiles(o.kubeconfig), conversion)
+		users, err = kubeconfig.PlanConversion(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
 	} else {
 		users, err = kubeconfig.Convert(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
 	}
@@ -128,19 +129,5 @@ func (a *app) kubeconfigFiles(flag string) kubeconfig.Env {
 // contextNames are those of all kubeconfigs that can be read, for completion. What
 // steers a terminal is left out.
 func (a *app) contextNames(flag string) []string {
-	paths, err := a.kubeconfigFiles(flag).Files()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, path := range paths {
-		if f, err := kubeconfig.Read(path); err == nil {
-			for _, c := range f.Contexts() {
-				if printable(c.Name) == c.Name {
-					names = append(names, c.Name)
-				}
-			}
-		}
-	}
-	return names
+	return slices.DeleteFunc(a.kubeconfigFiles(flag).ContextNames(), func(name string) bool { return printable(name) != name })
 }

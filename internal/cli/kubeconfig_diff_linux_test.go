@@ -45,7 +45,7 @@ func TestDiffColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, edits, err := kubeconfig.Plan(kubeconfig.Env{Flag: filepath.Join(t.TempDir(), "config")}, kubeconfig.Batch{Changes: []kubeconfig.Change{change}})
+	_, edits, err := kubeconfig.Plan(t.Context(), kubeconfig.Env{Flag: filepath.Join(t.TempDir(), "config")}, kubeconfig.Batch{Changes: []kubeconfig.Change{change}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
 	if err != nil {
 		return err
 	}

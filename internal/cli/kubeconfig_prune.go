@@ -49,7 +49,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
 	if err != nil {
 		return err
 	}
@@ -93,4 +93,4 @@ func prunable(c kubeconfig.MergedContext, all bool) bool {
 	return c.IsEKS && c.EKS.ARN != "" && (all || c.MadeFor == c.EKS.ARN)
 }
 
-func sameCluster(a, b kubeconfig.Target) bool { return a.ARN == b.ARN && a.Name == b.Name }
+func sameCluster(a, b kubeconfig.Target) bool { return a.ARN == b.ARN && a.Cluster == b.Cluster }

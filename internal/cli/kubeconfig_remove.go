@@ -76,7 +76,7 @@ func (a *app) runKubeconfigRemove(ctx context.Context, o removeOptions) error {
 func (a *app) removeContexts(ctx context.Context, format, file string, dryRun bool, batch kubeconfig.Batch) error {
 	env := a.kubeconfigFiles(file)
 	if dryRun {
-		report, edits, err := kubeconfig.Plan(env, batch)
+		report, edits, err := kubeconfig.Plan(ctx, env, batch)
 		if err != nil {
 			return hintOnMissing(err)
 		}

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -171,7 +170,7 @@ func clusterNameOf(t kubeconfig.Target) string {
 	if i := strings.LastIndexByte(t.ARN, '/'); i >= 0 {
 		return t.ARN[i+1:]
 	}
-	return t.Name
+	return t.Cluster
 }
 
 // judge holds a context against what EKS says of its cluster.
@@ -209,7 +208,7 @@ func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer
 		s.reason += again
 	}
 	s.reason = cmp.Or(s.reason, through)
-	if s.state == stateAlive && c.EKS.Name != cluster.TokenName {
+	if s.state == stateAlive && c.EKS.Cluster != cluster.TokenName {
 		s.state, s.reason = stateStale, "tokens for the cluster are made for "+cluster.TokenName+again
 	}
 }
@@ -292,9 +291,7 @@ func judgeCA(entry kubeconfig.Cluster, data, dir string) (liveness, string) {
 //
 // Source: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html
 func (a *app) profileOf(c kubeconfig.MergedContext) string {
-	isFlag := func(arg string) bool { return arg == "--profile" || strings.HasPrefix(arg, "--profile=") }
-	if c.EKS.Profile != "" && !slices.ContainsFunc(c.UserEntry.Exec.Args, isFlag) &&
-		a.env.Getenv("AWS_ACCESS_KEY_ID") != "" && a.env.Getenv("AWS_SECRET_ACCESS_KEY") != "" {
+	if !c.EKS.ProfileFlag && a.env.Getenv("AWS_ACCESS_KEY_ID") != "" && a.env.Getenv("AWS_SECRET_ACCESS_KEY") != "" {
 		return ""
 	}
 	return c.EKS.Profile

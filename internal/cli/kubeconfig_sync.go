@@ -104,7 +104,7 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 		return err
 	}
 	env := a.kubeconfigFiles(o.kubeconfig)
-	if err := s.look(env); err != nil {
+	if err := s.look(ctx, env); err != nil {
 		return err
 	}
 	if err := a.find(ctx, s, config, o); err != nil {
@@ -116,7 +116,7 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	debug.FreeOSMemory()
-	merged, err := kubeconfig.ReadMerged(env)
+	merged, err := kubeconfig.ReadMerged(ctx, env)
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/ekskey/ekskey/internal/discovery"
+	"github.com/ekskey/ekskey/internal/execplugin"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
 )
 
 // look reads the kubeconfigs before AWS is asked for anything: what cannot be read
 // is refused at once, and only what is there by now may be pruned.
-func (s *clusterSync) look(env kubeconfig.Env) error {
-	merged, err := kubeconfig.ReadMerged(env)
+func (s *clusterSync) look(ctx context.Context, env kubeconfig.Env) error {
+	merged, err := kubeconfig.ReadMerged(ctx, env)
 	if err != nil || !s.prune {
 		return err
 	}
@@ -32,7 +33,7 @@ func (s *clusterSync) look(env kubeconfig.Env) error {
 func (s *clusterSync) write(ctx context.Context, env kubeconfig.Env, batch kubeconfig.Batch, dryRun bool) (report kubeconfig.Report, edits []kubeconfig.Edit, err error) {
 	for ctx.Err() == nil {
 		if dryRun {
-			report, edits, err = kubeconfig.Plan(env, batch)
+			report, edits, err = kubeconfig.Plan(ctx, env, batch)
 		} else {
 			report, err = kubeconfig.Update(ctx, env, batch)
 		}
@@ -61,8 +62,8 @@ func (s *clusterSync) notOurs(old kubeconfig.MergedContext, c discovery.Cluster,
 		return "it was not made by ekskey, or was changed since"
 	case t.ARN != "" && t.ARN != c.ARN:
 		return "it is for " + t.ARN
-	case t.ARN == "" && (t.Name != c.TokenName || t.Region != "" && t.Region != c.Region):
-		return "it is for another cluster, " + t.Name
+	case t.ARN == "" && (t.Cluster != c.TokenName || t.Region != "" && t.Region != c.Region):
+		return "it is for another cluster, " + t.Cluster
 	case t.ARN == "" && !(old.HasCluster && old.ClusterEntry.Server == c.Endpoint):
 		// Of a cluster of this name, but nobody knows in which account.
 		return "it may be for the cluster of this name in another account"
@@ -83,35 +84,19 @@ func otherWay(entry kubeconfig.Cluster, c discovery.Cluster) bool {
 // act as somebody else because a key of a profile broke, or because a flag was left
 // out.
 func (s *clusterSync) otherPrincipal(old kubeconfig.MergedContext, profile string) string {
-	t, o := old.EKS, s.options
+	want := execplugin.Meaning{Profile: profile, Roles: s.options.RoleChain, ForwardSessionName: s.options.ForwardSessionName}
 	own, impersonates := old.UserEntry.Kinds()
-	forwards := slices.ContainsFunc(old.UserEntry.Exec.Args, func(arg string) bool {
-		return strings.HasPrefix(arg, "--forward-session-name") && arg != "--forward-session-name=false"
-	})
-	have, want := principalText(t.Profile, t.Roles, t.AWSOrder), principalText(profile, o.RoleChain, false)
 	switch {
 	case len(own) > 0:
 		return "its user has credentials of its own: " + strings.Join(own, ", ")
 	case impersonates:
 		return "its user acts as another (as, as-groups and the like)"
-	case have != want:
-		return "it authenticates with " + have + ", not with " + want
-	case !slices.Equal(t.Roles, o.RoleChain), forwards != o.ForwardSessionName:
+	case old.EKS.Who() != want.Who():
+		return "it authenticates with " + old.EKS.Who() + ", not with " + want.Who()
+	case !old.EKS.SamePrincipal(want):
 		return "it assumes its role with another session name, external id, MFA device or duration"
+	case old.EKS.Beyond != "":
+		return "of its plugin's words, " + old.EKS.Beyond
 	}
 	return ""
-}
-
-func principalText(profile string, roles []kubeconfig.Hop, awsOrder bool) string {
-	text := "the environment's credentials"
-	if profile != "" {
-		text = "profile " + profile
-	}
-	if awsOrder {
-		text += " in the AWS CLI's order"
-	}
-	for _, h := range roles {
-		text += " and role " + h.ARN
-	}
-	return text
 }

@@ -233,7 +233,7 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 	env := a.kubeconfigFiles(o.kubeconfig)
 	batch := kubeconfig.Batch{Changes: []kubeconfig.Change{change}}
 	if o.dryRun {
-		report, edits, err := kubeconfig.Plan(env, batch)
+		report, edits, err := kubeconfig.Plan(ctx, env, batch)
 		if err != nil {
 			return hintOnCluster(err)
 		}
@@ -275,18 +275,20 @@ func hintOnCluster(err error) error {
 }
 
 func summarize(w io.Writer, r kubeconfig.Result) {
+	elsewhere := func(item kubeconfig.Item) string {
+		if item.File == r.File || item.File == "" {
+			return ""
+		}
+		return " (in " + printable(item.File) + ")"
+	}
 	for _, item := range []struct {
 		what string
 		item kubeconfig.Item
 	}{{"context", r.Context}, {"user", r.User}, {"cluster", r.Cluster}} {
-		_, _ = fmt.Fprintf(w, "%s %s: %s\n", item.what, printable(item.item.Name), item.item.Outcome)
+		_, _ = fmt.Fprintf(w, "%s %s: %s%s\n", item.what, printable(item.item.Name), item.item.Outcome, elsewhere(item.item))
 	}
 	if r.Current.Name != "" {
-		in := ""
-		if r.CurrentFile != "" {
-			in = " (in " + r.CurrentFile + ")"
-		}
-		_, _ = fmt.Fprintf(w, "current context: %s\n", printable(r.Current.Name+in))
+		_, _ = fmt.Fprintf(w, "current context: %s%s\n", printable(r.Current.Name), elsewhere(r.Current))
 	}
 	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(r.File))
 }

@@ -89,7 +89,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 		strings.ToLower(provider.name + ":sub"): claims.Subject,
 		strings.ToLower(provider.name + ":aud"): claims.audience(),
 	}
-	if !role.trust.allows(AssumeRoleWithWebIdentity, ctx, provider.isNamed) {
+	if s.trustOf(role).decide(AssumeRoleWithWebIdentity, "", ctx, provider.isNamed) != allowed {
 		return nil, accessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	}
 	if duration > role.maxSession {

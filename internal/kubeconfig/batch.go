@@ -1,7 +1,6 @@
 package kubeconfig
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 )
@@ -19,7 +18,9 @@ func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 			return Report{}, nil, err
 		}
 	}
-	s.plan()
+	if err := s.plan(); err != nil {
+		return Report{}, nil, err
+	}
 	var r Report
 	var commands []string
 	for i, c := range b.Changes {
@@ -33,76 +34,27 @@ func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 		}
 	}
 	var err error
-	if r.Removed, err = s.remove(meant); err != nil {
+	if r.Removed, err = s.remove(meant, r.Results); err != nil {
 		return Report{}, nil, err
 	}
 	r.Removed = append(r.Removed, kept...)
-	var edits []Edit
+	edits, err := s.commit(commands)
+	return r, edits, err
+}
+
+// commit makes what was planned of all files so, in memory.
+func (s fileSet) commit(commands []string) (edits []Edit, err error) {
 	for _, m := range slices.Backward(s) {
-		before := *m.file
-		splices, err := m.file.commit(m.plan)
+		before := m.file
+		splices, err := m.commit()
 		if err != nil {
-			return Report{}, nil, err
+			return nil, err
 		}
-		if !bytes.Equal(before.data, m.file.data) {
-			edits = append(edits, Edit{Path: m.path, Created: m.missing, before: &before, after: m.file, splices: splices, commands: commands})
-		}
-	}
-	return r, edits, nil
-}
-
-// plan begins a plan of each file.
-func (s fileSet) plan() {
-	var all []*plan
-	for _, m := range s {
-		m.plan = newPlan(m.file)
-		m.plan.exists = !m.missing
-		all = append(all, m.plan)
-	}
-	for i, p := range all {
-		p.all, p.place = all, i
-	}
-}
-
-// add plans one change.
-func (s fileSet) add(c Change) (Result, error) {
-	chosen := s.choose(c)
-	m := s[chosen]
-	current := m
-	for _, earlier := range s[:chosen] {
-		if earlier.plan.current != "" {
-			current = earlier
-			break
+		if len(splices) > 0 {
+			edits = append(edits, Edit{Path: m.path, original: m.original, Created: m.missing, before: before, after: m.file, splices: splices, commands: commands})
 		}
 	}
-	entries := c
-	entries.SetCurrent = c.SetCurrent && current == m
-	r, err := m.plan.add(entries)
-	if err != nil {
-		return r, err
-	}
-	r.File = m.path
-	m.plan.exists = true
-	if c.SetCurrent && current != m {
-		r.Current = current.plan.makeCurrent(c.Context.Name)
-		r.CurrentFile = current.path
-	}
-	return r, nil
-}
-
-// choose returns the place of the file for a change.
-func (s fileSet) choose(c Change) int {
-	holds := func(p *plan) bool {
-		return c.Cluster.Name != "" && p.has(clusterList, c.Cluster.Name) || c.User.Name != "" && p.has(userList, c.User.Name) ||
-			c.Context.Name != "" && p.has(contextList, c.Context.Name)
-	}
-	if i := slices.IndexFunc(s, func(m *member) bool { return holds(m.plan) }); i >= 0 {
-		return i
-	}
-	if i := slices.IndexFunc(s, func(m *member) bool { return m.plan.exists }); i >= 0 {
-		return i
-	}
-	return len(s) - 1
+	return edits, nil
 }
 
 // meant returns the contexts that are to go, each once, and those that would but

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,7 +56,7 @@ func TestRemoveFromSeveralFiles(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			paths := list(t, tt.files...)
 			b := Batch{Remove: strings.Fields(tt.remove)}
-			planned, _, err := Plan(listEnv(paths), b)
+			planned, _, err := Plan(t.Context(), listEnv(paths), b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,9 +135,14 @@ func TestPartialError(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "gone", "config")
 	var edits []Edit
 	for _, p := range []string{paths[1], bad, paths[0]} {
-		edits = append(edits, Edit{Path: p, after: mustParse(t, "x: 1\n")})
+		original, err := safefile.OpenOriginal(p, MaxSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edits = append(edits, Edit{Path: p, after: mustParse(t, "x: 1\n"), original: original})
 	}
-	err := writeAll(edits)
+	var written []string
+	err := writeAll(edits, false, &written)
 	var e *PartialError
 	if !errors.As(err, &e) || !slices.Equal(e.Written, paths[1:]) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), paths[1]) {
 		t.Errorf("got %v", err)
@@ -162,7 +166,7 @@ func TestFileTwiceInTheList(t *testing.T) {
 		}
 		write(t, path, several)
 		b := Batch{Changes: []Change{mustChange(t, demo())}, Remove: []string{"d"}}
-		_, edits, err := Plan(listEnv(paths), b)
+		_, edits, err := Plan(t.Context(), listEnv(paths), b)
 		if err != nil || len(edits) != 1 || edits[0].Path != paths[0] {
 			t.Errorf("edits %v, %v", edits, err)
 		}
@@ -170,13 +174,13 @@ func TestFileTwiceInTheList(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := mustParse(t, read(t, path))
-		if _, there := f.find(contextList, "demo"); !there || f.CurrentContext() != "demo" || len(f.Contexts()) != 3 {
+		if _, there := findIn(f, contextList, "demo"); !there || f.CurrentContext() != "demo" || len(f.Contexts()) != 3 {
 			t.Errorf("the file is\n%s", read(t, path))
 		}
 		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 			t.Error("the link is gone")
 		}
-		m, err := ReadMerged(listEnv(paths))
+		m, err := ReadMerged(t.Context(), listEnv(paths))
 		if err != nil || len(m.Contexts()) != 3 {
 			t.Errorf("merged: %+v, %v", m, err)
 		}
@@ -209,8 +213,8 @@ func TestBatchOverSeveralFiles(t *testing.T) {
 		t.Errorf("-one by one +at once:\n%s", diff)
 	}
 	for i, want := range []int{1, 2, 1, 2} {
-		if got := r.Results[i]; got.File != many[want] || got.CurrentFile != many[0] {
-			t.Errorf("change %d went to %s and %s", i, got.File, got.CurrentFile)
+		if got := r.Results[i]; got.File != many[want] || got.Current.File != many[0] {
+			t.Errorf("change %d went to %s and %s", i, got.File, got.Current.File)
 		}
 	}
 }
@@ -242,8 +246,8 @@ func TestChangesAndRemovals(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := mustParse(t, read(t, paths[0]))
-		_, added := f.find(contextList, "demo")
-		_, removed := f.find(contextList, "d")
+		_, added := findIn(f, contextList, "demo")
+		_, removed := findIn(f, contextList, "d")
 		if !added || removed || r.Results[0].Context.Outcome != Added {
 			t.Errorf("%+v\n%s", r, f.Bytes())
 		}
@@ -343,7 +347,7 @@ func TestLocksOfSeveralFiles(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				b := Batch{Changes: []Change{c}, LockWait: time.Minute}
+				b := Batch{Changes: []Change{c}}
 				if i > 0 {
 					b.Remove = []string{fmt.Sprintf("demo-%d-%d", n, i-1)}
 				}

@@ -2,7 +2,6 @@ package kubeconfig
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,9 +32,7 @@ func thousandFile(b *testing.B) (path string, text []byte) {
 		b.Fatal(err)
 	}
 	path = filepath.Join(b.TempDir(), "config")
-	if err := os.WriteFile(path, f.Bytes(), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	write(b, path, string(f.Bytes()))
 	return path, f.Bytes()
 }
 
@@ -81,9 +78,7 @@ func BenchmarkUpdate1000(b *testing.B) {
 			b.ReportAllocs()
 			path := filepath.Join(b.TempDir(), "config")
 			for b.Loop() {
-				if err := os.WriteFile(path, bb.text, 0o600); err != nil {
-					b.Fatal(err)
-				}
+				write(b, path, string(bb.text))
 				if _, err := Update(b.Context(), Env{Flag: path}, Batch{Changes: all}); err != nil {
 					b.Fatal(err)
 				}
@@ -101,9 +96,7 @@ func BenchmarkRemove1000(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			b.Fatal(err)
-		}
+		write(b, path, string(text))
 		if _, err := Update(b.Context(), Env{Flag: path}, Batch{Remove: names}); err != nil {
 			b.Fatal(err)
 		}

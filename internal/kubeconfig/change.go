@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 // Change is what is to be in a kubeconfig. Each part with an empty name is left
@@ -26,37 +29,26 @@ type Change struct {
 	Warnings []string
 }
 
-// Outcome is what a change did to an entry. The zero value is Unchanged.
-type Outcome int
+// Outcome is what a change did to an entry.
+type Outcome = yamlsplice.Outcome
 
-// The outcomes.
+// The outcomes. The zero value is Unchanged.
 const (
-	Unchanged Outcome = iota
-	Added
-	Updated
+	Unchanged = yamlsplice.Unchanged
+	Added     = yamlsplice.Added
+	Updated   = yamlsplice.Updated
 )
-
-// String returns the outcome in lower case.
-func (o Outcome) String() string {
-	switch o {
-	case Added:
-		return "added"
-	case Updated:
-		return "updated"
-	}
-	return "unchanged"
-}
 
 // Item is one entry that a change named. Where it named none, it is zero.
 type Item struct {
 	Name    string
+	File    string // that it is in
 	Outcome Outcome
 }
 
 // Result says what a change did.
 type Result struct {
-	File        string // that its entries are in
-	CurrentFile string // that current-context is in, where that is another one
+	File string // that the context is in
 
 	Cluster Item
 	User    Item // its name may differ from the change's, see [File.Apply]
@@ -73,10 +65,13 @@ func (r Result) Changed() bool {
 		r.Context.Outcome != Unchanged || r.Current.Outcome != Unchanged
 }
 
+// namedValue is a value by the option that it is of.
+type namedValue struct{ name, value string }
+
 // check refuses values that no reader of a kubeconfig should meet: those that
 // are not text, and control characters, which would reach a terminal.
 func (c Change) check() error {
-	values := []flagValue{
+	values := []namedValue{
 		{"user name", c.User.Name},
 		{"cluster name", c.Cluster.Name}, {"server", c.Cluster.Server}, {"certificate authority", c.Cluster.CAData},
 		{"tls-server-name", c.Cluster.TLSServerName}, {"proxy-url", c.Cluster.ProxyURL},
@@ -85,13 +80,13 @@ func (c Change) check() error {
 		{"mark of the context", c.Context.MadeFor},
 	}
 	if e := c.User.Exec; e != nil {
-		values = append(values, flagValue{"command", e.Command}, flagValue{"install hint", e.InstallHint},
-			flagValue{"apiVersion", e.APIVersion}, flagValue{"interactiveMode", e.InteractiveMode})
+		values = append(values, namedValue{"command", e.Command}, namedValue{"install hint", e.InstallHint},
+			namedValue{"apiVersion", e.APIVersion}, namedValue{"interactiveMode", e.InteractiveMode})
 		for _, a := range e.Args {
-			values = append(values, flagValue{"argument", a})
+			values = append(values, namedValue{"argument", a})
 		}
 		for _, v := range e.Env {
-			values = append(values, flagValue{"variable", v.Name}, flagValue{"variable " + v.Name, v.Value})
+			values = append(values, namedValue{"variable", v.Name}, namedValue{"variable " + v.Name, v.Value})
 		}
 	} else if c.User.Name != "" {
 		return &OptionError{Option: "user", Reason: "has no plugin to run"}
@@ -122,25 +117,25 @@ func checkText(option, value string) error {
 	return nil
 }
 
-// setting is one value to be had at a path inside an entry; a nil value says
-// that there should be none.
-type setting struct {
-	path  []string
-	value any
-}
+type (
+	setting = yamlsplice.Setting
+	fields  = yamlsplice.Fields
+)
+
+func set(value any, path ...string) setting { return setting{Path: path, Value: value} }
 
 func (c Cluster) settings(old *clusterFlags) []setting {
-	s := []setting{{[]string{"cluster", "certificate-authority-data"}, optional(c.CAData)},
-		{[]string{"cluster", "proxy-url"}, optional(c.ProxyURL)},
-		{[]string{"cluster", "server"}, optional(c.Server)},
-		{[]string{"cluster", "tls-server-name"}, optional(c.TLSServerName)}}
+	s := []setting{set(optional(c.CAData), "cluster", "certificate-authority-data"),
+		set(optional(c.ProxyURL), "cluster", "proxy-url"),
+		set(optional(c.Server), "cluster", "server"),
+		set(optional(c.TLSServerName), "cluster", "tls-server-name")}
 	s = wished(s)
 	if c.CAData != "" && old != nil {
 		if old.caFile {
-			s = append(s, setting{[]string{"cluster", "certificate-authority"}, nil})
+			s = append(s, set(nil, "cluster", "certificate-authority"))
 		}
 		if old.insecure {
-			s = append(s, setting{[]string{"cluster", "insecure-skip-tls-verify"}, nil})
+			s = append(s, set(nil, "cluster", "insecure-skip-tls-verify"))
 		}
 	}
 	return s
@@ -148,29 +143,28 @@ func (c Cluster) settings(old *clusterFlags) []setting {
 
 // settings are the context's wishes, with its mark, if it has one.
 func (c Context) settings() []setting {
-	s := []setting{{[]string{"context", "cluster"}, optional(c.Cluster)}}
+	s := []setting{set(optional(c.Cluster), "context", "cluster")}
 	if c.mark.there {
 		s = append(s, c.mark.setting())
 	}
-	return wished(append(s, setting{[]string{"context", "namespace"}, optional(c.Namespace)},
-		setting{[]string{"context", "user"}, optional(c.User)}))
+	return wished(append(s, set(optional(c.Namespace), "context", "namespace"),
+		set(optional(c.User), "context", "user")))
 }
 
 func (u User) settings(old *Exec) []setting {
 	e := u.Exec
-	at := func(key string) []string { return []string{"user", "exec", key} }
+	at := func(key string, value any) setting { return set(value, "user", "exec", key) }
 	args := make([]any, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = a
 	}
-	s := []setting{{at("apiVersion"), optional(e.APIVersion)}, {at("args"), args},
-		{at("command"), optional(e.Command)}}
+	s := []setting{at("apiVersion", optional(e.APIVersion)), at("args", args), at("command", optional(e.Command))}
 	if env, changed := mergeEnv(old, e.Env); changed {
-		s = append(s, setting{at("env"), env})
+		s = append(s, at("env", env))
 	}
-	return wished(append(s, setting{at("installHint"), optional(e.InstallHint)},
-		setting{at("interactiveMode"), optional(e.InteractiveMode)},
-		setting{at("provideClusterInfo"), e.ProvideClusterInfo}))
+	return wished(append(s, at("installHint", optional(e.InstallHint)),
+		at("interactiveMode", optional(e.InteractiveMode)),
+		at("provideClusterInfo", e.ProvideClusterInfo)))
 }
 
 // absent marks an empty wish, which leaves what there is.
@@ -186,7 +180,7 @@ func optional(s string) any {
 func wished(all []setting) []setting {
 	var s []setting
 	for _, x := range all {
-		if _, no := x.value.(absent); !no {
+		if _, no := x.Value.(absent); !no {
 			s = append(s, x)
 		}
 	}
@@ -208,18 +202,18 @@ func mergeEnv(old *Exec, want []EnvVar) (list any, changed bool) {
 			switch {
 			case again:
 				changed = changed || value != v.Value
-				merged = append(merged, fields{{"name", v.Name}, {"value", value}})
-			case isProfileVar(v.Name):
+				merged = append(merged, variable(v.Name, value))
+			case execplugin.IsProfileVar(v.Name):
 				changed = true
 			default:
-				merged = append(merged, fields{{"name", v.Name}, {"value", v.Value}})
+				merged = append(merged, variable(v.Name, v.Value))
 			}
 		}
 	}
 	for _, v := range want {
 		if value, left := wanted[v.Name]; left {
 			delete(wanted, v.Name)
-			merged = append(merged, fields{{"name", v.Name}, {"value", value}})
+			merged = append(merged, variable(v.Name, value))
 			changed = true
 		}
 	}
@@ -227,4 +221,8 @@ func mergeEnv(old *Exec, want []EnvVar) (list any, changed bool) {
 		return nil, changed
 	}
 	return merged, changed
+}
+
+func variable(name, value string) fields {
+	return fields{{Key: "name", Value: name}, {Key: "value", Value: value}}
 }

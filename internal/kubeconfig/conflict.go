@@ -30,55 +30,45 @@ func (u User) Kinds() (own []string, impersonates bool) {
 }
 
 // pickUser returns the name of the user entry for a change: the one it asks
-// for, unless that is taken by something that may not be altered. An entry in
-// another file of the list is as good as altered when one of its name is put
-// before it, and so it must be for the same principal.
-func (p *plan) pickUser(c Change) (string, error) {
-	want, known := identityOf(c.User.Exec, c.User.Exec.Command)
-	uses := sync.OnceValue(func() map[string][]string { return p.uses(c.Context.Name) })
+// for, unless that is taken by something that may not be altered.
+func (s fileSet) pickUser(c Change) (string, error) {
+	want, known := meaningOf(c.User.Exec, c.User.Exec.Command)
+	uses := sync.OnceValue(func() map[string][]string { return s.uses(c.Context.Name) })
 	for n := 1; ; n++ {
 		name := c.User.Name
 		if n > 1 {
 			name = fmt.Sprintf("%s~%d", c.User.Name, n)
 		}
-		fits := func(u User, here bool) bool {
-			have, ok := identityOf(u.Exec, c.User.Exec.Command)
-			same := ok && known && have.same(want) || sameExec(u.Exec, c.User.Exec)
-			replaceable := here && (ok || u.Exec == nil)
-			if u.hasAny(impersonationKeys) && p.context(c.Context.Name).User != name {
-				return false
-			}
-			return !u.hasAny(credentialKeys) && (same || replaceable && len(uses()[name]) == 0)
+		in := s.holder(userList, name)
+		if in == nil {
+			return name, s.keepsImpersonation(c, name)
 		}
-		own, exists := p.users[name]
-		in := p
-		if !exists || fits(own, true) {
-			if in = p.elsewhere(userList, name); in == nil || fits(in.users[name], false) {
-				return name, p.keepsImpersonation(c, name)
-			}
+		u := in.users[name]
+		have, ok := meaningOf(u.Exec, c.User.Exec.Command)
+		same := ok && known && have.Same(want) || sameExec(u.Exec, c.User.Exec)
+		replaceable := ok || u.Exec == nil
+		impersonates := u.hasAny(impersonationKeys) && s.context(c.Context.Name).User != name
+		if !impersonates && !u.hasAny(credentialKeys) && (same || replaceable && len(uses()[name]) == 0) {
+			return name, s.keepsImpersonation(c, name)
 		}
 		if c.UserChosen {
-			return "", &ConflictError{File: in.file.name, Kind: "user", Name: name, Contexts: uses()[name]}
+			return "", &ConflictError{File: in.path, Kind: "user", Name: name, Contexts: uses()[name]}
 		}
 	}
 }
 
 // keepsImpersonation refuses to give a context of the cluster, whose present user
 // impersonates and cannot be altered, a new one that does not: it may do more.
-func (p *plan) keepsImpersonation(c Change, name string) error {
-	present := p.context(c.Context.Name).User
-	user := p.user(present)
+func (s fileSet) keepsImpersonation(c Change, name string) error {
+	present := s.context(c.Context.Name).User
+	user := s.user(present)
 	if c.UserChosen || present == name || !user.hasAny(impersonationKeys) {
 		return nil
 	}
-	if _, known := identityOf(user.Exec, commandOf(c.User.Exec)); !known {
+	if _, known := meaningOf(user.Exec, commandOf(c.User.Exec)); !known {
 		return nil
 	}
-	in := p
-	if q := p.elsewhere(userList, present); q != nil {
-		in = q
-	}
-	return &ConflictError{File: in.file.name, Kind: "user", Name: present, Contexts: p.uses(c.Context.Name)[present]}
+	return &ConflictError{File: s.holder(userList, present).path, Kind: "user", Name: present, Contexts: s.uses(c.Context.Name)[present]}
 }
 
 func sameExec(a, b *Exec) bool {
@@ -86,15 +76,15 @@ func sameExec(a, b *Exec) bool {
 }
 
 // uses returns by user the contexts, but for one, that act as it.
-func (p *plan) uses(except string) map[string][]string {
+func (s fileSet) uses(except string) map[string][]string {
 	byUser := map[string][]string{}
 	add := func(context, user string) {
 		if context != except {
 			byUser[user] = append(byUser[user], context)
 		}
 	}
-	for _, q := range p.all {
-		for name, c := range q.contexts {
+	for _, m := range s {
+		for name, c := range m.contexts {
 			add(name, c.User)
 		}
 	}
@@ -105,46 +95,36 @@ func (p *plan) uses(except string) map[string][]string {
 	return byUser
 }
 
-// checkCluster refuses to lead other contexts to another cluster, be their
-// entry in this file or in another of the list, where ours would hide it. A
-// name that a person chose may be that of an entry for something else, unless
-// the users of the contexts that use it are for this very cluster.
-func (p *plan) checkCluster(c Change) error {
-	if !c.ClusterChosen {
+// checkCluster refuses to lead other contexts to another cluster. A name that a
+// person chose may be that of an entry for something else, unless the users of the
+// contexts that use it are for this very cluster.
+func (s fileSet) checkCluster(c Change) error {
+	in := s.holder(clusterList, c.Cluster.Name)
+	if !c.ClusterChosen || in == nil || in.clusters[c.Cluster.Name].Server == c.Cluster.Server {
 		return nil
 	}
-	old, exists := p.clusters[c.Cluster.Name]
-	in := p
-	if !exists || old.Server == c.Cluster.Server {
-		if in = p.elsewhere(clusterList, c.Cluster.Name); in == nil || in.clusters[c.Cluster.Name].Server == c.Cluster.Server {
-			return nil
-		}
-	}
-	want, _ := identityOf(c.User.Exec, commandOf(c.User.Exec))
+	want, _ := meaningOf(c.User.Exec, commandOf(c.User.Exec))
 	var names []string
-	check := func(ctx Context) {
-		if ctx.Cluster != c.Cluster.Name || ctx.Name == c.Context.Name {
-			return
-		}
-		exec := p.user(ctx.User).Exec
-		have, ok := identityOf(exec, commandOf(c.User.Exec))
-		// The words have no account: one cluster of the name may be in each.
-		t, _ := targetOf(ctx, exec)
-		otherAccount := t.ARN != "" && c.Context.MadeFor != "" && t.ARN != c.Context.MadeFor
-		if !ok || have.cluster != want.cluster || have.region != want.region || otherAccount {
-			names = append(names, ctx.Name)
-		}
-	}
-	for _, q := range p.all {
-		for _, ctx := range q.contexts {
-			check(ctx)
+	for _, m := range s {
+		for _, ctx := range m.contexts {
+			if ctx.Cluster != c.Cluster.Name || ctx.Name == c.Context.Name {
+				continue
+			}
+			exec := s.user(ctx.User).Exec
+			have, ok := meaningOf(exec, commandOf(c.User.Exec))
+			// The words have no account: one cluster of the name may be in each.
+			t, _ := targetOf(ctx, exec)
+			otherAccount := t.ARN != "" && c.Context.MadeFor != "" && t.ARN != c.Context.MadeFor
+			if !ok || have.Cluster != want.Cluster || have.Region != want.Region || otherAccount {
+				names = append(names, ctx.Name)
+			}
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
 	slices.Sort(names)
-	return &ConflictError{File: in.file.name, Kind: "cluster", Name: c.Cluster.Name, Contexts: slices.Compact(names)}
+	return &ConflictError{File: in.path, Kind: "cluster", Name: c.Cluster.Name, Contexts: slices.Compact(names)}
 }
 
 func commandOf(e *Exec) string {

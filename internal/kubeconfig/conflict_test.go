@@ -130,9 +130,9 @@ func userOf(f *File, name string) User {
 }
 
 func sameUser(a, b User) bool {
-	x, ok := identityOf(a.Exec, "")
-	y, ok2 := identityOf(b.Exec, "")
-	return ok && ok2 && x.same(y)
+	x, ok := meaningOf(a.Exec, "")
+	y, ok2 := meaningOf(b.Exec, "")
+	return ok && ok2 && x.Same(y)
 }
 
 // The caveat to end: context dev becomes admin when a second alias is made.
@@ -150,8 +150,8 @@ func TestTwoAliasesTwoRoles(t *testing.T) {
 		t.Errorf("%d clusters", n)
 	}
 	for _, c := range f.Contexts() {
-		id, ok := identityOf(userOf(f, c.User).Exec, "")
-		if !ok || len(id.chain) != 1 || id.chain[0].ARN != roleARN+c.Name {
+		id, ok := meaningOf(userOf(f, c.User).Exec, "")
+		if !ok || len(id.Roles) != 1 || id.Roles[0].ARN != roleARN+c.Name {
 			t.Errorf("context %s acts as %+v", c.Name, id)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,9 +27,7 @@ func listOf(t *testing.T, texts ...string) (Env, []string) {
 		if text == "" {
 			continue
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, text)
 	}
 	return Env{Kubeconfig: strings.Join(paths, string(filepath.ListSeparator))}, paths
 }
@@ -76,7 +75,7 @@ func TestConvertSeveralFiles(t *testing.T) {
 		before := contents(t, paths)
 		c := toOursTest()
 		c.Contexts = row.contexts
-		planned, err := PlanConversion(env, c)
+		planned, err := PlanConversion(t.Context(), env, c)
 		if d := cmp.Diff(before, contents(t, paths)); d != "" {
 			t.Errorf("a plan wrote: %s", d)
 		}
@@ -149,7 +148,7 @@ func TestConvertLocks(t *testing.T) {
 		return lock
 	}
 	c := toOursTest()
-	c.LockWait = time.Millisecond
+	env.LockWait = time.Millisecond
 	idle, busy := hold(paths[1]), hold(paths[0])
 	_, err := Convert(t.Context(), env, c)
 	var locked *safefile.LockedError
@@ -237,7 +236,7 @@ func TestConvertFilesTogether(t *testing.T) {
 	}
 	env.Kubeconfig += string(filepath.ListSeparator) + link
 	for _, do := range []func() ([]ConvertedUser, error){
-		func() ([]ConvertedUser, error) { return PlanConversion(env, toOursTest()) },
+		func() ([]ConvertedUser, error) { return PlanConversion(t.Context(), env, toOursTest()) },
 		func() ([]ConvertedUser, error) { return Convert(t.Context(), env, toOursTest()) },
 	} {
 		if users, err := do(); err != nil || len(users) != 2 {
@@ -251,7 +250,7 @@ func TestConvertNotEditable(t *testing.T) {
 	for _, row := range []struct{ entry, reason string }{
 		{"- name: a\n  user: *u\n", "an alias stands"},
 		{"- name: a\n  user: {exec: {<<: *e, interactiveMode: Never}}\n", "has a merge key"},
-		{"- {name: a, user: {exec: {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, # why\n      --cluster-name=c]}}}\n", "line 4: the entry has a comment among its args"},
+		{"- {name: a, user: {exec: {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, # why\n      --cluster-name=c]}}}\n", "line 4: entry \"a\" of users has a comment inside a list"},
 	} {
 		in := "x: &u\n  exec: &e {apiVersion: " + awsExecAPIVersion + ", command: aws, args: [eks, get-token, --cluster-name, c]}\nusers:\n" + row.entry + getTokenUser("b")
 		out, users := convertText(t, toOursTest(), in)
@@ -288,5 +287,16 @@ func TestConvertAllOrNothing(t *testing.T) {
 	in := "users:\n- name: a\n  user:\n    ? exec\n    : ? apiVersion\n      : " + awsExecAPIVersion + "\n      ? command\n      : aws\n      ? args\n      : [eks, get-token, --cluster-name, c]\n"
 	if out, users := convertText(t, toOursTest(), in); out != in || users[0].State != LeftAlone {
 		t.Errorf("%+v\n%s", users, out)
+	}
+}
+
+// K05: a plugin that env runs is converted with the variables that it gets.
+func TestK05ConvertEnv(t *testing.T) {
+	in := "users:\n- name: a\n  user:\n    exec:\n      apiVersion: " + awsExecAPIVersion + "\n      command: /usr/bin/env\n      args: [AWS_PROFILE=p, aws, eks, get-token, --cluster-name, c]\n      env:\n      - name: X\n        value: y\n"
+	out, users := convertText(t, toOursTest(), in)
+	e := mustParse(t, out).Users()[0].Exec
+	want := []EnvVar{{Name: "X", Value: "y"}, {Name: "AWS_PROFILE", Value: "p"}}
+	if users[0].State != Converted || e.Command != ourPath || strings.Join(e.Args, " ") != "token --cluster c --aws-cli-order=true --exec-api-version v1" || !slices.Equal(e.Env, want) {
+		t.Errorf("%+v\n%s", users[0], out)
 	}
 }

@@ -33,7 +33,7 @@ func FuzzConvert(f *testing.F) {
 			return
 		}
 		file, err := Parse("config", data)
-		if err != nil {
+		if err != nil || file.Writable() != nil {
 			return
 		}
 		checkConvert(t, file, Conversion{Command: ourPath, ToAWS: back})
@@ -61,29 +61,29 @@ func checkConvert(t *testing.T, file *File, c Conversion) {
 	data := bytes.Clone(file.Bytes())
 	before, loadErr := clientcmd.Load(slices.Clone(data))
 	untouched := *file
-	users, err := c.convertFile(file, &convertTarget{})
+	users, err := convertFile(c, file)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}
 	converted := map[string]bool{}
 	kept := data
-	if file.root != nil {
-		kept = untouched.data[:untouched.bom]
+	if file.doc.Root() != nil {
+		text, bom := textOf(&untouched)
+		kept = slices.Clone(bom)
 		at := 0
 		for i, u := range users {
 			if u.State != Converted {
 				continue
 			}
 			converted[u.Name] = true
-			item := untouched.lists[userList][i].item
-			end, err := untouched.src.end(item)
+			start, end, err := untouched.doc.Extent(untouched.doc.Items(userList)[i])
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept = append(slices.Clone(kept), untouched.src.data[at:untouched.src.begin(item)]...)
+			kept = append(kept, text[at:start]...)
 			at = end
 		}
-		kept = append(slices.Clone(kept), untouched.src.data[at:]...)
+		kept = append(kept, text[at:]...)
 	}
 	if len(converted) == 0 && !bytes.Equal(file.Bytes(), data) {
 		t.Fatal("nothing was converted, and it changed")
@@ -91,13 +91,13 @@ func checkConvert(t *testing.T, file *File, c Conversion) {
 	if err := subsequence(kept, file.Bytes()); err != nil {
 		t.Fatalf("%v\n--- before\n%s\n--- after\n%s", err, data, file.Bytes())
 	}
-	for _, comment := range commentsOf(untouched.root) {
+	for _, comment := range commentsOf(untouched.doc.Root()) {
 		if !bytes.Contains(file.Bytes(), []byte(comment)) {
 			t.Fatalf("the comment %q is gone\n--- before\n%s\n--- after\n%s", comment, data, file.Bytes())
 		}
 	}
 	once := bytes.Clone(file.Bytes())
-	again, err := c.convertFile(file, &convertTarget{})
+	again, err := convertFile(c, file)
 	if err != nil || !bytes.Equal(once, file.Bytes()) || len(again) != len(users) {
 		t.Fatalf("a second time: %v\n%s\n%s", err, once, file.Bytes())
 	}
@@ -118,4 +118,14 @@ func checkConvert(t *testing.T, file *File, c Conversion) {
 	if d := cmp.Diff(before, after, cmpopts.IgnoreUnexported(api.ExecConfig{})); d != "" {
 		t.Fatal(d)
 	}
+}
+
+// convertFile converts a file that is alone.
+func convertFile(c Conversion, f *File) ([]ConvertedUser, error) {
+	set := fileSet{{path: f.Name(), file: f}}
+	users, _, err := c.apply(set)
+	if err == nil {
+		*f = *set[0].file
+	}
+	return users, err
 }

@@ -1,13 +1,17 @@
 package kubeconfig
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 const (
@@ -23,12 +27,12 @@ func toAWSTest() Conversion  { return Conversion{Command: ourPath, ToAWS: true} 
 func convertText(t *testing.T, c Conversion, text string) (string, []ConvertedUser) {
 	t.Helper()
 	f := mustParse(t, text)
-	users, err := c.convertFile(f, &convertTarget{})
+	users, err := convertFile(c, f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := string(f.Bytes())
-	again, err := c.convertFile(f, &convertTarget{})
+	again, err := convertFile(c, f)
 	if err != nil || string(f.Bytes()) != out {
 		t.Fatalf("a second time: %v\n%s", err, f.Bytes())
 	}
@@ -191,19 +195,21 @@ func TestConvertFile(t *testing.T) {
 
 // execText is a kubeconfig with one user.
 func execText(command string, args []string, env ...string) string {
-	st := style{quote: true}
-	items := make([]any, len(args))
-	for i, a := range args {
-		items[i] = a
+	type variable struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
 	}
-	vars := []any{}
+	vars := []variable{}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
-		vars = append(vars, fields{{"name", name}, {"value", value}})
+		vars = append(vars, variable{name, value})
 	}
-	return st.flow(fields{{"users", []any{fields{{"name", "u"}, {"user", fields{{"exec", fields{
-		{"apiVersion", awsExecAPIVersion}, {"command", command}, {"args", items}, {"env", vars},
-	}}}}}}}}, flat)
+	exec := map[string]any{"apiVersion": awsExecAPIVersion, "command": command, "args": append([]string{}, args...), "env": vars}
+	text, err := json.Marshal(map[string]any{"users": []any{map[string]any{"name": "u", "user": map[string]any{"exec": exec}}}})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 // conversionRow is one user. Without want it is left alone, for the reason.
@@ -250,43 +256,24 @@ func runConversions(t *testing.T, c Conversion, rows []conversionRow) {
 // meaning is what decides whom a user acts as, by the words of any program.
 func meaning(t *testing.T, e *Exec) string {
 	t.Helper()
-	name, _ := program(e.Command, false)
-	g := map[string]grammar{progAWS: awsGrammar, progOurs: ourGrammar, progAuthenticator: authenticatorGrammar, progHeptio: authenticatorGrammar}[name]
-	w, reason := g.read(e.Args)
-	if reason != "" {
-		t.Fatal(reason)
+	m, err := execplugin.Read(e.invocation(), ourPath)
+	if err != nil {
+		t.Fatal(err)
 	}
-	o := w.options
-	o["cluster"] = firstOf(o["cluster"], o["cluster-id"])
-	for _, v := range e.Env {
-		if v.Name == clusterIDVar {
-			o["cluster"] = firstOf(o["cluster"], v.Value)
+	// How the one program names the cluster, and what it does unasked, is said to
+	// another otherwise.
+	m.Program, m.ByID, m.AWSOrder, m.CacheAll = "", false, false, false
+	for i := range m.Roles {
+		if m.Roles[i].SessionName == "ekskey" {
+			m.Roles[i].SessionName = ""
 		}
 	}
-	delete(o, "cluster-id")
-	delete(o, "output")
-	// What one program does unasked is said to another.
-	delete(o, awsOrderFlag)
-	if o["session-name"] == ourSession {
-		delete(o, "session-name")
-	}
-	if region, _ := regionVars(e.Env); o["region"] == "" && region != "" {
-		o["region"] = region
-	}
-	if o["forward-session-name"] == "false" {
-		delete(o, "forward-session-name")
-	}
-	var all []string
-	for k, v := range o {
-		all = append(all, k+"="+v)
-	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
+	return fmt.Sprint(m)
 }
 
 func TestConvertRefusesBadCommand(t *testing.T) {
 	for _, command := range []string{"", "ekskey", "bin/ekskey", "/bin/eks\x1bkey"} {
-		_, err := PlanConversion(Env{Flag: "nowhere"}, Conversion{Command: command})
+		_, err := PlanConversion(t.Context(), Env{Flag: "nowhere"}, Conversion{Command: command})
 		var option *OptionError
 		if !errors.As(err, &option) {
 			t.Errorf("%q: %v", command, err)

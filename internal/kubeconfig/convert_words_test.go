@@ -115,20 +115,3 @@ func TestConvertSwapped(t *testing.T) {
 		t.Errorf("%+v %v", users, e)
 	}
 }
-
-func TestProgram(t *testing.T) {
-	for _, row := range []struct {
-		command string
-		windows bool
-		want    string
-	}{
-		{"aws", false, "aws"}, {"/opt/x/aws", false, "aws"}, {"aws.exe", false, ""}, {`C:\aws.exe`, false, ""}, {"", false, ""},
-		{"AWS.exe", true, "aws"}, {`C:\Program Files\aws.cmd`, true, "aws"}, {`.\aws.exe`, true, ""}, {`C:aws.exe`, true, ""},
-		{`\\host\share\EKSKEY.EXE`, true, "ekskey"}, {"aws.bat", true, ""},
-	} {
-		got, reason := program(row.command, row.windows)
-		if got != row.want || (got == "") != (reason != "") {
-			t.Errorf("%q, windows %v: %q, %q", row.command, row.windows, got, reason)
-		}
-	}
-}

@@ -1,12 +1,21 @@
 package kubeconfig
 
 import (
-	"bytes"
-	"fmt"
-	"sort"
+	"slices"
 	"strings"
-	"unicode"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
+
+// A diff ends in terminals, build logs and chats, and the lines around a change
+// are other people's. So it shows only what is known to be no secret: a key or
+// a value that the schema below has, at its place in the tree and in the words
+// of the file. A token, a password, a variable of a plugin, the arguments of a
+// plugin that is not known, an extension, a comment (of which many a one is an
+// old user entry) have no place there, nor has what stands behind an anchor.
 
 // Edit is what a change would do to one file, see [Plan].
 type Edit struct {
@@ -14,174 +23,130 @@ type Edit struct {
 	// Created says that there is no such file yet.
 	Created bool
 
+	original      *safefile.Original
 	before, after *File
-	splices       []splice // in order, in the source's data of before
+	splices       []yamlsplice.Splice
 	commands      []string // plugins that the changes name
 }
-
-func (e Edit) changed() bool { return !bytes.Equal(e.before.data, e.after.data) }
-
-// block is a run of lines that are exchanged: those from was to wasEnd for those
-// from now to nowEnd, counted from 0.
-type block struct{ was, wasEnd, now, nowEnd int }
-
-// around is how many lines are shown before and behind a change, as diff -u does.
-const around = 3
 
 // Diff returns the edit as a unified diff, for a person to read and not for
 // patch: what may be a secret, and each comment, is shown as REDACTED, and what
 // does not print as a question mark. Its first two lines name the file.
 func (e Edit) Diff() string {
-	before, after := e.before.src, e.after.src
-	oldText := redactor{before, e.before.visible(e.commands)}
-	newText := redactor{after, e.after.visible(e.commands)}
-	var b strings.Builder
-	name := printable(e.Path)
-	if e.Created {
-		fmt.Fprintf(&b, "--- /dev/null\n+++ %s\n", name)
-	} else {
-		fmt.Fprintf(&b, "--- %s\n+++ %s\n", name, name)
-	}
-	blocks := e.blocks()
-	for len(blocks) > 0 {
-		n := 1
-		for n < len(blocks) && blocks[n].was-blocks[n-1].wasEnd <= 2*around {
-			n++
-		}
-		first, last := blocks[0], blocks[n-1]
-		lead := min(around, first.was)
-		tail := min(around, before.count()-last.wasEnd)
-		fmt.Fprintf(&b, "@@ -%s +%s @@\n", hunkRange(first.was-lead, last.wasEnd+tail), hunkRange(first.now-lead, last.nowEnd+tail))
-		at := first.was - lead
-		for _, c := range blocks[:n] {
-			oldText.lines(&b, ' ', at, c.was)
-			oldText.lines(&b, '-', c.was, c.wasEnd)
-			newText.lines(&b, '+', c.now, c.nowEnd)
-			at = c.wasEnd
-		}
-		oldText.lines(&b, ' ', at, at+tail)
-		blocks = blocks[n:]
-	}
-	return b.String()
+	return yamlsplice.Diff(e.Path, e.Created, e.before.doc, e.after.doc, e.splices, e.before.visible(e.commands), e.after.visible(e.commands))
 }
 
-// hunkRange is the place of lines as POSIX's diff -u writes it.
-func hunkRange(start, end int) string {
-	switch end - start {
-	case 0:
-		return fmt.Sprintf("%d,0", start)
-	case 1:
-		return fmt.Sprint(start + 1)
+// shownKeys are the scalars of each place in a kubeconfig that are no secret.
+// Keys whose values are one are shown themselves.
+var (
+	topKeys     = []string{"apiVersion", "current-context", "kind"}
+	clusterKeys = []string{"certificate-authority", "certificate-authority-data", "disable-compression",
+		"insecure-skip-tls-verify", "server", "tls-server-name", "proxy-url"}
+	contextKeys = []string{"cluster", "namespace", "user"}
+	execKeys    = []string{"apiVersion", "command", "installHint", "interactiveMode", "provideClusterInfo"}
+)
+
+// visible returns what of a file may be shown. The commands are plugins that are
+// ours under another name.
+func (f *File) visible(commands []string) []yamlsplice.Span {
+	v := &viewer{doc: f.doc}
+	lists := v.mapping(f.doc.Root(), topKeys)
+	for list, key := range bodyKey {
+		for i, item := range v.items(lists[list]) {
+			body := v.mapping(item, []string{"name"})[key]
+			switch list {
+			case clusterList:
+				v.mapping(body, clusterKeys)
+			case contextList:
+				v.mark(v.mapping(body, contextKeys)["extensions"])
+			case userList:
+				exec := v.mapping(v.mapping(body, nil)["exec"], execKeys)
+				for _, variable := range v.items(exec["env"]) {
+					v.mapping(variable, []string{"name"})
+				}
+				if mintsTokens(f.users[i].Exec, commands) {
+					v.args(exec["args"])
+				}
+			}
+		}
 	}
-	return fmt.Sprintf("%d,%d", start+1, end-start)
+	return v.shown
 }
 
-// blocks turns the splices into lines, of which only those that differ are left.
-func (e Edit) blocks() []block {
-	before, after := e.before.src, e.after.src
-	var out []block
-	shift := 0 // how far what follows has moved
-	for i := 0; i < len(e.splices); {
-		b := block{was: before.lineAt(e.splices[i].start)}
-		b.now = after.lineAt(before.offset(b.was) + shift)
-		for more := true; more; {
-			s := e.splices[i]
-			b.wasEnd = min(before.lineAt(s.end)+1, before.count())
-			shift += len(s.text) - (s.end - s.start)
-			i++
-			more = i < len(e.splices) && before.lineAt(e.splices[i].start) < b.wasEnd
-		}
-		b.nowEnd = after.count()
-		if end := before.offset(b.wasEnd) + shift; end < len(after.data) {
-			b.nowEnd = after.lineAt(end)
-		}
-		out = append(out, refine(before, after, b)...)
-	}
-	return out
+// mintsTokens reports whether the meaning of each argument is known.
+func mintsTokens(e *Exec, commands []string) bool {
+	_, known := meaningOf(e, "")
+	return known || slices.ContainsFunc(commands, func(command string) bool {
+		_, known := meaningOf(e, command)
+		return known
+	})
 }
 
-// maxCells bounds the table of refine. Entries have some 20 lines.
-const maxCells = 1 << 20
+type viewer struct {
+	doc   *yamlsplice.Document
+	shown []yamlsplice.Span
+}
 
-// refine leaves out of a block the lines that stay, by the longest common
-// subsequence of what is left without its equal ends.
-func refine(before, after *source, b block) []block {
-	same := func(i, j int) bool { return bytes.Equal(before.line(i), after.line(j)) }
-	for b.was < b.wasEnd && b.now < b.nowEnd && same(b.was, b.now) {
-		b.was, b.now = b.was+1, b.now+1
-	}
-	for b.was < b.wasEnd && b.now < b.nowEnd && same(b.wasEnd-1, b.nowEnd-1) {
-		b.wasEnd, b.nowEnd = b.wasEnd-1, b.nowEnd-1
-	}
-	n, m := b.wasEnd-b.was, b.nowEnd-b.now
-	switch {
-	case n == 0 && m == 0:
+func (v *viewer) show(n *yaml.Node) { v.shown = append(v.shown, v.doc.Spans(n)...) }
+
+// mapping shows a mapping's known keys and those values that are no secret. It
+// returns the values by key, none where n is no mapping of its own.
+func (v *viewer) mapping(n *yaml.Node, open []string) map[string]*yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode || n.Anchor != "" {
 		return nil
-	case n == 0 || m == 0 || n*m > maxCells:
-		return []block{b}
 	}
-	// longest[i][j] is of the old lines from i and the new ones from j.
-	longest := make([][]int, n+1)
-	for i := range longest {
-		longest[i] = make([]int, m+1)
+	byKey := make(map[string]*yaml.Node, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		isOpen := slices.Contains(open, key.Value)
+		if key.Kind != yaml.ScalarNode || !isOpen && !slices.Contains(schema.Keys, key.Value) {
+			continue
+		}
+		v.show(key)
+		byKey[key.Value] = value
+		// A URL may have a password in it, and a link may be one.
+		isURL := key.Value == "server" || key.Value == "proxy-url"
+		if isOpen && !(isURL && strings.ContainsAny(value.Value, "@?#")) {
+			v.show(value)
+		}
 	}
-	for i := n - 1; i >= 0; i-- {
-		for j := m - 1; j >= 0; j-- {
-			if longest[i][j] = max(longest[i+1][j], longest[i][j+1]); same(b.was+i, b.now+j) {
-				longest[i][j] = longest[i+1][j+1] + 1
+	return byKey
+}
+
+// mark shows our extension of a context, and of those of others nothing. It is shown
+// alike whether it is valid or not, since a line that stays is shown once.
+func (v *viewer) mark(list *yaml.Node) {
+	for _, item := range v.items(list) {
+		if name := yamlsplice.Step(item, "name"); item.Kind != yaml.MappingNode || name == nil || name.Value != markName {
+			continue
+		}
+		said := v.mapping(v.mapping(item, []string{"name"})["extension"], []string{"entry"})
+		if cluster := said["cluster"]; cluster != nil {
+			if _, _, isARN := clusterARN(cluster.Value); isARN {
+				v.show(cluster)
 			}
 		}
 	}
-	var out []block
-	for i, j := 0, 0; i < n || j < m; {
-		c := block{was: b.was + i, now: b.now + j}
-		for i < n || j < m {
-			if i < n && j < m && same(b.was+i, b.now+j) {
-				break
-			}
-			if j == m || i < n && longest[i+1][j] >= longest[i][j+1] {
-				i++
-			} else {
-				j++
-			}
-		}
-		c.wasEnd, c.nowEnd = b.was+i, b.now+j
-		out = append(out, c)
-		for i < n && j < m && same(b.was+i, b.now+j) {
-			i, j = i+1, j+1
-		}
+}
+
+// items returns the items of a list, none where n is no list of its own.
+func (v *viewer) items(n *yaml.Node) []*yaml.Node {
+	if n == nil || n.Kind != yaml.SequenceNode || n.Anchor != "" {
+		return nil
 	}
-	return out
+	return n.Content
 }
 
-// count returns how many lines there are: behind the last line break is none.
-func (s *source) count() int {
-	if s.lines[len(s.lines)-1] == len(s.data) {
-		return len(s.lines) - 1
-	}
-	return len(s.lines)
-}
-
-// offset returns where a line begins, or where the file ends.
-func (s *source) offset(line int) int {
-	if line >= len(s.lines) {
-		return len(s.data)
-	}
-	return s.lines[line]
-}
-
-// line returns a line with its line break.
-func (s *source) line(i int) []byte { return s.data[s.offset(i):s.offset(i+1)] }
-
-// printable keeps what a file or its name says from steering a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && !unicode.IsPrint(r) {
-			return '?'
+// args shows the arguments of a plugin that mints tokens, but not a command that
+// prints codes of a second factor, which may hold what they are made of.
+func (v *viewer) args(n *yaml.Node) {
+	const secret = "mfa-command"
+	previous := ""
+	for _, arg := range v.items(n) {
+		word := strings.TrimLeft(yamlsplice.Deref(arg).Value, "-")
+		if previous != secret && !strings.HasPrefix(word, secret+"=") {
+			v.show(arg)
 		}
-		return r
-	}, s)
+		previous = word
+	}
 }
-
-// lineAt returns the line that offset i is in, counted from 0.
-func (s *source) lineAt(i int) int { return sort.SearchInts(s.lines, i+1) - 1 }

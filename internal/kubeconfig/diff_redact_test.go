@@ -3,14 +3,13 @@ package kubeconfig
 import (
 	"strings"
 	"testing"
+
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 // shownOf is all of a file as a diff would show it.
 func shownOf(f *File, commands ...string) string {
-	r := redactor{f.src, f.visible(commands)}
-	var b strings.Builder
-	r.lines(&b, ' ', 0, f.src.count())
-	return b.String()
+	return " " + strings.Join(yamlsplice.Redact(f.doc, f.visible(commands)), "\n ") + "\n"
 }
 
 // The lines around a change are other entries', with what is secret in them,

@@ -10,12 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 func planOne(t *testing.T, text string, o Options) Edit {
 	t.Helper()
 	path := write(t, filepath.Join(t.TempDir(), "config"), text)
-	_, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, o)))
+	_, edits, err := Plan(t.Context(), Env{Flag: path}, batch(mustChange(t, o)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,7 @@ func TestDiffHunks(t *testing.T) {
 
 func TestDiffOfNewFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new\x1b[2J", "config")
-	_, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, demo())))
+	_, edits, err := Plan(t.Context(), Env{Flag: path}, batch(mustChange(t, demo())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,15 +135,15 @@ func TestDiffOfNewFile(t *testing.T) {
 	if !edits[0].Created || lines[0] != "--- /dev/null\n" || lines[1] != "+++ "+strings.ReplaceAll(path, "\x1b", "?")+"\n" || lines[2] != "@@ -0,0 +1,34 @@\n" {
 		t.Errorf("it begins %q", lines[:3])
 	}
-	if got := unmark(lines[3:], '+'); got != string(edits[0].after.data) {
-		t.Errorf("-want +got:\n%s", cmp.Diff(string(edits[0].after.data), got))
+	if got := unmark(lines[3:], '+'); got != string(edits[0].after.Bytes()) {
+		t.Errorf("-want +got:\n%s", cmp.Diff(string(edits[0].after.Bytes()), got))
 	}
 }
 
 // A diff of what is already so is none.
 func TestNoDiff(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "config"), ownFile)
-	if _, edits, err := Plan(Env{Flag: path}, batch(mustChange(t, demo()))); err != nil || len(edits) != 0 {
+	if _, edits, err := Plan(t.Context(), Env{Flag: path}, batch(mustChange(t, demo()))); err != nil || len(edits) != 0 {
 		t.Errorf("%v, %v", edits, err)
 	}
 }
@@ -161,25 +163,7 @@ func unmark(lines []string, mark byte) string {
 // text has lines as they are shown, so the blocks are held against the bytes.
 func checkDiff(t *testing.T, e Edit) {
 	t.Helper()
-	var raw []byte
-	was := 0
-	for _, b := range e.blocks() {
-		raw = append(raw, e.before.src.data[e.before.src.offset(was):e.before.src.offset(b.was)]...)
-		raw = append(raw, e.after.src.data[e.after.src.offset(b.now):e.after.src.offset(b.nowEnd)]...)
-		was = b.wasEnd
-	}
-	raw = append(raw, e.before.src.data[e.before.src.offset(was):]...)
-	if diff := cmp.Diff(string(e.after.src.data), string(raw)); diff != "" {
-		t.Fatalf("the blocks are others: -want +got:\n%s", diff)
-	}
-	show := func(f *File) []string {
-		r := redactor{f.src, f.visible(e.commands)}
-		var lines []string
-		for i := range f.src.count() {
-			lines = append(lines, r.line(i))
-		}
-		return lines
-	}
+	show := func(f *File) []string { return yamlsplice.Redact(f.doc, f.visible(e.commands)) }
 	before, after := show(e.before), show(e.after)
 	var got []string
 	at := 0
@@ -254,16 +238,12 @@ func FuzzDiff(f *testing.F) {
 		if err != nil || change.check() != nil {
 			return
 		}
-		after := *before
-		p := newPlan(&after)
-		if _, err := p.add(change); err != nil {
-			return
-		}
-		splices, err := after.commit(p)
+		set := fileSet{{path: "config", file: before}}
+		_, edits, err := set.apply(batch(change))
 		if err != nil {
 			return
 		}
-		if e := (Edit{Path: "config", before: before, after: &after, splices: splices}); e.changed() {
+		for _, e := range edits {
 			checkDiff(t, e)
 		}
 	})
@@ -283,7 +263,7 @@ func TestDiffLeadsFromFileToFile(t *testing.T) {
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			file := write(t, filepath.Join(t.TempDir(), "config"), disguise(string(a.Files[0].Data), string(a.Comment)))
-			_, edits, err := Plan(Env{Flag: file}, batch(mustChange(t, demo())))
+			_, edits, err := Plan(t.Context(), Env{Flag: file}, batch(mustChange(t, demo())))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,7 +285,7 @@ func TestDiffLeadsFromFileToFile(t *testing.T) {
 		all = append(all, c)
 	}
 	path := write(t, filepath.Join(t.TempDir(), "config"), ownFile)
-	_, edits, err := Plan(Env{Flag: path}, batch(all...))
+	_, edits, err := Plan(t.Context(), Env{Flag: path}, batch(all...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 // What we write into the exec entry: the group and, where none is asked for, the
@@ -190,7 +192,7 @@ func isCommand(command string) bool {
 
 // checkCluster checks what EKS answered.
 func (o Options) checkCluster() error {
-	for _, need := range []flagValue{{"cluster ARN", o.ClusterARN}, {"cluster name", o.ClusterName}} {
+	for _, need := range []namedValue{{"cluster ARN", o.ClusterARN}, {"cluster name", o.ClusterName}} {
 		if need.value == "" {
 			return &OptionError{Option: need.name, Reason: "is empty"}
 		}
@@ -231,35 +233,15 @@ func caWarning(data []byte) string {
 }
 
 func (o Options) exec() *Exec {
-	args := []string{"token", "--cluster", o.ClusterName}
-	add := func(flag, value string) {
-		if value != "" {
-			args = append(args, flag, value)
-		}
-	}
-	add("--region", o.Region)
-	add("--profile", o.Profile)
-	for _, h := range o.RoleChain {
-		add("--role-arn", h.ARN)
-		add("--external-id", h.ExternalID)
-		add("--session-name", h.SessionName)
-		add("--mfa-serial", h.MFASerial)
-		add("--duration", h.Duration)
-	}
-	add("--mfa-command", o.MFACommand)
-	// Joined, so that who reads the words need not know which flags take a value.
-	if o.ForwardSessionName {
-		args = append(args, "--forward-session-name=true")
-	}
-	if o.CacheAll {
-		args = append(args, "--cache-all=true")
-	}
 	version := firstOf(o.ExecVersion, execVersionArg)
-	add("--exec-api-version", version)
+	m := execplugin.Meaning{
+		Cluster: o.ClusterName, Region: o.Region, Profile: o.Profile, Roles: o.RoleChain,
+		ForwardSessionName: o.ForwardSessionName, MFACommand: o.MFACommand, CacheAll: o.CacheAll,
+	}
 	return &Exec{
 		APIVersion:      execGroup + version,
 		Command:         o.Command,
-		Args:            args,
+		Args:            m.Words(version),
 		InstallHint:     installHint,
 		InteractiveMode: "IfAvailable",
 	}

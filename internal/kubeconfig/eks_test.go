@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 const roleARN = "arn:aws:iam::111122223333:role/"
@@ -39,8 +41,8 @@ func TestForEKSExec(t *testing.T) {
 	if diff := cmp.Diff(want, c.User.Exec); diff != "" {
 		t.Errorf("wrong exec (-want +got):\n%s", diff)
 	}
-	id, ok := identityOf(c.User.Exec, "")
-	if !ok || !id.same(identity{cluster: "demo", region: "eu-west-1", profile: "dev", chain: o.RoleChain}) {
+	id, ok := meaningOf(c.User.Exec, "")
+	if !ok || !id.Same(execplugin.Meaning{Cluster: "demo", Region: "eu-west-1", Profile: "dev", Roles: o.RoleChain}) {
 		t.Errorf("read back as %+v, %v", id, ok)
 	}
 }
@@ -135,7 +137,7 @@ func TestUserNames(t *testing.T) {
 			t.Errorf("%s and %s share %s", row.name, other, name)
 		}
 		seen[name] = row.name
-		if !isPlainSafe(name) {
+		if !isBare(name) {
 			t.Errorf("%s: %q needs quotes", row.name, name)
 		}
 		if again := o.userName(); again != name {
@@ -271,53 +273,6 @@ func TestCAWarnings(t *testing.T) {
 			}
 			if c.Cluster.CAData != string(o.CAData) {
 				t.Error("the bundle is not as given")
-			}
-		})
-	}
-}
-
-func TestIdentityOf(t *testing.T) {
-	whole := identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", ExternalID: "e", SessionName: "s"}}}
-	tests := []struct {
-		name string
-		exec Exec
-		want *identity // nil: unknown
-	}{
-		{"ours", Exec{Command: "/opt/ekskey", Args: strings.Fields("token --cluster c --region r --profile p --role-arn a --external-id e --session-name s")}, &whole},
-		{"ours on Windows", Exec{Command: `C:\bin\EKSKEY.EXE`, Args: strings.Fields("token -i c --region=r --profile=p -r a -e e -s s --output json")}, &whole},
-		{"one role, flags first", Exec{Command: "ekskey", Args: strings.Fields("token -e e -s s -r a --cluster c --region r --profile p")}, &whole},
-		{"swapped in for aws", Exec{Command: "ekskey", Args: strings.Fields("--region r eks get-token --cluster-name c")}, &identity{cluster: "c", region: "r", awsOrder: true}},
-		{"by its given command", Exec{Command: "/bin/given", Args: strings.Fields("token --cluster c")}, &identity{cluster: "c"}},
-		{"aws", Exec{Command: "aws", Args: strings.Fields("--region r eks get-token --cluster-name c --output json --role-arn a"), Env: []EnvVar{{"AWS_PROFILE", "p"}}},
-			&identity{cluster: "c", region: "r", profile: "p", chain: []Hop{{ARN: "a", SessionName: "EKSGetTokenAuth"}}, awsOrder: true}},
-		{"aws, profile over variable", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c --profile p"), Env: []EnvVar{{"AWS_PROFILE", "q"}}}, &identity{cluster: "c", profile: "p"}},
-		{"aws, both variables", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-name c"), Env: []EnvVar{{"AWS_DEFAULT_PROFILE", "q"}, {"AWS_PROFILE", "p"}}}, &identity{cluster: "c", profile: "p", awsOrder: true}},
-		{"ours in the order of aws", Exec{Command: "ekskey", Args: strings.Fields("token -i c --aws-cli-order=true")}, &identity{cluster: "c", awsOrder: true}},
-		{"ours in its own order", Exec{Command: "ekskey", Args: strings.Fields("token -i c --aws-cli-order=false")}, &identity{cluster: "c"}},
-		{"ours in the order of aws, which a profile has none of", Exec{Command: "ekskey", Args: strings.Fields("token -i c --profile p --aws-cli-order=true")}, &identity{cluster: "c", profile: "p"}},
-		{"local cluster", Exec{Command: "aws", Args: strings.Fields("eks get-token --cluster-id c")}, &identity{cluster: "c", awsOrder: true}},
-		{"authenticator", Exec{Command: "aws-iam-authenticator", Args: strings.Fields("token -i c -r a")}, &identity{cluster: "c", chain: []Hop{{ARN: "a"}}}},
-		{"harmless variables", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_STS_REGIONAL_ENDPOINTS", "regional"}, {"HTTPS_PROXY", "x"}, {"AWS_ENDPOINT_URL_STS", "x"}}}, &identity{cluster: "c"}},
-		{"keys in a variable", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"AWS_ACCESS_KEY_ID", "x"}}}, nil},
-		{"keys in a variable, Windows", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"aws_access_key_id", "x"}}}, nil},
-		{"another home", Exec{Command: "ekskey", Args: strings.Fields("token -i c"), Env: []EnvVar{{"HOME", "x"}}}, nil},
-		{"unknown flag", Exec{Command: "ekskey", Args: strings.Fields("token -i c --credentials x")}, nil},
-		{"flag without value", Exec{Command: "ekskey", Args: strings.Fields("token -i c --region")}, nil},
-		{"wrapped", Exec{Command: "aws-vault", Args: strings.Fields("exec p -- aws eks get-token --cluster-name c")}, nil},
-		{"another command", Exec{Command: "/bin/other", Args: strings.Fields("token --cluster c")}, nil},
-		{"another subcommand", Exec{Command: "ekskey", Args: strings.Fields("whoami --cluster c")}, nil},
-		{"no cluster", Exec{Command: "ekskey", Args: strings.Fields("token")}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, ok := identityOf(&tt.exec, "/bin/given")
-			if ok != (tt.want != nil) {
-				t.Fatalf("known %v: %+v", ok, got)
-			}
-			if ok {
-				if diff := cmp.Diff(*tt.want, got, cmp.AllowUnexported(identity{})); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
 			}
 		})
 	}

@@ -2,20 +2,17 @@ package kubeconfig
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
-// SyntaxError says that a file is not one YAML (or JSON) document with a
-// mapping at its top, or is built to be costly to read. Line is 1-based and 0
-// where there is none.
-type SyntaxError struct {
-	File   string
-	Line   int
-	Reason string
-}
-
-func (e *SyntaxError) Error() string { return place(e.File, e.Line) + e.Reason }
+// What [yamlsplice] finds.
+type (
+	SyntaxError       = yamlsplice.SyntaxError
+	DuplicateKeyError = yamlsplice.DuplicateKeyError
+	NotEditableError  = yamlsplice.NotEditableError
+)
 
 // TypeError says that a value has another type than kubectl wants there.
 type TypeError struct {
@@ -30,32 +27,6 @@ func (e *TypeError) Error() string {
 	return fmt.Sprintf("%s%s is %s, not %s", place(e.File, e.Line), e.Path, e.Got, e.Want)
 }
 
-// knownKeys may be repeated in a message. Another key may be a secret with its
-// colon in the wrong place.
-var knownKeys = slices.Concat(credentialKeys, impersonationKeys, []string{
-	"apiVersion", "args", "certificate-authority", "certificate-authority-data", "cluster", "clusters", "command",
-	"context", "contexts", "current-context", "env", "exec", "extension", "extensions", "insecure-skip-tls-verify", "installHint",
-	"interactiveMode", "kind", "name", "namespace", "preferences", "provideClusterInfo", "proxy-url", "server",
-	"tls-server-name", "user", "users", "value",
-})
-
-// DuplicateKeyError says that a mapping has one key twice. Which of the two
-// counts differs from reader to reader, so neither is edited.
-type DuplicateKeyError struct {
-	File      string
-	Key       string // in the message only where it is one of kubectl's
-	Line      int    // of the second
-	FirstLine int
-}
-
-func (e *DuplicateKeyError) Error() string {
-	key := "this key"
-	if slices.Contains(knownKeys, e.Key) {
-		key = fmt.Sprintf("key %q", e.Key)
-	}
-	return fmt.Sprintf("%s%s is already on line %d", place(e.File, e.Line), key, e.FirstLine)
-}
-
 // DuplicateEntryError says that a list has two entries of one name.
 type DuplicateEntryError struct {
 	File      string
@@ -68,17 +39,6 @@ type DuplicateEntryError struct {
 func (e *DuplicateEntryError) Error() string {
 	return fmt.Sprintf("%s%s has a second entry %q, the first is on line %d", place(e.File, e.Line), e.List, e.Name, e.FirstLine)
 }
-
-// NotEditableError says that a file is valid, but that what is to be changed is
-// written in a way that cannot be changed without touching something else: an
-// alias, an anchor used elsewhere, a merge key.
-type NotEditableError struct {
-	File   string
-	Line   int
-	Reason string
-}
-
-func (e *NotEditableError) Error() string { return place(e.File, e.Line) + e.Reason }
 
 // ConflictError says that a change would alter what other contexts are: which
 // cluster they lead to, or whom they act as. It would also come of an entry of
@@ -144,16 +104,6 @@ func (e *PartialError) Error() string {
 
 // Unwrap returns Err.
 func (e *PartialError) Unwrap() error { return e.Err }
-
-// verifyError is a bug of ours, found before anything was written.
-type verifyError struct {
-	file   string
-	reason string
-}
-
-func (e *verifyError) Error() string {
-	return fmt.Sprintf("%snothing written: internal error: the edited file %s", place(e.file, 0), e.reason)
-}
 
 func place(file string, line int) string {
 	if file == "" {

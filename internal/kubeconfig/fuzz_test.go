@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 var fuzzSeeds = []string{
@@ -66,6 +69,12 @@ func FuzzEdit(f *testing.F) {
 		if err != nil {
 			if file != nil {
 				t.Fatal("a file beside an error")
+			}
+			return
+		}
+		if file.Writable() != nil {
+			if _, err := file.Apply(mustChange(t, demo())); err == nil || !bytes.Equal(file.Bytes(), data) {
+				t.Fatal("edited, although a key or an entry is there twice")
 			}
 			return
 		}
@@ -125,53 +134,71 @@ func checkEdit(t *testing.T, file *File, alias, namespace string) bool {
 // without what an edit may replace besides: the current context, and a list
 // that is null or empty.
 func keptBytes(t *testing.T, f *File, r Result) []byte {
-	if f.root == nil {
-		return f.data
+	root := f.doc.Root()
+	if root == nil {
+		return f.Bytes()
 	}
-	names := map[string]string{clusterList: r.Cluster.Name, contextList: r.Context.Name, userList: r.User.Name}
-	type span struct{ start, end int }
+	text, bom := textOf(f)
 	var cut []span
 	add := func(n *yaml.Node) {
-		end, err := f.src.end(n)
+		start, end, err := f.doc.Extent(n)
 		if err != nil {
 			t.Fatalf("edited something whose end is not known: %v", err)
 		}
-		cut = append(cut, span{f.src.begin(n), end})
+		cut = append(cut, span{start, end})
 	}
-	if _, v := child(f.root, "current-context"); v != nil && r.Current.Outcome != Unchanged {
+	if _, v := yamlsplice.Child(root, "current-context"); v != nil && r.Current.Outcome != Unchanged {
 		add(v)
 	}
 	outcomes := map[string]Outcome{clusterList: r.Cluster.Outcome, contextList: r.Context.Outcome, userList: r.User.Outcome}
+	names := map[string]string{clusterList: r.Cluster.Name, contextList: r.Context.Name, userList: r.User.Name}
 	for list, name := range names {
-		_, v := child(f.root, list)
+		_, v := yamlsplice.Child(root, list)
 		if v == nil || outcomes[list] == Unchanged {
 			continue
 		}
-		if len(deref(v).Content) == 0 {
+		if len(yamlsplice.Deref(v).Content) == 0 {
 			add(v)
 			last := &cut[len(cut)-1]
-			for last.start > 0 && (f.src.data[last.start-1] == ' ' || f.src.data[last.start-1] == '\t') {
+			for last.start > 0 && (text[last.start-1] == ' ' || text[last.start-1] == '\t') {
 				last.start--
 			}
 			continue
 		}
-		for _, e := range f.lists[list] {
-			if e.name == name {
-				add(e.item)
-				if last := &cut[len(cut)-1]; deref(v).Style&yaml.FlowStyle == 0 {
-					last.end = f.src.lineEnd(last.end) // a comment on its last line is the entry's
+		for _, item := range f.doc.Items(list) {
+			if yamlsplice.NameOf(item) == name {
+				add(item)
+				if last := &cut[len(cut)-1]; yamlsplice.Deref(v).Style&yaml.FlowStyle == 0 {
+					last.end = lineEnd(text, last.end) // a comment on its last line is the entry's
 				}
 			}
 		}
 	}
 	slices.SortFunc(cut, func(a, b span) int { return a.start - b.start })
-	kept := slices.Clone(f.data[:f.bom])
+	kept := slices.Clone(bom)
 	at := 0
 	for _, s := range cut {
-		kept = append(kept, f.src.data[at:s.start]...)
+		kept = append(kept, text[at:s.start]...)
 		at = s.end
 	}
-	return append(kept, f.src.data[at:]...)
+	return append(kept, text[at:]...)
+}
+
+// span is a range of offsets in a file's text.
+type span struct{ start, end int }
+
+// textOf is a file's text, and its byte order mark.
+func textOf(f *File) (text, bom []byte) {
+	text = bytes.TrimPrefix(f.doc.Bytes(), []byte("\xEF\xBB\xBF"))
+	return text, f.doc.Bytes()[:len(f.doc.Bytes())-len(text)]
+}
+
+// lineEnd is where the line of an offset ends, by YAML 1.1's breaks.
+func lineEnd(text []byte, at int) int {
+	if i := bytes.IndexAny(text[at:], "\r\n\u0085\u2028\u2029"); i >= 0 {
+		return at + i
+	}
+	return len(text)
 }
 
 func subsequence(part, whole []byte) error {

@@ -132,7 +132,10 @@ func update(t *testing.T, path string, a *txtar.Archive, out, result string) {
 
 // A table of one mutation a row: each is refused with its own type, line and reason.
 func TestParseRefuses(t *testing.T) {
-	syntax := func(line int, reason string) error { return &SyntaxError{"config", line, reason} }
+	syntax := func(line int, reason string) error { return &SyntaxError{File: "config", Line: line, Reason: reason} }
+	twice := func(key string, line, first int) error {
+		return &DuplicateKeyError{File: "config", Key: key, Line: line, FirstLine: first}
+	}
 	wrong := func(line int, path, want, got string) error { return &TypeError{"config", line, path, want, got} }
 	tests := []struct {
 		name string
@@ -146,7 +149,7 @@ func TestParseRefuses(t *testing.T) {
 		{"tab as indentation", "clusters:\n\t- name: a\n", syntax(2, "is not YAML: found character that cannot start any token")},
 		{"a NUL", "a: 1\nb: \x00\n", syntax(2, "is not YAML: control characters are not allowed")},
 		{"not UTF-8", "a: 1\nb: \xff\n", syntax(2, "is not UTF-8")},
-		{"UTF-16", "\xff\xfea\x00", syntax(1, "is not UTF-8")},
+		{"UTF-16", "\xff\xfea\x00", syntax(1, "is UTF-16, not UTF-8")},
 		{"two byte order marks", "\uFEFF\uFEFFa: 1\n", syntax(1, "begins with two byte order marks")},
 		{"two documents", "a: 1\n---\nb: 1\n", syntax(2, "has a second YAML document")},
 		{"two documents, the second empty", "a: 1\n---\n", syntax(2, "has a second YAML document")},
@@ -155,12 +158,12 @@ func TestParseRefuses(t *testing.T) {
 		{"top level string", "# hello\nconfig\n", syntax(2, "the top level is a string, not a mapping")},
 		{"another kind", "apiVersion: v1\nkind: Pod\n", syntax(2, "is of another kind than Config, not a kubeconfig")},
 		{"another version", "apiVersion: v2\nkind: Config\n", syntax(1, "has another apiVersion than v1")},
-		{"key twice", "clusters: []\nusers: []\nclusters: []\n", &DuplicateKeyError{"config", "clusters", 3, 1}},
-		{"key twice in an entry", "users:\n- name: a\n  user:\n    token: x\n    token: y\n", &DuplicateKeyError{"config", "token", 5, 4}},
-		{"key twice, quoted", "users: []\n\"users\": []\n", &DuplicateKeyError{"config", "users", 2, 1}},
-		{"key twice, escaped", "users: []\n\"\\u0075sers\": []\n", &DuplicateKeyError{"config", "users", 2, 1}},
-		{"key twice in JSON", "{\"users\": [],\n\"users\": []}", &DuplicateKeyError{"config", "users", 2, 1}},
-		{"key twice where we never look", "preferences:\n  x: {a: 1, a: 2}\n", &DuplicateKeyError{"config", "a", 2, 2}},
+		{"key twice", "clusters: []\nusers: []\nclusters: []\n", twice("clusters", 3, 1)},
+		{"key twice in an entry", "users:\n- name: a\n  user:\n    token: x\n    token: y\n", twice("token", 5, 4)},
+		{"key twice, quoted", "users: []\n\"users\": []\n", twice("users", 2, 1)},
+		{"key twice, escaped", "users: []\n\"\\u0075sers\": []\n", twice("users", 2, 1)},
+		{"key twice in JSON", "{\"users\": [],\n\"users\": []}", twice("users", 2, 1)},
+		{"key twice where we never look", "preferences:\n  x: {a: 1, a: 2}\n", twice("", 2, 2)},
 		{"two clusters of a name", "clusters:\n- name: a\n- name: b\n- name: a\n", &DuplicateEntryError{"config", "clusters", "a", 4, 2}},
 		{"two contexts of a name", "contexts:\n- name: a\n- name: \"a\"\n", &DuplicateEntryError{"config", "contexts", "a", 3, 2}},
 		{"two users of a name", "users: [{name: a}, {name: a}]\n", &DuplicateEntryError{"config", "users", "a", 1, 1}},
@@ -196,6 +199,12 @@ func TestParseRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f, err := Parse("config", []byte(tt.in))
+			if err == nil {
+				// What can be read and not be written.
+				if err = f.Writable(); err != nil {
+					f = nil
+				}
+			}
 			if diff := cmp.Diff(tt.want, err); diff != "" {
 				t.Errorf("wrong error (-want +got):\n%s\n%v", diff, err)
 			}
@@ -256,4 +265,12 @@ func TestApplyRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// findIn reports whether a file has an entry.
+func findIn(f *File, list, name string) (line int, ok bool) {
+	if n := f.doc.Find(list, name); n != nil {
+		return n.Line, true
+	}
+	return 0, false
 }

@@ -2,18 +2,21 @@ package kubeconfig
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
-
-	"github.com/ekskey/ekskey/internal/safefile"
+	"time"
 )
 
 // Env is what decides which files a command reads and writes.
 type Env struct {
 	Flag       string // of --kubeconfig, empty where not given
 	Kubeconfig string // the variable KUBECONFIG, a list as PATH is one
-	Home       string // the user's home folder
+	Home       string // the user's home directory
+
+	// InPlace has files overwritten, not replaced.
+	InPlace bool
+	// LockWait is passed to [safefile.LockConfig].
+	LockWait time.Duration
 }
 
 // Files returns the kubeconfig files in the order in which kubectl merges them:
@@ -38,14 +41,4 @@ func (e Env) Files() ([]string, error) {
 		return nil, errors.New("there is no home folder to find .kube/config in")
 	}
 	return []string{filepath.Join(e.Home, ".kube", "config")}, nil
-}
-
-// Read reads and parses a file. A missing one is fs.ErrNotExist; for other
-// errors see [Parse].
-func Read(path string) (*File, error) {
-	data, err := safefile.ReadSettled(path, MaxSize)
-	if err != nil {
-		return nil, fmt.Errorf("reading kubeconfig: %w", err)
-	}
-	return Parse(path, data)
 }

@@ -9,15 +9,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// locks are those held on files of a list. The zero value holds none.
+// locks are those held on files of a list.
 type locks struct {
-	paths []string
-	held  []*safefile.Lock
+	wait     time.Duration
+	optional bool // where no lock can be made, go on without
+	paths    []string
+	held     []*safefile.Lock
 }
 
 func (l *locks) has(paths []string) bool {
@@ -27,7 +30,7 @@ func (l *locks) has(paths []string) bool {
 // add locks further files. It gives up what is held and takes all in the order of
 // the files that the paths lead to: two processes that did otherwise could each hold
 // what the other waits for.
-func (l *locks) add(ctx context.Context, paths []string, wait time.Duration) error {
+func (l *locks) add(ctx context.Context, paths []string) error {
 	if l.has(paths) {
 		return nil
 	}
@@ -51,13 +54,24 @@ func (l *locks) add(ctx context.Context, paths []string, wait time.Duration) err
 	}
 	slices.SortFunc(l.paths, func(a, b string) int { return cmp.Compare(real[a], real[b]) })
 	for _, p := range l.paths {
-		lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: p, Wait: wait})
+		lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: p, Wait: l.wait})
+		if l.optional && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("locking kubeconfig: %w", err)
 		}
 		l.held = append(l.held, lock)
 	}
 	return nil
+}
+
+// clock is the file system's, or nil.
+func (l *locks) clock() func() time.Time {
+	if len(l.held) == 0 {
+		return nil
+	}
+	return l.held[0].Clock()
 }
 
 // release gives all locks up, and remembers what they were of.
@@ -68,56 +82,4 @@ func (l *locks) release() error {
 	}
 	l.held = nil
 	return errors.Join(errs...)
-}
-
-// fileSet is the files of a list, in kubectl's order, each once.
-type fileSet []*member
-
-type member struct {
-	path    string
-	missing bool  // there is no such file yet
-	file    *File // empty if missing
-	plan    *plan
-}
-
-// readSet reads all files. One that cannot be read is an error that names it and is
-// never skipped.
-func readSet(paths []string) (fileSet, error) {
-	var set fileSet
-	seen := map[string]bool{}
-	for _, path := range paths {
-		if err := checkPath(path); err != nil {
-			return nil, err
-		}
-		real, err := safefile.Resolve(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			real, err = filepath.Abs(path) // its folder is missing as well
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading kubeconfig: %w", err)
-		}
-		if seen[real] {
-			continue
-		}
-		seen[real] = true
-		m := &member{path: path}
-		m.file, err = Read(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			m.missing = true
-			m.file, err = Parse(path, nil)
-		}
-		if err != nil {
-			return nil, err
-		}
-		set = append(set, m)
-	}
-	return set, nil
-}
-
-// checkPath refuses a path that can only be a folder's, before one is made.
-func checkPath(path string) error {
-	if _, base := filepath.Split(path); base == "" || base == "." || base == ".." {
-		return &OptionError{Option: "kubeconfig", Reason: fmt.Sprintf("%q is a folder, not a file", path)}
-	}
-	return nil
 }

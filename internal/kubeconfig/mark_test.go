@@ -68,7 +68,7 @@ func TestMark(t *testing.T) {
 // contextOf is a context as kubectl sees it.
 func contextOf(t *testing.T, paths []string, name string) MergedContext {
 	t.Helper()
-	m, err := ReadMerged(listEnv(paths))
+	m, err := ReadMerged(t.Context(), listEnv(paths))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,27 @@ func TestMarkSurvivesClientGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := mustParse(t, string(text))
-	if i, _ := g.find(contextList, "demo"); g.contexts[i].MadeFor != demoARN {
+	if i := slices.IndexFunc(g.contexts, func(c Context) bool { return c.Name == "demo" }); g.contexts[i].MadeFor != demoARN {
 		t.Errorf("got %+v\n%s", g.contexts, text)
+	}
+}
+
+// Of two changes to one entry the last counts, and both are what was wanted.
+func TestSameEntryTwice(t *testing.T) {
+	for _, in := range []string{"", clusterHere, "{clusters: [{name: \"" + demoARN + "\", cluster: {proxy-url: x}}]}"} {
+		var changes []Change
+		for _, proxy := range []string{"http://a", "http://b", "http://a"} {
+			o := demo()
+			o.ProxyURL = proxy
+			changes = append(changes, mustChange(t, o))
+		}
+		f := mustParse(t, in)
+		r, err := f.Apply(changes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.clusters[0].ProxyURL; got != "http://a" || r[1].Cluster.Outcome != Updated || r[2].Cluster.Outcome != Updated {
+			t.Errorf("%q: proxy %q, %+v", in, got, r)
+		}
 	}
 }

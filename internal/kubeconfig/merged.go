@@ -1,5 +1,11 @@
 package kubeconfig
 
+import (
+	"context"
+
+	"github.com/ekskey/ekskey/internal/safefile"
+)
+
 // Merged is what kubectl sees of all files of a list together: each entry is
 // taken whole from the first file that has one of its name
 // (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files).
@@ -28,16 +34,38 @@ type MergedContext struct {
 
 // ReadMerged reads all files of env without a lock. Files that do not exist are
 // left out; where none does, nothing is in it. For errors see [Parse].
-func ReadMerged(env Env) (*Merged, error) {
+func ReadMerged(ctx context.Context, env Env) (*Merged, error) {
 	paths, err := env.Files()
 	if err != nil {
 		return nil, err
 	}
-	set, err := readSet(paths)
+	set, err := readSet(ctx, &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}, paths)
 	if err != nil {
 		return nil, err
 	}
-	return set.merged(), nil
+	return set.merged(), set.close()
+}
+
+// ContextNames returns the names of the contexts of all files that can be read now, for
+// completion: it waits for nobody.
+func (e Env) ContextNames() []string {
+	paths, err := e.Files()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, path := range paths {
+		data, err := safefile.Read(path, MaxSize)
+		if err != nil {
+			continue
+		}
+		if f, err := Parse(path, data); err == nil {
+			for _, c := range f.contexts {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names
 }
 
 // Contexts returns the contexts in the order of files and entries. Those that an

@@ -36,7 +36,7 @@ func TestReadMerged(t *testing.T) {
 		"current-context: b\ncontexts:\n"+context1("a", "hidden", "hidden")+context1("b", "none", "none")+"clusters:\n- name: c\n  cluster: {server: \"https://c\"}\nusers:\n- name: u\n  user: {token: t}\n",
 		"current-context: a\n")
 	env := listEnv(append(paths, filepath.Join(t.TempDir(), "missing")))
-	m, err := ReadMerged(env)
+	m, err := ReadMerged(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +52,10 @@ func TestReadMerged(t *testing.T) {
 	if !got[1].Current || got[1].HasCluster || got[1].HasUser {
 		t.Errorf("got %+v", got[1])
 	}
-	if m, err := ReadMerged(Env{Flag: filepath.Join(t.TempDir(), "missing")}); err != nil || len(m.Contexts()) > 0 {
+	if m, err := ReadMerged(t.Context(), Env{Flag: filepath.Join(t.TempDir(), "missing")}); err != nil || len(m.Contexts()) > 0 {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	if _, err := ReadMerged(listEnv(list(t, "", "a: ["))); err == nil {
+	if _, err := ReadMerged(t.Context(), listEnv(list(t, "", "a: ["))); err == nil {
 		t.Error("a broken file was skipped")
 	}
 }

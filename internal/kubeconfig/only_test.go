@@ -95,7 +95,7 @@ func TestChangeError(t *testing.T) {
 	bad.Alias, bad.UserAlias = "bad", "mine"
 	paths := list(t, "users:\n- name: mine\n  user: {token: t}\n")
 	before := contents(t, paths)
-	_, _, planErr := Plan(listEnv(paths), batch(good, mustChange(t, bad), good))
+	_, _, planErr := Plan(t.Context(), listEnv(paths), batch(good, mustChange(t, bad), good))
 	_, err := Update(t.Context(), listEnv(paths), batch(good, mustChange(t, bad), good))
 	for _, err := range []error{planErr, err} {
 		var blamed *ChangeError

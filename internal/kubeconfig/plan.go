@@ -1,126 +1,189 @@
 package kubeconfig
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
-// plan gathers what changes want of a file, before a byte is touched.
-type plan struct {
-	file   *File
-	exists bool // on disk, or as soon as the plan is carried out
+// fileSet is the files of a list in kubectl's order, each once. kubectl takes each
+// entry whole from the first file that has one of its name, and so does all here.
+type fileSet []*member
 
-	// all are the plans of the files of a list, in kubectl's order: it takes each
-	// entry whole from the first that has one of its name. This one is at place.
-	all   []*plan
-	place int
+type member struct {
+	path     string
+	missing  bool               // there is no such file yet
+	original *safefile.Original // nil for a file in memory
+	file     *File              // empty if missing
 
+	// What there will be, before a byte is touched.
+	exists   bool
 	clusters map[string]Cluster
 	contexts map[string]Context
 	users    map[string]User
 	current  string
-
-	old     map[string]map[string]*oldEntry // list, name
-	fresh   map[string][]*freshEntry
-	freshAt map[named]*freshEntry
-	removed map[string]map[string]bool // list, name
-	ops     []op                       // in order, to be replayed on the result
+	edit     *yamlsplice.Edit
 }
 
-type op struct {
-	list, name string
-	settings   []setting
-}
-
-type oldEntry struct {
-	index  int
-	before string
-	frag   *fragment
-	start  int // offsets in the source's data
-	end    int
-}
-
-type freshEntry struct {
-	name  string
-	value fields
-}
-
-// clusterFlags are what may stand in the way of a certificate authority.
-type clusterFlags struct {
-	caFile   bool
-	insecure bool
-}
-
-// newPlan begins a plan for a file that is alone.
-func newPlan(f *File) *plan {
-	p := &plan{
-		file: f, current: f.current,
-		clusters: make(map[string]Cluster, len(f.clusters)), contexts: make(map[string]Context, len(f.contexts)),
-		users: make(map[string]User, len(f.users)),
-		old:   map[string]map[string]*oldEntry{}, fresh: map[string][]*freshEntry{}, freshAt: map[named]*freshEntry{}, removed: map[string]map[string]bool{},
+// plan begins a plan of each file.
+func (s fileSet) plan() error {
+	for _, m := range s {
+		if err := m.file.Writable(); err != nil {
+			return err
+		}
+		f := m.file
+		m.exists, m.current = !m.missing, f.current
+		m.clusters = make(map[string]Cluster, len(f.clusters))
+		m.contexts = make(map[string]Context, len(f.contexts))
+		m.users = make(map[string]User, len(f.users))
+		for _, c := range f.clusters {
+			m.clusters[c.Name] = c
+		}
+		for _, c := range f.contexts {
+			m.contexts[c.Name] = c
+		}
+		for _, u := range f.users {
+			m.users[u.Name] = u
+		}
+		var err error
+		if m.edit, err = yamlsplice.NewEdit(f.doc); err != nil {
+			return err
+		}
 	}
-	p.all = []*plan{p}
-	for _, c := range f.clusters {
-		p.clusters[c.Name] = c
+	return nil
+}
+
+// has reports whether the file has an entry, or will have.
+func (m *member) has(list, name string) (ok bool) {
+	switch list {
+	case clusterList:
+		_, ok = m.clusters[name]
+	case contextList:
+		_, ok = m.contexts[name]
+	case userList:
+		_, ok = m.users[name]
 	}
-	for _, c := range f.contexts {
-		p.contexts[c.Name] = c
+	return ok
+}
+
+// drop plans that an entry goes.
+func (m *member) drop(list, name string) error {
+	if err := m.edit.Remove(list, name); err != nil {
+		return err
 	}
-	for _, u := range f.users {
-		p.users[u.Name] = u
+	switch list {
+	case clusterList:
+		delete(m.clusters, name)
+	case contextList:
+		delete(m.contexts, name)
+	case userList:
+		delete(m.users, name)
 	}
-	return p
+	return nil
+}
+
+// holder returns the file that kubectl takes an entry from, nil where none has it.
+func (s fileSet) holder(list, name string) *member {
+	if i := slices.IndexFunc(s, func(m *member) bool { return name != "" && m.has(list, name) }); i >= 0 {
+		return s[i]
+	}
+	return nil
+}
+
+// cluster, context and user return an entry as kubectl sees it, zero where there is
+// none.
+func (s fileSet) cluster(name string) (c Cluster) {
+	if m := s.holder(clusterList, name); m != nil {
+		c = m.clusters[name]
+	}
+	return c
+}
+
+func (s fileSet) context(name string) (c Context) {
+	if m := s.holder(contextList, name); m != nil {
+		c = m.contexts[name]
+	}
+	return c
+}
+
+func (s fileSet) user(name string) (u User) {
+	if m := s.holder(userList, name); m != nil {
+		u = m.users[name]
+	}
+	return u
+}
+
+// home returns the file for entries of a change that no file has: the first that has
+// another entry of it, else the first that exists, else the last.
+func (s fileSet) home(c Change) *member {
+	holds := func(m *member) bool {
+		return m.has(contextList, c.Context.Name) && c.Context.Name != "" || m.has(clusterList, c.Cluster.Name) && c.Cluster.Name != "" ||
+			m.has(userList, c.User.Name) && c.User.Name != ""
+	}
+	for _, fits := range []func(*member) bool{holds, func(m *member) bool { return m.exists }} {
+		if i := slices.IndexFunc(s, fits); i >= 0 {
+			return s[i]
+		}
+	}
+	return s[len(s)-1]
+}
+
+// set makes settings in an entry where it stands, or in a new one at home.
+func (s fileSet) set(home *member, list, name string, settings []setting) (Item, *member, error) {
+	m := s.holder(list, name)
+	if m == nil {
+		m = home
+	}
+	outcome, err := m.edit.Set(list, name, settings)
+	if err == nil {
+		m.exists = true
+	}
+	return Item{Name: name, File: m.path, Outcome: outcome}, m, err
 }
 
 // add plans one change.
-func (p *plan) add(c Change) (Result, error) {
-	var r Result
+func (s fileSet) add(c Change) (r Result, err error) {
 	if err := c.check(); err != nil {
 		return r, err
 	}
-	var err error
+	home := s.home(c)
+	var m *member
 	if c.User.Name != "" {
-		name, err := p.pickUser(c)
+		name, err := s.pickUser(c)
 		if err != nil {
 			return r, err
 		}
 		if c.Context.User == c.User.Name {
 			c.Context.User = name
 		}
-		c.User.Name = name
-		old := p.user(name).Exec
-		if r.User, err = p.edit(userList, name, c.User.settings(old)); err != nil {
+		u := s.user(name)
+		if r.User, m, err = s.set(home, userList, name, c.User.settings(u.Exec)); err != nil {
 			return r, err
 		}
-		u := p.users[name]
 		u.Name, u.Exec = name, c.User.Exec
-		p.users[name] = u
+		m.users[name] = u
 	}
 	if c.Cluster.Name != "" {
-		if err := p.checkCluster(c); err != nil {
+		if err := s.checkCluster(c); err != nil {
 			return r, err
 		}
-		r.Warnings = p.warnOfServerName(c.Cluster)
-		settings := c.Cluster.settings(p.clusterFlags(c.Cluster.Name))
-		if r.Cluster, err = p.edit(clusterList, c.Cluster.Name, settings); err != nil {
+		r.Warnings = s.warnOfServerName(c.Cluster)
+		if r.Cluster, m, err = s.set(home, clusterList, c.Cluster.Name, c.Cluster.settings(s.clusterFlags(c.Cluster.Name))); err != nil {
 			return r, err
 		}
-		p.clusters[c.Cluster.Name] = c.Cluster
+		m.clusters[c.Cluster.Name] = c.Cluster
 	}
 	if c.Context.Name != "" {
-		// What is edited: the entry of this file, or a copy of what it is going to hide.
-		old, exists := p.contexts[c.Context.Name]
-		if q := p.elsewhere(contextList, c.Context.Name); !exists && q != nil {
-			old, exists = q.contexts[c.Context.Name], true
-		}
+		exists := s.holder(contextList, c.Context.Name) != nil
+		old := s.context(c.Context.Name)
 		led := firstOf(c.Context.Cluster, old.Cluster)
 		c.Context.mark = mark{}
 		if c.Context.MadeFor != "" && (old.mark.there || !exists) {
 			c.Context.mark = markFor(c.Context.MadeFor, led)
 		}
-		if r.Context, err = p.edit(contextList, c.Context.Name, c.Context.settings()); err != nil {
+		if r.Context, m, err = s.set(home, contextList, c.Context.Name, c.Context.settings()); err != nil {
 			return r, err
 		}
 		if !c.Context.mark.there {
@@ -129,128 +192,80 @@ func (p *plan) add(c Change) (Result, error) {
 		c.Context.User = firstOf(c.Context.User, old.User)
 		c.Context.Cluster = led
 		c.Context.MadeFor = c.Context.mark.madeFor(led)
-		p.contexts[c.Context.Name] = c.Context
+		m.contexts[c.Context.Name] = c.Context
 	}
+	r.File = firstOf(r.Context.File, r.User.File, r.Cluster.File)
 	if c.SetCurrent {
-		r.Current = p.makeCurrent(c.Context.Name)
+		r.Current = s.makeCurrent(m, c.Context.Name)
 	}
 	return r, nil
 }
 
-func (p *plan) makeCurrent(name string) Item {
-	item := Item{Name: name}
-	if p.current != name {
+// makeCurrent sets current-context where kubectl takes it from, or in the file of the
+// context.
+func (s fileSet) makeCurrent(m *member, name string) Item {
+	if i := slices.IndexFunc(s, func(m *member) bool { return m.current != "" }); i >= 0 {
+		m = s[i]
+	}
+	item := Item{Name: name, File: m.path}
+	if m.current != name {
 		item.Outcome = Updated
-		if p.current == "" {
+		if m.current == "" {
 			item.Outcome = Added
 		}
 	}
-	p.current = name
+	m.current = name
 	return item
 }
 
 // warnOfServerName finds a name that a server's certificate must have and that was
 // for another server.
-func (p *plan) warnOfServerName(c Cluster) []string {
-	old := p.clusters[c.Name]
+func (s fileSet) warnOfServerName(c Cluster) []string {
+	old := s.cluster(c.Name)
 	if old.TLSServerName == "" || c.TLSServerName != "" || c.Server == "" || old.Server == c.Server {
 		return nil
 	}
 	return []string{fmt.Sprintf("cluster %s now leads to %s and keeps the tls-server-name %s; if that is wrong, give a --tls-server-name", c.Name, c.Server, old.TLSServerName)}
 }
 
-// clusterFlags returns nil for a cluster that the file does not have.
-func (p *plan) clusterFlags(name string) *clusterFlags {
-	i, ok := p.file.find(clusterList, name)
-	if !ok {
+// clusterFlags are what may stand in the way of a certificate authority.
+type clusterFlags struct {
+	caFile   bool
+	insecure bool
+}
+
+// clusterFlags returns nil for a cluster that no file has.
+func (s fileSet) clusterFlags(name string) *clusterFlags {
+	m := s.holder(clusterList, name)
+	if m == nil {
 		return nil
 	}
-	body := lookup(deref(p.file.lists[clusterList][i].item), "cluster")
-	if body == nil || body.Kind != yaml.MappingNode {
-		return &clusterFlags{}
+	item := m.file.doc.Find(clusterList, name)
+	if item == nil {
+		return nil // it is planned
 	}
-	r := &reader{file: p.file}
+	body := field(yamlsplice.Deref(item), "cluster")
+	r := &reader{file: m.file}
 	return &clusterFlags{
-		caFile:   lookup(body, "certificate-authority") != nil,
+		caFile:   body != nil && yamlsplice.Lookup(body, "certificate-authority") != nil,
 		insecure: r.boolean(body, "", "insecure-skip-tls-verify"),
 	}
 }
 
-// style is that of the file at large.
-func (p *plan) style() style {
-	st := style{quote: p.file.json}
-	for _, list := range []string{clusterList, contextList, userList} {
-		if p.file.root == nil {
-			break
-		}
-		k, v := child(p.file.root, list)
-		if v != nil && v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle == 0 {
-			s := p.file.src
-			st.seqIndent = s.column(s.content(v)) - s.column(s.begin(k))
-			break
-		}
+// commit makes what was planned of the file so, and gives the splices; none where
+// it is so already. On an error the file is as before.
+func (m *member) commit() ([]yamlsplice.Splice, error) {
+	if m.current != m.file.current {
+		m.edit.SetTop("current-context", m.current)
 	}
-	return st
-}
-
-func (p *plan) notEditable(n *yaml.Node, reason string) error {
-	return &NotEditableError{File: p.file.name, Line: n.Line, Reason: reason}
-}
-
-// ownList returns the node of a list, which must stand where it belongs and
-// nowhere else.
-func (p *plan) ownList(list string) (*yaml.Node, error) {
-	_, n := child(p.file.root, list)
-	switch {
-	case n == nil:
-		return nil, p.notEditable(p.file.root, list+" comes from a merge key")
-	case n.Kind == yaml.AliasNode:
-		return nil, p.notEditable(n, list+" is an alias")
-	case p.file.anchors[n] > 0:
-		return nil, p.notEditable(n, "an anchor of "+list+" is used elsewhere, so they cannot be changed alone")
+	doc, splices, err := m.edit.Apply()
+	if err != nil || len(splices) == 0 {
+		return nil, err
 	}
-	return n, nil
-}
-
-// editable refuses an entry whose text says more, or less, than it
-// shows: one that is an alias, has a merge key, or shares an anchor with the
-// rest of the file.
-func (p *plan) editable(n *yaml.Node) error {
-	inside := map[*yaml.Node]int{}
-	anchors := map[*yaml.Node]bool{}
-	var aliases, anchored []*yaml.Node
-	var walk func(n *yaml.Node) error
-	walk = func(n *yaml.Node) error {
-		if n.Kind == yaml.AliasNode {
-			aliases = append(aliases, n)
-			inside[n.Alias]++
-		}
-		if n.Anchor != "" {
-			anchored = append(anchored, n)
-			anchors[n] = true
-		}
-		if isMerge(n) {
-			return errors.New("has a merge key")
-		}
-		for _, c := range n.Content {
-			if err := walk(c); err != nil {
-				return err
-			}
-		}
-		return nil
+	after, err := newFile(doc)
+	if err != nil {
+		return nil, err
 	}
-	if err := walk(n); err != nil {
-		return p.notEditable(n, "what is to be changed "+err.Error())
-	}
-	for _, a := range anchored {
-		if p.file.anchors[a] != inside[a] {
-			return p.notEditable(a, "an anchor is used elsewhere, so its place cannot be changed alone")
-		}
-	}
-	for _, a := range aliases {
-		if !anchors[a.Alias] {
-			return p.notEditable(a, "an alias stands where a change is wanted")
-		}
-	}
-	return nil
+	m.file = after
+	return splices, nil
 }

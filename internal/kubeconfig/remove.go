@@ -3,6 +3,8 @@ package kubeconfig
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 // named is an entry by its list and name.
@@ -12,7 +14,7 @@ type named struct{ list, name string }
 func namedBy(c Context) []named { return []named{{clusterList, c.Cluster}, {userList, c.User}} }
 
 // remove plans what is to go: the contexts meant, and what nothing names any more.
-func (s fileSet) remove(meant []string) ([]Removed, error) {
+func (s fileSet) remove(meant []string, changed []Result) ([]Removed, error) {
 	if len(meant) == 0 {
 		return nil, nil
 	}
@@ -21,11 +23,11 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 	ours := map[string]bool{}                        // users of contexts made here
 	for _, name := range meant {
 		for _, m := range s {
-			c, ok := m.plan.contexts[name]
+			c, ok := m.contexts[name]
 			if !ok {
 				continue
 			}
-			if err := m.plan.drop(contextList, name); err != nil {
+			if err := m.drop(contextList, name); err != nil {
 				return nil, err
 			}
 			groups[name] = append(groups[name], Removed{File: m.path, Kind: "context", Name: name})
@@ -35,7 +37,7 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 			}
 		}
 	}
-	keep := s.inUse() // and, from here on, what was looked at
+	keep := s.inUse(changed) // and, from here on, what was looked at
 	for _, name := range meant {
 		for _, e := range left[name] {
 			if keep[e] || e.name == "" {
@@ -43,15 +45,15 @@ func (s fileSet) remove(meant []string) ([]Removed, error) {
 			}
 			keep[e] = true
 			for _, m := range s {
-				if !m.plan.has(e.list, e.name) {
+				if !m.has(e.list, e.name) {
 					continue
 				}
 				r := Removed{File: m.path, Kind: bodyKey[e.list], Name: e.name}
 				if e.list == userList {
-					r.Kept = m.plan.users[e.name].irreplaceable(ours[e.name])
+					r.Kept = m.users[e.name].irreplaceable(ours[e.name])
 				}
 				if r.Kept == "" {
-					if err := m.plan.drop(e.list, e.name); err != nil {
+					if err := m.drop(e.list, e.name); err != nil {
 						return nil, err
 					}
 				}
@@ -81,24 +83,25 @@ func (u User) irreplaceable(ours bool) string {
 	if ours {
 		command = u.Exec.Command
 	}
-	if _, known := identityOf(u.Exec, command); !known {
-		return fmt.Sprintf("it runs %q, which nothing here could write again", baseName(u.Exec.Command))
+	if _, known := meaningOf(u.Exec, command); !known {
+		return fmt.Sprintf("it runs %q, which nothing here could write again", execplugin.ProgramName(u.Exec.Command))
 	}
 	return ""
 }
 
-// inUse returns what contexts name, and what a change has just written.
-func (s fileSet) inUse() map[named]bool {
+// inUse returns what contexts name, and what the changes named.
+func (s fileSet) inUse(changed []Result) map[named]bool {
 	used := map[named]bool{}
 	for _, m := range s {
-		for _, c := range m.plan.contexts {
+		for _, c := range m.contexts {
 			for _, e := range namedBy(c) {
 				used[e] = true
 			}
 		}
-		for _, o := range m.plan.ops {
-			used[named{o.list, o.name}] = true
-		}
+	}
+	for _, c := range changed {
+		used[named{clusterList, c.Cluster.Name}] = true
+		used[named{userList, c.User.Name}] = true
 	}
 	return used
 }
@@ -109,18 +112,18 @@ func (s fileSet) clearCurrent(groups map[string][]Removed) {
 	isRemoved := func(name string) bool { return len(groups[name]) > 0 }
 	counts := true
 	for i, m := range s {
-		name := m.plan.current
+		name := m.current
 		if name == "" {
 			continue
 		}
 		if isRemoved(name) {
 			r := Removed{File: m.path, Kind: "current-context", Name: name}
 			rest := s[i+1:]
-			next := slices.IndexFunc(rest, func(o *member) bool { return o.plan.current != "" && !isRemoved(o.plan.current) })
+			next := slices.IndexFunc(rest, func(o *member) bool { return o.current != "" && !isRemoved(o.current) })
 			if counts && next >= 0 {
-				r.Kept = fmt.Sprintf("%q of %s would become the current context", rest[next].plan.current, rest[next].path)
+				r.Kept = fmt.Sprintf("%q of %s would become the current context", rest[next].current, rest[next].path)
 			} else {
-				m.plan.current = ""
+				m.current = ""
 			}
 			groups[name] = append(groups[name], r)
 		}

@@ -12,6 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 // FuzzRemove holds that a removal from any valid kubeconfig leaves a valid one, in
@@ -26,7 +28,7 @@ func FuzzRemove(f *testing.F) {
 	f.Add([]byte("contexts:\n- name: a\n  x: >-\n    text\n\n\t\n    more\n- name: b\n     \n    #x\n- name: c"), uint8(1), uint8(2))
 	f.Fuzz(func(t *testing.T, data []byte, first, count uint8) {
 		file, err := Parse("config", data)
-		if err != nil || len(data) > 1<<16 || len(file.contexts) == 0 {
+		if err != nil || file.Writable() != nil || len(data) > 1<<16 || len(file.contexts) == 0 {
 			return
 		}
 		var names []string
@@ -69,9 +71,10 @@ func checkRemove(t *testing.T, file *File, names []string) error {
 	t.Helper()
 	data := file.Bytes()
 	before, loadErr := clientcmd.Load(slices.Clone(data))
-	untouched := *file
-	set := fileSet{{path: "config", file: file}}
+	untouched, input := *file, *file
+	set := fileSet{{path: "config", file: &input}}
 	r, edits, err := set.apply(Batch{Remove: names})
+	*file = *set[0].file
 	var notEditable *NotEditableError
 	if errors.As(err, &notEditable) {
 		if string(file.Bytes()) != string(data) {
@@ -102,9 +105,10 @@ func checkRemove(t *testing.T, file *File, names []string) error {
 		}
 	}
 	for list, kind := range bodyKey {
-		for _, e := range untouched.lists[list] {
-			if _, there := file.find(list, e.name); there == gone[kind][e.name] {
-				fail("%s %q is there: %v", kind, e.name, there)
+		for _, item := range untouched.doc.Items(list) {
+			name := yamlsplice.NameOf(item)
+			if there := file.doc.Find(list, name) != nil; there == gone[kind][name] {
+				fail("%s %q is there: %v", kind, name, there)
 			}
 		}
 	}
@@ -139,22 +143,22 @@ func checkRemove(t *testing.T, file *File, names []string) error {
 // remains holds that after is what before was without the removed entries: all the
 // rest but white space and what separates entries.
 func remains(before, after *File, removed []Removed) error {
-	s := before.src
 	cut := []span{}
 	add := func(f *File, n *yaml.Node) error {
-		end, err := f.src.end(n)
-		cut = append(cut, span{f.src.begin(n), end})
+		start, end, err := f.doc.Extent(n)
+		cut = append(cut, span{start, end})
 		return err
 	}
 	bare := func(f *File) string {
 		slices.SortFunc(cut, func(a, b span) int { return a.start - b.start })
+		text, _ := textOf(f)
 		var b strings.Builder
 		at := 0
 		for _, c := range cut {
-			b.Write(f.src.data[at:c.start])
+			b.Write(text[at:c.start])
 			at = c.end
 		}
-		b.Write(f.src.data[at:])
+		b.Write(text[at:])
 		return strings.Map(func(r rune) rune {
 			if strings.ContainsRune(" \t\r\n\u0085\u2028\u2029,-[]", r) {
 				return -1
@@ -169,29 +173,34 @@ func remains(before, after *File, removed []Removed) error {
 		case r.Kept != "":
 		case r.Kind == "current-context":
 			current = true
-			_, v := child(before.root, "current-context")
+			_, v := yamlsplice.Child(before.doc.Root(), "current-context")
 			if err := add(before, v); err != nil {
 				return err
 			}
 		default:
-			i, _ := before.find(list, r.Name)
-			item := before.lists[list][i].item
+			item := before.doc.Find(list, r.Name)
 			if err := add(before, item); err != nil {
 				return err
 			}
-			if _, seq := child(before.root, list); seq.Style&yaml.FlowStyle == 0 {
-				start, _, err := s.itemLines(seq, item)
-				if err != nil {
-					return err
+			if _, seq := yamlsplice.Child(before.doc.Root(), list); seq.Style&yaml.FlowStyle == 0 {
+				// With the dash and the comment on its lines.
+				text, _ := textOf(before)
+				last := &cut[len(cut)-1]
+				for dash := false; !dash; {
+					for last.start > 0 && lineEnd(text, last.start-1) != last.start-1 {
+						last.start--
+					}
+					dash = strings.HasPrefix(strings.TrimLeft(string(text[last.start:]), " "), "-")
+					last.start = max(last.start-1, 0)
 				}
-				cut[len(cut)-1] = span{start, s.lineEnd(cut[len(cut)-1].end)}
+				last.end = lineEnd(text, last.end)
 			}
 		}
 	}
 	want := bare(before)
 	cut = nil
 	if current {
-		_, v := child(after.root, "current-context")
+		_, v := yamlsplice.Child(after.doc.Root(), "current-context")
 		if err := add(after, v); err != nil {
 			return err
 		}

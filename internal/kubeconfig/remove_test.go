@@ -15,14 +15,14 @@ import (
 func removeFrom(t *testing.T, text string, names ...string) (after string, removed []Removed, err error) {
 	t.Helper()
 	path := write(t, filepath.Join(t.TempDir(), "config"), text)
-	_, edits, planErr := Plan(Env{Flag: path}, Batch{Remove: names})
+	_, edits, planErr := Plan(t.Context(), Env{Flag: path}, Batch{Remove: names})
 	r, err := Update(t.Context(), Env{Flag: path}, Batch{Remove: names})
 	if (planErr == nil) != (err == nil) {
 		t.Errorf("the plan was other: %v, %v", planErr, err)
 	}
 	after = read(t, path)
 	for _, e := range edits {
-		if string(e.after.data) != after {
+		if string(e.after.Bytes()) != after {
 			t.Error("the plan was other")
 		}
 		checkDiff(t, e)
@@ -225,7 +225,7 @@ func TestRemoveWhatIsNamed(t *testing.T) {
 			f := mustParse(t, after)
 			for _, r := range got {
 				list := map[string]string{"context": contextList, "cluster": clusterList, "user": userList}[r.Kind]
-				if _, there := f.find(list, r.Name); there != (r.Kept != "") {
+				if _, there := findIn(f, list, r.Name); there != (r.Kept != "") {
 					t.Errorf("%+v, and it is there: %v", r, there)
 				}
 			}

@@ -58,6 +58,7 @@ func TestErrorsRepeatNoSecret(t *testing.T) {
 }
 
 func TestManyKeysAreRefused(t *testing.T) {
+	const maxKeys = 10_000
 	in := func(n int) []byte {
 		var b strings.Builder
 		b.WriteString("users:\n- name: " + demoUser + "\n  user:\n")

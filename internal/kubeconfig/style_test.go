@@ -1,13 +1,41 @@
 package kubeconfig
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
 )
+
+// quoted is a string that is the same to YAML and to JSON.
+func quoted(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // strings always encode
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+var bare = regexp.MustCompile(`^[A-Za-z/-]*[A-Za-z][A-Za-z0-9_./:@~+=-]*$`)
+
+// isBare reports whether s is the same string to all without quotes.
+func isBare(s string) bool {
+	return bare.MatchString(s) && !strings.HasSuffix(s, ":") && len(s) > 3 && s != "true" && s != "false" && s != "null"
+}
+
+func pad(n int) string { return strings.Repeat(" ", max(n, 0)) }
+
+// mapping is one with an order.
+type mapping []mappingPair
+
+type mappingPair struct {
+	Key   string
+	Value any
+}
 
 // author writes kubeconfigs in as many hands as YAML allows.
 type author struct {
@@ -27,14 +55,17 @@ func (a *author) scalar(v string) string {
 	case 0:
 		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
 	case 1:
-		return doubleQuote(v)
+		return quoted(v)
 	}
-	return style{}.scalar(v, 0)
+	if !isBare(v) {
+		return quoted(v)
+	}
+	return v
 }
 
 func (a *author) key(k string) string { return a.pick(k, k, k, `"`+k+`"`, "'"+k+"'") }
 
-func (a *author) shuffled(fs fields) fields {
+func (a *author) shuffled(fs mapping) mapping {
 	a.Shuffle(len(fs), func(i, j int) { fs[i], fs[j] = fs[j], fs[i] })
 	return fs
 }
@@ -42,10 +73,10 @@ func (a *author) shuffled(fs fields) fields {
 func (a *author) inFlow(v any) string {
 	sp := func() string { return a.pick("", " ", "  ") }
 	switch v := v.(type) {
-	case fields:
+	case mapping:
 		var parts []string
 		for _, p := range a.shuffled(v) {
-			parts = append(parts, sp()+a.key(p.key)+": "+a.inFlow(p.value)+sp())
+			parts = append(parts, sp()+a.key(p.Key)+": "+a.inFlow(p.Value)+sp())
 		}
 		return "{" + strings.Join(parts, ",") + sp() + "}"
 	case []any:
@@ -71,14 +102,14 @@ func (a *author) noisy(indent int) string {
 	if !a.chance(a.noise) {
 		return ""
 	}
-	return a.pick("", spaces(indent)+"# user: x", "# - name: demo", spaces(indent)) + a.eol
+	return a.pick("", pad(indent)+"# user: x", "# - name: demo", pad(indent)) + a.eol
 }
 
 // value writes what follows a colon, with its line break.
 func (a *author) value(v any, indent int) string {
 	tail := a.pick("", "", "", " ", " # it's: \"", "\t#") + a.eol
 	switch v := v.(type) {
-	case fields:
+	case mapping:
 		if len(v) == 0 || a.chance(a.flow) {
 			return " " + a.inFlow(v) + tail
 		}
@@ -94,17 +125,17 @@ func (a *author) value(v any, indent int) string {
 		return " " + fmt.Sprint(v) + tail
 	}
 	s := v.(string)
-	if a.chance(0.1) && s != "" && isPlainSafe(s) {
-		pad := spaces(indent + 1 + a.IntN(3))
-		return " " + a.pick(">-", "|-") + a.eol + pad + s + a.eol
+	if a.chance(0.1) && s != "" && isBare(s) {
+		lead := pad(indent + 1 + a.IntN(3))
+		return " " + a.pick(">-", "|-") + a.eol + lead + s + a.eol
 	}
 	return " " + a.scalar(s) + tail
 }
 
-func (a *author) block(fs fields, indent int) string {
+func (a *author) block(fs mapping, indent int) string {
 	var b strings.Builder
 	for _, p := range a.shuffled(fs) {
-		b.WriteString(a.noisy(indent) + spaces(indent) + a.key(p.key) + a.pick("", "", " ") + ":" + a.value(p.value, indent))
+		b.WriteString(a.noisy(indent) + pad(indent) + a.key(p.Key) + a.pick("", "", " ") + ":" + a.value(p.Value, indent))
 	}
 	return b.String()
 }
@@ -113,28 +144,28 @@ func (a *author) items(items []any, indent int) string {
 	var b strings.Builder
 	for _, x := range items {
 		b.WriteString(a.noisy(indent))
-		fs, ok := x.(fields)
+		fs, ok := x.(mapping)
 		if !ok || a.chance(a.flow) {
-			b.WriteString(spaces(indent) + "- " + a.inFlow(x) + a.eol)
+			b.WriteString(pad(indent) + "- " + a.inFlow(x) + a.eol)
 			continue
 		}
 		in := indent + 2 + a.IntN(3)
 		text := a.block(fs, in)
-		if a.chance(0.2) || !strings.HasPrefix(text, spaces(in)) || strings.HasPrefix(text[in:], "#") || strings.HasPrefix(text[in:], a.eol) {
-			b.WriteString(spaces(indent) + "-" + a.eol + text)
+		if a.chance(0.2) || !strings.HasPrefix(text, pad(in)) || strings.HasPrefix(text[in:], "#") || strings.HasPrefix(text[in:], a.eol) {
+			b.WriteString(pad(indent) + "-" + a.eol + text)
 		} else {
-			b.WriteString(spaces(indent) + "-" + spaces(in-indent-1) + text[in:])
+			b.WriteString(pad(indent) + "-" + pad(in-indent-1) + text[in:])
 		}
 	}
 	return b.String()
 }
 
-func (a *author) exec() fields {
-	e := fields{{"apiVersion", "client.authentication.k8s.io/v1beta1"}, {"command", a.pick("aws", "/usr/local/bin/ekskey")},
+func (a *author) exec() mapping {
+	e := mapping{{"apiVersion", "client.authentication.k8s.io/v1beta1"}, {"command", a.pick("aws", "/usr/local/bin/ekskey")},
 		{"args", []any{"eks", "get-token", "--cluster-name", a.pick("demo", "x")}}}
 	if a.chance(0.5) {
-		e = append(e, pair{"env", a.either(nil, []any{fields{{"name", "AWS_PROFILE"}, {"value", "p"}}},
-			[]any{fields{{"name", "AWS_PROFILE"}, {"value", "p"}}, fields{{"name", "X"}, {"value", "y: z"}}})})
+		e = append(e, mappingPair{"env", a.either(nil, []any{mapping{{"name", "AWS_PROFILE"}, {"value", "p"}}},
+			[]any{mapping{{"name", "AWS_PROFILE"}, {"value", "p"}}, mapping{{"name", "X"}, {"value", "y: z"}}})})
 	}
 	return e
 }
@@ -145,28 +176,28 @@ func (a *author) kubeconfig() string {
 	var clusters, contexts, users []any
 	for _, name := range []string{"kind", demoARN, "größe # 1", "demo"} {
 		if a.chance(0.6) {
-			body := fields{{"server", "https://" + a.pick("old", "two")}}
+			body := mapping{{"server", "https://" + a.pick("old", "two")}}
 			if a.chance(0.5) {
-				body = append(body, pair{a.pick("tls-server-name", "x-unknown", "certificate-authority"), "v"})
+				body = append(body, mappingPair{a.pick("tls-server-name", "x-unknown", "certificate-authority"), "v"})
 			}
 			if a.chance(0.3) {
-				body = append(body, pair{"insecure-skip-tls-verify", a.chance(0.7)})
+				body = append(body, mappingPair{"insecure-skip-tls-verify", a.chance(0.7)})
 			}
 			if a.chance(0.3) {
-				body = append(body, pair{"extensions", []any{fields{{"name", "e"}, {"extension", fields{{"a", []any{"1", "2"}}}}}}})
+				body = append(body, mappingPair{"extensions", []any{mapping{{"name", "e"}, {"extension", mapping{{"a", []any{"1", "2"}}}}}}})
 			}
-			clusters = append(clusters, fields{{"name", name}, {"cluster", a.either(body, body, body, nil, fields{})}})
+			clusters = append(clusters, mapping{{"name", name}, {"cluster", a.either(body, body, body, nil, mapping{})}})
 		}
 		if a.chance(0.6) {
-			body := fields{{"cluster", a.pick("kind", demoARN)}, {"user", a.pick("kind", demoARN)}}
+			body := mapping{{"cluster", a.pick("kind", demoARN)}, {"user", a.pick("kind", demoARN)}}
 			if a.chance(0.4) {
-				body = append(body, pair{"namespace", "team a"})
+				body = append(body, mappingPair{"namespace", "team a"})
 			}
-			contexts = append(contexts, fields{{"name", name}, {"context", a.either(body, body, body, nil, fields{})}})
+			contexts = append(contexts, mapping{{"name", name}, {"context", a.either(body, body, body, nil, mapping{})}})
 		}
 		if a.chance(0.6) {
-			user := a.either(fields{{"exec", a.exec()}}, fields{{"exec", a.exec()}, {"as", "viewer"}}, fields{{"token", "t"}}, nil, fields{})
-			users = append(users, fields{{"name", name}, {"user", user}})
+			user := a.either(mapping{{"exec", a.exec()}}, mapping{{"exec", a.exec()}, {"as", "viewer"}}, mapping{{"token", "t"}}, nil, mapping{})
+			users = append(users, mapping{{"name", name}, {"user", user}})
 		}
 	}
 	list := func(items []any) any {
@@ -175,9 +206,9 @@ func (a *author) kubeconfig() string {
 		}
 		return items
 	}
-	top := fields{{"apiVersion", "v1"}, {"kind", "Config"}}
-	for _, p := range []pair{{clusterList, list(clusters)}, {contextList, list(contexts)}, {userList, list(users)},
-		{"current-context", a.pick("", "kind", "demo")}, {"preferences", fields{}}} {
+	top := mapping{{"apiVersion", "v1"}, {"kind", "Config"}}
+	for _, p := range []mappingPair{{clusterList, list(clusters)}, {contextList, list(contexts)}, {userList, list(users)},
+		{"current-context", a.pick("", "kind", "demo")}, {"preferences", mapping{}}} {
 		if a.chance(0.9) {
 			top = append(top, p)
 		}

@@ -1,46 +1,41 @@
 package kubeconfig
 
 import (
-	"path"
 	"strings"
 
 	iam "github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 // Target is which EKS cluster a context's plugin makes tokens for, and as whom, by
 // the plugin's own words.
 type Target struct {
 	ARN     string // of the cluster; empty where the account is not known for certain
-	Name    string // what tokens are made for: a cluster's name, or a local cluster's id
-	Region  string // empty where the plugin takes it from its surroundings
 	Account string // of the cluster; empty where it is not known for certain
-	Profile string // empty for the default one, or whatever the surroundings say
-	Roles   []Hop  // assumed in order; empty for none
-	Program string // file name of the plugin, as in ekskey, aws, aws-iam-authenticator
-	// AWSOrder says that credentials are looked for in the AWS CLI's order: by the AWS
-	// CLI itself, by the words of `eks get-token` whoever runs them, or where
-	// --aws-cli-order asks for it. With a profile by flag the order is the same for all.
-	AWSOrder bool
+	execplugin.Meaning
 }
 
 // targetOf reads a context whose user runs e. The words have no account, so that is
 // taken from what the context was made for or from its cluster entry's name, where
 // that is the ARN of a cluster as the words have it; not where the two differ.
 func targetOf(c Context, e *Exec) (Target, bool) {
-	ours := ""
-	if c.MadeFor != "" {
-		ours = commandOf(e) // our mark says whose words these are, whatever the file is called
-	}
-	id, ok := identityOf(e, ours)
-	if !ok {
+	if e == nil {
 		return Target{}, false
 	}
-	t := Target{Name: id.cluster, Region: id.region, Profile: id.profile, Roles: id.chain, Program: baseName(e.Command), AWSOrder: id.awsOrder}
+	ours := ""
+	if c.MadeFor != "" {
+		ours = e.Command // our mark says whose words these are, whatever the file is called
+	}
+	m, err := execplugin.Read(e.invocation(), ours)
+	if err != nil {
+		return Target{}, false
+	}
+	t := Target{Meaning: m}
 	var found iam.ARN
 	for _, text := range []string{c.MadeFor, c.Cluster} {
 		arn, name, ok := clusterARN(text)
 		// The token of a local cluster on Outposts is made for its id, which no ARN has.
-		named := name == t.Name || isUUID(t.Name) && c.MadeFor == c.Cluster
+		named := name == t.Cluster || isUUID(t.Cluster) && c.MadeFor == c.Cluster
 		if !ok || !named || t.Region != "" && arn.Region != t.Region {
 			continue
 		}
@@ -77,9 +72,4 @@ func isUUID(s string) bool {
 		}
 	}
 	return true
-}
-
-// baseName is a program's file name as on any system, without .exe, in lower case.
-func baseName(command string) string {
-	return strings.TrimSuffix(strings.ToLower(path.Base(strings.ReplaceAll(command, `\`, "/"))), ".exe")
 }

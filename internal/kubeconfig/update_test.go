@@ -90,9 +90,14 @@ func folder(t *testing.T, dir string) []string {
 	return names
 }
 
-func write(t *testing.T, path, text string) string {
+// write writes a file that nobody has touched for an hour.
+func write(t testing.TB, path, text string) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -225,7 +230,7 @@ func TestUpdateRefusesAndWritesNothing(t *testing.T) {
 func TestUpdateWhileKubectlHoldsTheLock(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "config"), "")
 	write(t, path+".lock", "")
-	_, err := Update(t.Context(), Env{Flag: path}, Batch{Changes: []Change{mustChange(t, demo())}, LockWait: time.Millisecond})
+	_, err := Update(t.Context(), Env{Flag: path, LockWait: time.Millisecond}, Batch{Changes: []Change{mustChange(t, demo())}})
 	var locked *safefile.LockedError
 	if !errors.As(err, &locked) || locked.PID != 0 || locked.Path == "" {
 		t.Errorf("got %v", err)
@@ -261,12 +266,12 @@ func TestChoosesFile(t *testing.T) {
 		{"one file", Env{Kubeconfig: missing, Home: dir}, missing, "", ""},
 		{"empty elements", Env{Kubeconfig: list("", missing, "", missing), Home: dir}, missing, "", ""},
 		{"none exists: the last", Env{Kubeconfig: list(missing, missing2)}, missing2, "", ""},
-		{"the first that exists", Env{Kubeconfig: list(missing, empty, kind)}, empty, "", ""},
-		{"the one with the cluster", Env{Kubeconfig: list(missing, empty, cluster, contexts)}, cluster, "", ""},
+		{"the first that exists", Env{Kubeconfig: list(missing, empty, kind)}, empty, kind, ""},
+		{"the one with the cluster", Env{Kubeconfig: list(missing, empty, cluster, users)}, cluster, "", ""},
 		{"the one with the context", Env{Kubeconfig: list(empty, contexts, cluster)}, contexts, "", ""},
 		{"the one with the user", Env{Kubeconfig: list(empty, users, cluster)}, users, "", ""},
 		{"an earlier current-context wins", Env{Kubeconfig: list(empty, kind, cluster)}, cluster, kind, ""},
-		{"a later one does not", Env{Kubeconfig: list(empty, cluster, kind)}, cluster, "", ""},
+		{"a later one is changed where it stands", Env{Kubeconfig: list(empty, cluster, kind)}, cluster, kind, ""},
 		{"a corrupt file is named", Env{Kubeconfig: list(cluster, corrupt)}, "", "", corrupt + ":2: is not YAML"},
 		{"a folder is named", Env{Kubeconfig: list(cluster, dir)}, "", "", dir + " is not a regular file"},
 		{"a list of nothing", Env{Kubeconfig: list("", "")}, "", "", "names no file"},
@@ -274,7 +279,7 @@ func TestChoosesFile(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, _, err := Plan(tt.env, batch(change))
+			r, _, err := Plan(t.Context(), tt.env, batch(change))
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("got %v, want %q", err, tt.err)
@@ -284,8 +289,8 @@ func TestChoosesFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := r.Results[0]; r.File != tt.path || r.CurrentFile != tt.current {
-				t.Errorf("got %s, current-context in %s", r.File, r.CurrentFile)
+			if r := r.Results[0]; r.File != tt.path || r.Current.File != firstOf(tt.current, tt.path) {
+				t.Errorf("got %s, current-context in %s", r.File, r.Current.File)
 			}
 		})
 	}
@@ -303,7 +308,7 @@ func TestUpdateIsSeenThroughTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := all.Results
-	if r[0].Current != (Item{"demo", Updated}) || r[0].Cluster.Outcome != Updated {
+	if r[0].Current != (Item{"demo", a, Updated}) || r[0].Cluster.Outcome != Updated {
 		t.Errorf("%+v", r)
 	}
 	merged, err := (&clientcmd.ClientConfigLoadingRules{Precedence: []string{a, b}}).Load()

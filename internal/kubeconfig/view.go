@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 // Cluster is an entry of clusters. As a wish in a [Change], an empty field
@@ -64,9 +67,32 @@ type Exec struct {
 }
 
 // EnvVar is one variable that a plugin gets beside those of its parent.
-type EnvVar struct {
-	Name  string
-	Value string
+type EnvVar = execplugin.Var
+
+// Hop is one role of a chain, assumed with the credentials of the one before.
+type Hop = execplugin.Hop
+
+func (e *Exec) invocation() execplugin.Invocation {
+	return execplugin.Invocation{Command: e.Command, Args: e.Args, Env: e.Env}
+}
+
+// meaningOf is what a plugin is run for, if an update could write its words again. The
+// command ours is ekskey under another name.
+func meaningOf(e *Exec, ours string) (execplugin.Meaning, bool) {
+	if e == nil {
+		return execplugin.Meaning{}, false
+	}
+	m, err := execplugin.Read(e.invocation(), ours)
+	return m, err == nil && m.Beyond == ""
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 // Clusters returns the entries of clusters in the order of the file.
@@ -90,12 +116,8 @@ type reader struct {
 func (r *reader) fail(n *yaml.Node, path, want string) {
 	if r.err == nil {
 		path = strings.TrimPrefix(path, ".") // at the top level
-		r.err = &TypeError{File: r.file.name, Line: n.Line, Path: path, Want: want, Got: kindOf(n)}
+		r.err = &TypeError{File: r.file.Name(), Line: n.Line, Path: path, Want: want, Got: yamlsplice.KindOf(n)}
 	}
-}
-
-func isNull(n *yaml.Node) bool {
-	return n == nil || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
 // field returns the value of a key of m, or nil where it is null or missing.
@@ -103,7 +125,7 @@ func field(m *yaml.Node, key string) *yaml.Node {
 	if m == nil {
 		return nil
 	}
-	if n := lookup(m, key); !isNull(n) {
+	if n := yamlsplice.Lookup(m, key); !yamlsplice.IsNull(n) {
 		return n
 	}
 	return nil
@@ -164,37 +186,43 @@ func (r *reader) list(m *yaml.Node, path, key string) []*yaml.Node {
 	return n.Content
 }
 
-// readEntries fills the views and refuses wrong types and twins.
+// readEntries fills the views and refuses wrong types.
 func (f *File) readEntries() error {
 	r := &reader{file: f}
-	if kind := r.text(f.root, "", "kind"); r.err == nil && kind != "" && kind != "Config" {
-		return f.syntax(lookup(f.root, "kind").Line, "is of another kind than Config, not a kubeconfig")
+	root := f.doc.Root()
+	if root == nil {
+		return nil
 	}
-	if v := r.text(f.root, "", "apiVersion"); r.err == nil && v != "" && v != "v1" {
-		return f.syntax(lookup(f.root, "apiVersion").Line, "has another apiVersion than v1")
+	if kind := r.text(root, "", "kind"); r.err == nil && kind != "" && kind != "Config" {
+		return f.syntax(root, "kind", "is of another kind than Config, not a kubeconfig")
 	}
-	f.current = r.text(f.root, "", "current-context")
-	f.lists = map[string][]entry{}
-	f.index = map[string]map[string]int{}
-	for _, list := range []string{clusterList, contextList, userList} {
-		f.index[list] = map[string]int{}
-		for i, item := range r.list(f.root, "", list) {
+	if v := r.text(root, "", "apiVersion"); r.err == nil && v != "" && v != "v1" {
+		return f.syntax(root, "apiVersion", "has another apiVersion than v1")
+	}
+	f.current = r.text(root, "", "current-context")
+	for _, list := range schema.Lists {
+		first := map[string]int{} // line
+		for i, item := range r.list(root, "", list) {
 			path := fmt.Sprintf("%s[%d]", list, i)
-			n := deref(item)
+			n := yamlsplice.Deref(item)
 			if n.Kind != yaml.MappingNode {
 				r.fail(item, path, "a mapping")
 				break
 			}
 			name := r.text(n, path, "name")
-			if first, ok := f.find(list, name); ok && r.err == nil {
-				return &DuplicateEntryError{File: f.name, List: list, Name: name, Line: item.Line, FirstLine: f.lists[list][first].item.Line}
+			if line, ok := first[name]; ok && r.err == nil {
+				f.twins = append(f.twins, &DuplicateEntryError{File: f.Name(), List: list, Name: name, Line: item.Line, FirstLine: line})
+				continue // kubectl reads nothing of such a file
 			}
-			f.index[list][name] = len(f.lists[list])
-			f.lists[list] = append(f.lists[list], entry{name: name, item: item})
+			first[name] = item.Line
 			r.entry(list, path, name, item.Line, r.mapping(n, path, bodyKey[list]))
 		}
 	}
 	return r.err
+}
+
+func (f *File) syntax(root *yaml.Node, key, reason string) error {
+	return &SyntaxError{File: f.Name(), Line: yamlsplice.Lookup(root, key).Line, Reason: reason}
 }
 
 func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
@@ -248,11 +276,11 @@ func (r *reader) user(path, name string, line int, body *yaml.Node) User {
 		ProvideClusterInfo: r.boolean(exec, path, "provideClusterInfo"),
 	}
 	for i, n := range r.list(exec, path, "args") {
-		u.Exec.Args = append(u.Exec.Args, r.str(deref(n), fmt.Sprintf("%s.args[%d]", path, i)))
+		u.Exec.Args = append(u.Exec.Args, r.str(yamlsplice.Deref(n), fmt.Sprintf("%s.args[%d]", path, i)))
 	}
 	for i, n := range r.list(exec, path, "env") {
 		at := fmt.Sprintf("%s.env[%d]", path, i)
-		m := deref(n)
+		m := yamlsplice.Deref(n)
 		if m.Kind != yaml.MappingNode {
 			r.fail(m, at, "a mapping")
 			break
@@ -269,9 +297,9 @@ func otherKeys(body *yaml.Node) []string {
 	}
 	var keys []string
 	for i := 0; i < len(body.Content); i += 2 {
-		k := deref(body.Content[i])
-		v := deref(body.Content[i+1])
-		if k.Value != "exec" && !isNull(v) && (v.Kind != yaml.ScalarNode || v.Value != "") {
+		k := yamlsplice.Deref(body.Content[i])
+		v := yamlsplice.Deref(body.Content[i+1])
+		if k.Value != "exec" && !yamlsplice.IsNull(v) && (v.Kind != yaml.ScalarNode || v.Value != "") {
 			keys = append(keys, k.Value)
 		}
 	}

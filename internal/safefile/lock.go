@@ -112,6 +112,18 @@ func Acquire(ctx context.Context, cfg LockConfig) (*Lock, error) {
 	return l, nil
 }
 
+// Clock is the time by the clock of the file system, as the lock file tells it. It
+// may be some milliseconds behind.
+func (l *Lock) Clock() func() time.Time {
+	start, made := time.Now(), time.Now()
+	if n := len(l.held); n > 0 {
+		if info, err := l.held[n-1].file.Stat(); err == nil {
+			made = info.ModTime()
+		}
+	}
+	return func() time.Time { return made.Add(time.Since(start)) }
+}
+
 // Release releases the lock and removes its file. A second call does nothing.
 func (l *Lock) Release() error {
 	var errs []error

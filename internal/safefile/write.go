@@ -95,6 +95,11 @@ func replaceFile(d directory, base string, data []byte, sync bool, prepare func(
 	if err == nil && sync {
 		err = f.Sync()
 	}
+	if err == nil && sync {
+		// Linux gives a file that was asked for its times finer ones for the next
+		// change. By that a [Watcher] tells a replaced file from one written in place.
+		_, err = f.Stat()
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

@@ -16,18 +16,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"slices"
 	"time"
 
 	authv1 "k8s.io/api/authentication/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/internal/review"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -111,7 +109,7 @@ func New(c Config) *Handler {
 // ServeHTTP answers one TokenReview.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := h.now()
-	review, status, problem := decode(r)
+	posted, status, problem := decode(r)
 	if problem != "" {
 		h.metrics.count(outcomeMalformed, h.now().Sub(begin))
 		http.Error(w, problem, status)
@@ -126,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, tooMany, http.StatusTooManyRequests)
 		return
 	}
-	v := h.review(r.Context(), review)
+	v := h.review(r.Context(), posted)
 	h.metrics.count(v.outcome, h.now().Sub(begin))
 	h.logVerdict(r.Context(), v)
 	switch v.outcome {
@@ -138,44 +136,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "sts is not available", http.StatusServiceUnavailable)
 	default:
-		writeReview(w, review.APIVersion, v.status)
+		review.Write(w, posted.APIVersion, kind, v.status)
 	}
 }
 
 // decode reads the request. TokenReview v1 and v1beta1 have the same fields.
-func decode(r *http.Request) (review authv1.TokenReview, status int, problem string) {
-	if r.Method != http.MethodPost {
-		return review, http.StatusMethodNotAllowed, "only POST is answered here"
+func decode(r *http.Request) (posted authv1.TokenReview, status int, problem string) {
+	body, status, problem := review.Body(r, maxRequest)
+	if problem != "" {
+		return posted, status, problem
 	}
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return review, http.StatusUnsupportedMediaType, "the body must be application/json"
+	if err := json.Unmarshal(body, &posted); err != nil {
+		return posted, http.StatusBadRequest, "the body is not a TokenReview"
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
-	if err != nil {
-		return review, http.StatusBadRequest, "the body could not be read"
+	if posted.Kind != kind || !slices.Contains(apiVersions, posted.APIVersion) {
+		return posted, http.StatusBadRequest, "the body is not a TokenReview of authentication.k8s.io/v1 or v1beta1"
 	}
-	if len(body) > maxRequest {
-		return review, http.StatusRequestEntityTooLarge, "the body is too long"
-	}
-	if err := json.Unmarshal(body, &review); err != nil {
-		return review, http.StatusBadRequest, "the body is not a TokenReview"
-	}
-	if review.Kind != "TokenReview" || !slices.Contains(apiVersions, review.APIVersion) {
-		return review, http.StatusBadRequest, "the body is not a TokenReview of authentication.k8s.io/v1 or v1beta1"
-	}
-	return review, 0, ""
+	return posted, 0, ""
 }
+
+const kind = "TokenReview"
 
 var apiVersions = []string{"authentication.k8s.io/v1", "authentication.k8s.io/v1beta1"}
-
-func writeReview(w http.ResponseWriter, apiVersion string, status authv1.TokenReviewStatus) {
-	w.Header().Set("Content-Type", "application/json")
-	// The request's spec is not echoed: it holds the token.
-	_ = json.NewEncoder(w).Encode(struct {
-		metav1.TypeMeta `json:",inline"`
-		Status          authv1.TokenReviewStatus `json:"status"`
-	}{metav1.TypeMeta{APIVersion: apiVersion, Kind: "TokenReview"}, status})
-}
 
 // verdict is what came of one TokenReview.
 type verdict struct {
@@ -188,17 +170,17 @@ type verdict struct {
 }
 
 // review goes through the rules, STS, the account rules and the mapping.
-func (h *Handler) review(ctx context.Context, review authv1.TokenReview) (v verdict) {
+func (h *Handler) review(ctx context.Context, r authv1.TokenReview) (v verdict) {
 	if len(h.audiences) > 0 {
 		v.status.Audiences = h.audiences
-		if asked := review.Spec.Audiences; len(asked) > 0 {
+		if asked := r.Spec.Audiences; len(asked) > 0 {
 			v.status.Audiences = intersect(asked, h.audiences)
 			if len(v.status.Audiences) == 0 {
 				return refuse(v, errAudience)
 			}
 		}
 	}
-	if v.parsed, v.err = h.verifier.Check(review.Spec.Token); v.err != nil {
+	if v.parsed, v.err = h.verifier.Check(r.Spec.Token); v.err != nil {
 		return refuse(v, v.err)
 	}
 	if v.identity, v.err = h.verified.identify(ctx, h.verifier, v.parsed); v.err != nil {

@@ -52,7 +52,7 @@ func accepted() ([]vector, error) {
 	add(vector{name: "ok-age-15-minutes", now: "2026-01-02T03:19:05Z"}, request{}, nil)
 	add(vector{name: "ok-future-15-minutes", now: "2026-01-02T02:49:05Z"}, request{}, nil)
 	add(vector{name: "ok-age-at-max-age", now: "2026-01-02T03:04:25Z", maxAge: "20s"}, request{}, nil)
-	add(vector{name: "ok-future-with-max-age", now: "2026-01-02T02:49:05Z", maxAge: "20s"}, request{}, nil)
+	add(vector{name: "ok-future-with-max-age", now: "2026-01-02T03:03:15Z", maxAge: "20s"}, request{}, nil)
 	add(vector{name: "ok-expires-long-past", now: "2026-01-02T03:19:05Z"}, request{expires: "0"}, nil)
 	add(vector{name: "ok-signed-yesterday", now: "2026-01-03T00:05:00Z"}, request{at: "20260102T235959Z"}, nil)
 	add(vector{name: "ok-leap-day", now: "2028-02-29T12:00:00Z"}, request{at: "20280229T120000Z"}, nil)
@@ -97,7 +97,9 @@ func timed() ([]vector, error) {
 	}{
 		{vector{name: "v16-future-15-minutes-1-second", now: "2026-01-02T02:49:04Z"}, ""},
 		{vector{name: "v16-future-16-minutes", now: "2026-01-02T02:48:05Z"}, ""},
-		{vector{name: "v16-future-with-max-age", now: "2026-01-02T02:49:04Z", maxAge: "20s"}, ""},
+		{vector{name: "v16-future-with-max-age", now: "2026-01-02T03:03:14Z", maxAge: "20s"}, ""},
+		{vector{name: "v16-future-14-minutes-with-max-age-1s", now: "2026-01-02T02:50:05Z", maxAge: "1s"}, ""},
+		{vector{name: "v16-future-with-max-age-near-the-limit", now: "2026-01-02T02:49:04Z", maxAge: "14m59s"}, ""},
 		{vector{name: "v16-year-2099"}, "20990102T030405Z"},
 		{vector{name: "v16-year-9999"}, "99991231T235959Z"},
 		{vector{name: "v17-age-15-minutes-1-second", now: "2026-01-02T03:19:06Z"}, ""},

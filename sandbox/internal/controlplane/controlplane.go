@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ekskey/ekskey/internal/authorizer"
+
 	"github.com/ekskey/ekskey/sandbox/internal/pki"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
@@ -24,7 +26,8 @@ import (
 // Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_KubernetesNetworkConfigRequest.html
 const serviceCIDR = "10.100.0.0/16"
 
-// Config says what to run. All fields but WebhookTTL are required.
+// Config says what to run. All fields but WebhookTTL and AuthorizerKubeconfig are
+// required.
 type Config struct {
 	Layout state.Layout
 	// APIServer and Etcd are the paths of the programs.
@@ -38,13 +41,17 @@ type Config struct {
 	// WebhookTTL is how long the API server keeps an answer; zero means its own
 	// default of two minutes, negative means not at all.
 	WebhookTTL time.Duration
+	// AuthorizerKubeconfig tells the API server where the authorizer of access
+	// policies is; empty means that there is none.
+	AuthorizerKubeconfig string
 }
 
 // ControlPlane is an etcd and a kube-apiserver yet to run. Make one with [New].
 type ControlPlane struct {
-	cfg   Config
-	ca    []byte
-	admin pki.Pair
+	cfg       Config
+	authority *pki.Authority
+	ca        []byte
+	admin     pki.Pair
 }
 
 // New makes the certificates and writes them and the API server's
@@ -55,7 +62,7 @@ func New(cfg Config, now time.Time) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{cfg: cfg, ca: ca.PEM()}
+	c := &ControlPlane{cfg: cfg, authority: ca, ca: ca.PEM()}
 	if c.admin, err = ca.Client("sandbox-admin", "system:masters"); err != nil {
 		return nil, err
 	}
@@ -84,8 +91,14 @@ func New(cfg Config, now time.Time) (*ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
+	authorization := []byte(nodeAndRBAC)
+	if cfg.AuthorizerKubeconfig != "" {
+		if authorization, err = (authorizer.Configuration{Kubeconfig: cfg.AuthorizerKubeconfig}).YAML(); err != nil {
+			return nil, err
+		}
+	}
 	files := map[string][]byte{
-		"ca.pem": c.ca, "authentication.yaml": []byte(authentication),
+		"ca.pem": c.ca, "authentication.yaml": []byte(authentication), "authorization.yaml": authorization,
 		"apiserver.pem": serving.Cert, "apiserver.key": serving.Key,
 		"etcd-ca.pem": etcdCA.PEM(), "etcd.pem": member.Cert, "etcd.key": member.Key,
 		"etcd-client.pem": etcdClient.Cert, "etcd-client.key": etcdClient.Key,
@@ -114,11 +127,26 @@ anonymous:
   - path: /healthz
 `
 
+// nodeAndRBAC is what --authorization-mode=Node,RBAC says.
+const nodeAndRBAC = `apiVersion: apiserver.config.k8s.io/v1
+kind: AuthorizationConfiguration
+authorizers:
+- type: Node
+  name: node
+- type: RBAC
+  name: rbac
+`
+
 // CA is the certificate that clients of the API server must trust, PEM.
 func (c *ControlPlane) CA() []byte { return c.ca }
 
 // Admin is a client certificate of group system:masters. Its key is a secret.
 func (c *ControlPlane) Admin() pki.Pair { return c.admin }
+
+// Certificate makes a client certificate for a user. Its key is a secret.
+func (c *ControlPlane) Certificate(user string, groups ...string) (pki.Pair, error) {
+	return c.authority.Client(user, groups...)
+}
 
 // URL is where the API server answers.
 func (c *ControlPlane) URL() string { return "https://127.0.0.1:" + strconv.Itoa(c.cfg.Port) }
@@ -161,7 +189,7 @@ func (c *ControlPlane) APIServer() process.Spec {
 		"--authentication-config=" + c.path("authentication.yaml"),
 		"--authentication-token-webhook-config-file=" + c.cfg.WebhookKubeconfig,
 		"--authentication-token-webhook-version=" + c.cfg.WebhookVersion,
-		"--authorization-mode=Node,RBAC",
+		"--authorization-config=" + c.path("authorization.yaml"),
 		"--enable-admission-plugins=NodeRestriction",
 		// Nothing here makes service accounts for new namespaces.
 		"--disable-admission-plugins=ServiceAccount",

@@ -49,8 +49,29 @@ func TestNothingListensForOthers(t *testing.T) {
 			t.Errorf("etcd runs without %s", want)
 		}
 	}
-	if !slices.Contains(c.APIServer().Args, "--authorization-mode=Node,RBAC") {
-		t.Error("the API server runs without RBAC")
+}
+
+// Node and RBAC authorize, and the authorizer of access policies after them where
+// there is one.
+func TestAuthorization(t *testing.T) {
+	for kubeconfig, want := range map[string]string{"": "Node RBAC", "/authorizer": "Node RBAC Webhook"} {
+		c := newPlane(t, func(c *Config) { c.AuthorizerKubeconfig = kubeconfig })
+		if !slices.Contains(c.APIServer().Args, "--authorization-config="+c.path("authorization.yaml")) {
+			t.Errorf("%q", c.APIServer().Args)
+		}
+		text, err := os.ReadFile(c.path("authorization.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var types []string
+		for line := range strings.Lines(string(text)) {
+			if kind, ok := strings.CutPrefix(line, "- type: "); ok {
+				types = append(types, strings.TrimSpace(kind))
+			}
+		}
+		if got := strings.Join(types, " "); got != want || !strings.Contains(string(text), kubeconfig) {
+			t.Errorf("%q: %s", kubeconfig, text)
+		}
 	}
 }
 

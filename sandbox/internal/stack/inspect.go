@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"crypto/tls"
 	"net/http"
 	"os"
 	"strings"
@@ -16,6 +17,15 @@ func (s *Stack) AWS() *fakeaws.Server { return s.aws.server }
 // Client is an HTTP client that trusts the API server and shows no certificate
 // of its own.
 func (s *Stack) Client() (*http.Client, error) { return s.plane.Client(false) }
+
+// Certificate makes a client certificate of the API server for a user.
+func (s *Stack) Certificate(user string, groups ...string) (tls.Certificate, error) {
+	pair, err := s.plane.Certificate(user, groups...)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return pair.TLS()
+}
 
 // ServerPID is the process id of the running ekskey-server.
 func (s *Stack) ServerPID() (int, error) { return process.PID(s.dir.PIDFile("ekskey-server")) }

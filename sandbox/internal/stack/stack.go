@@ -44,6 +44,9 @@ type Config struct {
 	// TokenMaxAge is the greatest age of a token that ekskey-server takes; zero
 	// means its own default.
 	TokenMaxAge time.Duration
+	// AuthorizerKubeconfig tells the API server where an authorizer of access
+	// policies is; empty means that there is none.
+	AuthorizerKubeconfig string
 }
 
 // Stack is a sandbox that runs. Make one with [Start].
@@ -204,6 +207,7 @@ func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
 		Layout: s.dir.Layout, APIServer: apiserver, Etcd: etcd,
 		Port: port, EtcdPort: ports[1], PeerPort: ports[2],
 		WebhookKubeconfig: s.webhookKubeconfig(), WebhookVersion: version, WebhookTTL: s.cfg.WebhookTTL,
+		AuthorizerKubeconfig: s.cfg.AuthorizerKubeconfig,
 	}, now)
 	if err != nil {
 		return err
