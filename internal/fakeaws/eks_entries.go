@@ -104,9 +104,9 @@ func (e *accessEntry) describe(k *cluster) object {
 	}}}
 }
 
-// SetLag makes EKS forgetful of what is new, as AWS's services are: for so long it
-// takes a principal that IAM has for one that does not exist, and an access entry
-// for one that was not made. Zero ends it.
+// SetLag sets how long EKS does not know a new principal of IAM's or a new access
+// entry, because both are eventually consistent: until then it answers as if they did
+// not exist. Zero, the default, means that it knows them at once.
 func (s *Server) SetLag(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +115,8 @@ func (s *Server) SetLag(d time.Duration) {
 
 func (s *Server) lags(made, now time.Time) bool { return s.lag > 0 && now.Before(made.Add(s.lag)) }
 
-// entryCluster is clusterOf for calls on access entries, which need a cluster that
-// has them on.
+// entryCluster finds the cluster of a call on access entries. Its authentication mode
+// must include them.
 func (s *Server) entryCluster(c *call, who *credential) (*cluster, *apiError) {
 	k, err := s.findCluster(c, who)
 	if err == nil && k.AuthenticationMode == modeConfigMap {

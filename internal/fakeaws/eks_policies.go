@@ -34,9 +34,9 @@ func (s *Server) listAccessPolicies(c *call, who *credential) (any, *apiError) {
 	if err := c.authorize(who, c.action, "*", "", nil); err != nil {
 		return nil, err
 	}
-	names, next, err := c.page(accessPolicies, "maxResults", "nextToken", 1, eksPage, eksPage)
-	if err != nil {
-		return nil, invalidParameter(err.Error())
+	names, next, refusal := c.page(accessPolicies, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
 	}
 	list := []object{}
 	for _, name := range names {
@@ -139,9 +139,9 @@ func (e *accessEntry) listPolicies(_ *Server, c *call, k *cluster) (any, *apiErr
 		arns = append(arns, a.arn)
 	}
 	slices.Sort(arns)
-	page, next, err := c.page(arns, "maxResults", "nextToken", 1, eksPage, eksPage)
-	if err != nil {
-		return nil, invalidParameter(err.Error())
+	page, next, refusal := c.page(arns, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
 	}
 	list := []object{}
 	for _, arn := range page {

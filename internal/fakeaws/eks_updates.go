@@ -17,8 +17,8 @@ const (
 	modeAPI       = "API"
 )
 
-// update is an update of a cluster's configuration. Its end is noticed when somebody
-// looks.
+// update is an update of a cluster's configuration. It is completed by the first
+// request that comes when it is due.
 type update struct {
 	id, status string
 	mode       string // the authentication mode that it sets
@@ -60,7 +60,7 @@ func (k *cluster) updating() *update {
 	return nil
 }
 
-// settle ends a cluster's update that is due. Where it turns access entries on, the
+// settle completes a cluster's update that is due. If it turns access entries on, the
 // creator and the roles of node groups get theirs
 // (https://github.com/aws/containers-roadmap/issues/185). The caller holds the lock.
 func (s *Server) settle(k *cluster, now time.Time) {
@@ -80,7 +80,8 @@ func (s *Server) settle(k *cluster, now time.Time) {
 	}
 }
 
-// FailUpdate makes the update that a cluster is doing end as Failed, for a reason.
+// FailUpdate makes the update that is in progress in a cluster end as Failed, with a
+// message.
 func (s *Server) FailUpdate(account, region, name, reason string) error {
 	if reason == "" {
 		return errors.New("failing update: no reason")
