@@ -51,7 +51,7 @@ func Run(ctx context.Context, cfg Config) error {
 		{"A kubeconfig entry", (*show).kubeconfig},
 		{"kubectl, let in", (*show).letIn},
 		{"A role that may read, refused a delete", (*show).readOnly},
-		{"A second kubectl, served from the cache", (*show).cached},
+		{"A second kubectl, with cached credentials", (*show).cached},
 		{"An identity that nothing maps, refused", (*show).unmapped},
 		{"The creator, let in though aws-auth does not name it", (*show).creator},
 		{"A tampered token, refused", (*show).tampered},
