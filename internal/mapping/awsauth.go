@@ -8,27 +8,27 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxAWSAuth is the size in bytes up to which an aws-auth is read. It is what
-// Kubernetes allows a ConfigMap to hold.
+// MaxAWSAuth is the maximum size of an aws-auth text, in bytes. It is the limit of
+// Kubernetes for a ConfigMap.
 //
 // Source: https://kubernetes.io/docs/concepts/configuration/configmap/
 const MaxAWSAuth = 1 << 20
 
-// ParseAWSAuth makes a backend of the text of an aws-auth: a ConfigMap manifest,
-// or a mapping with the keys mapRoles, mapUsers and mapAccounts, in YAML or JSON.
-// The sections' values are texts that hold YAML, as in a ConfigMap, or lists.
+// ParseAWSAuth parses an aws-auth text: a ConfigMap manifest, or a mapping with the
+// keys mapRoles, mapUsers and mapAccounts, in YAML or JSON. The values of the sections
+// are strings of YAML, as in a ConfigMap, or lists.
 //
-// It forgives what EKS and aws-iam-authenticator forgive, and says so in
-// Problems: a bad entry or section is dropped and the rest is in force; of two
-// entries for one principal the last counts, and mapRoles before mapUsers; keys
-// of entries are compared without case, and unknown ones passed over. Where they
-// forgive at security's cost, it does not: an entry whose groups are no list is
-// dropped rather than stripped of them, an unknown placeholder is no literal
-// text, an empty username is replaced by a default, an empty userid is no pin
-// but an error. And a dropped entry does not leave its principal to what stands
-// behind it: see BrokenEntryError.
+// It is as lenient as EKS and aws-iam-authenticator, and reports that in Problems: a
+// bad entry or section is dropped and the others are used; of two entries for one
+// principal the last is used, and mapRoles takes precedence over mapUsers; keys of
+// entries are not case-sensitive, and unknown ones are ignored. It is stricter where
+// leniency costs security: an entry whose groups are not a list is dropped, an unknown
+// placeholder is not literal text, an empty username becomes the default, and an empty
+// userid is an error. The principal of a dropped entry is refused: see
+// BrokenEntryError.
 //
-// It fails with *TextError, and nothing is in force, if the text is too large,
+// It fails with *TextError, and nothing is used, if the text is too large, is not a
+// single YAML document, is empty, has neither form, or has a section twice.
 // is no single YAML document, is empty, has neither form, or has a section twice.
 //
 // Source: https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/mapper/configmap
@@ -52,11 +52,11 @@ func ParseAWSAuth(text []byte, o Options) (*Set, error) {
 		if slices.Contains(SectionNames(), name) {
 			sections[name] = f.value
 		} else {
-			// Kubernetes keeps keys of a ConfigMap apart by case, and so do others.
+			// Keys of a ConfigMap are case-sensitive.
 			b.note(f.key, UnknownKey, false, "key %s is passed over; known are %s", quote(name), strings.Join(SectionNames(), ", "))
 		}
 	}
-	// mapRoles comes after mapUsers because it counts before it.
+	// mapRoles comes after mapUsers because it takes precedence.
 	for _, name := range []string{mapUsers, mapRoles, mapAccounts} {
 		if n := sections[name]; n != nil {
 			b.readText(name, n)
@@ -118,10 +118,10 @@ func uniqueFields(n *yaml.Node, what string) ([]field, error) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		f := field{n.Content[i], n.Content[i+1]}
 		if f.key.Kind != yaml.ScalarNode || f.key.ShortTag() == "!!merge" || f.value.Kind == yaml.AliasNode {
-			return nil, &TextError{Line: f.key.Line, Reason: what + " has a YAML alias, a merge key or a key that is no text"}
+			return nil, &TextError{Line: f.key.Line, Reason: what + " has a YAML alias, a merge key or a key that is not a string"}
 		}
 		if line := lines[f.key.Value]; line != 0 {
-			return nil, &TextError{Line: f.key.Line, Reason: fmt.Sprintf("key %s stands twice, first on line %d", quote(f.key.Value), line)}
+			return nil, &TextError{Line: f.key.Line, Reason: fmt.Sprintf("duplicate key %s, first on line %d", quote(f.key.Value), line)}
 		}
 		lines[f.key.Value] = f.key.Line
 		out = append(out, f)
@@ -129,15 +129,14 @@ func uniqueFields(n *yaml.Node, what string) ([]field, error) {
 	return out, nil
 }
 
-// readText takes a section that is text holding YAML, or a list already.
+// readText parses a section that is a string of YAML, or a list.
 func (b *builder) readText(name string, n *yaml.Node) {
 	outer := func(n *yaml.Node) int { return n.Line }
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		b.read(name, n, outer)
 		return
 	}
-	// A section that is blank, or a pair of quotes, is empty to
-	// aws-iam-authenticator.
+	// A blank section, or a pair of quotes, is empty to aws-iam-authenticator.
 	if strings.Trim(strings.TrimSpace(n.Value), "`'\"") == "" {
 		return
 	}

@@ -17,14 +17,14 @@ const (
 	mapAccounts = "mapAccounts"
 )
 
-// builder turns sections into a Set. It is the one parser of entries. Strict, it
-// drops what it else would only remark on: unknown keys and second entries for
-// one principal.
+// builder converts sections to a Set. It is the only parser of entries. If strict, it
+// drops what it otherwise only reports: unknown keys and second entries for one
+// principal.
 type builder struct {
 	set    *Set
 	strict bool
 
-	// Where the builder is, for problems.
+	// The current position, for problems.
 	section string
 	index   int
 	line    int
@@ -44,8 +44,7 @@ func newBuilder(o Options, strict bool) *builder {
 	}}
 }
 
-// note records a problem at the place where the builder is. A nil node means the
-// entry as a whole.
+// note records a problem at the current position. A nil node means the whole entry.
 func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, args ...any) {
 	if b.muted {
 		return
@@ -64,7 +63,7 @@ func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, arg
 	})
 }
 
-// read takes one section. lineOf gives a node's line in the whole text.
+// read parses one section. lineOf returns a node's line in the whole text.
 func (b *builder) read(section string, n *yaml.Node, lineOf func(*yaml.Node) int) {
 	b.section, b.index, b.line, b.lineOf = section, -1, lineOf(n), lineOf
 	if isNull(n) {
@@ -84,8 +83,8 @@ func (b *builder) read(section string, n *yaml.Node, lineOf func(*yaml.Node) int
 	}
 }
 
-// account takes an entry of mapAccounts. The scalar's own text is taken, so that
-// 012345678901 without quotes, in YAML a number, keeps its first digit.
+// account parses an entry of mapAccounts. It uses the scalar's own text, so that
+// 012345678901 without quotes, a number in YAML, keeps its first digit.
 func (b *builder) account(n *yaml.Node) {
 	text, ok := b.text(n, "an account")
 	if !ok {
@@ -100,17 +99,17 @@ func (b *builder) account(n *yaml.Node) {
 	}
 }
 
-// newEntry makes an entry of the place where the builder is.
+// newEntry returns an entry for the current position.
 func (b *builder) newEntry() *entry {
 	return &entry{section: b.section, index: b.index, line: b.line}
 }
 
-// entry takes an entry of mapRoles or mapUsers.
+// entry parses an entry of mapRoles or mapUsers.
 func (b *builder) entry(n *yaml.Node) {
 	e := b.newEntry()
 	if b.readEntry(e, n) {
 		b.add(e)
-	} else if !b.strict { // strict, nothing at all will be in force
+	} else if !b.strict { // if strict, nothing will be used
 		b.breakNamed(n)
 	}
 }
@@ -154,15 +153,15 @@ func (b *builder) principal(e *entry, n *yaml.Node) bool {
 		return false
 	}
 	if p.Kind == identity.KindAssumedRole {
-		// aws-iam-authenticator's file backend reads the role into it, and so lets
-		// in every session where the entry names one.
+		// aws-iam-authenticator's file backend takes the role from it, and so accepts
+		// every session if the entry names one.
 		b.note(n, BadARN, true, "%s is one session of a role; an entry names the role: %s", quote(text), p.Canonical())
 		return false
 	}
 	e.key = keyOf(p)
 	isRole := p.Kind == identity.KindRole
 	if isRole != (b.section == mapRoles) {
-		b.note(n, WrongSection, false, "names a %s in %s; it works, but others' tools may not find it", p.Kind, b.section)
+		b.note(n, WrongSection, false, "names a %s in %s; it works, but other tools may not find it", p.Kind, b.section)
 	}
 	if p.Partition != b.set.opts.Partition {
 		b.note(n, OtherPartition, false, "is of partition %s, but this server serves %s", p.Partition, b.set.opts.Partition)
@@ -170,10 +169,10 @@ func (b *builder) principal(e *entry, n *yaml.Node) bool {
 	return true
 }
 
-// permissionSet reads sso: {permissionSetName, accountID, partition}. Nothing in
-// IAM is known to keep an account's own administrators from giving a role of
-// theirs such a name, and STS leaves out the path that would tell it apart: an
-// SSO entry trusts whoever may make roles in its account.
+// permissionSet parses sso: {permissionSetName, accountID, partition}. Nothing in IAM
+// prevents an account's administrators from giving a role such a name, and STS omits
+// the path that would distinguish it: an SSO entry trusts everybody who may create
+// roles in its account.
 func (b *builder) permissionSet(e *entry, n *yaml.Node) bool {
 	f, ok := b.fields(n, "sso", "permissionsetname", "accountid", "partition")
 	if !ok {
@@ -188,8 +187,8 @@ func (b *builder) permissionSet(e *entry, n *yaml.Node) bool {
 		values[name] = text
 	}
 	set := values["permissionsetname"]
-	// The values are right if they make an ARN of the role that AWS would make.
-	// Text smuggled into any of them would leave the last slashes in a path.
+	// The values are valid if they form the ARN of the role that AWS would create.
+	// Other text in any of them would leave the last slashes in a path.
 	p, err := identity.ParsePrincipal("arn:" + values["partition"] + ":iam::" + values["accountid"] + ":role/AWSReservedSSO_" + set + "_0123456789abcdef")
 	if err != nil || p.Path != "/" || set == "" || len(set) > 32 {
 		b.note(n, BadSSO, true, "sso needs permissionSetName (1 to 32 letters, digits and _+=,.@-), accountID (twelve digits) and, unless %s, partition", b.set.opts.Partition)
@@ -202,8 +201,8 @@ func (b *builder) permissionSet(e *entry, n *yaml.Node) bool {
 	return true
 }
 
-// names reads username, groups and userid. A userid of nothing is an error: it
-// looks like a pin, and would let in every principal of that name.
+// names parses username, groups and userid. An empty userid is an error: it looks like
+// a pin, and would accept every principal of that name.
 func (b *builder) names(e *entry, f map[string]*yaml.Node) (ok bool) {
 	if n := f["userid"]; n != nil {
 		if e.uniqueID, ok = b.text(n, "userid"); !ok {
@@ -230,7 +229,7 @@ func (b *builder) names(e *entry, f map[string]*yaml.Node) (ok bool) {
 		return true
 	}
 	if groups.Kind != yaml.SequenceNode {
-		// Others' servers let the principal in without groups.
+		// Other servers accept the principal without groups.
 		b.note(groups, shapeCode(groups), true, "expected a list of groups, found %s", describe(groups))
 		return false
 	}
@@ -259,14 +258,14 @@ func (b *builder) template(e *entry, n *yaml.Node, text string) (template, bool)
 	case session && e.key.kind != identity.KindRole:
 		b.note(n, NeverRenders, false, "%s needs a session, which a %s has not; it will be refused", quote(text), e.key.kind)
 	case t.freeSession():
-		b.note(n, SessionPrefix, false, "%s lets whoever may assume the role choose a name that others have, such as kubernetes-admin; write a text with a colon in front", quote(text))
+		b.note(n, SessionPrefix, false, "%s lets everybody who may assume the role choose any username, such as kubernetes-admin; add a prefix with a colon", quote(text))
 	case t.uses(ec2PrivateDNSName) && b.set.opts.EC2PrivateDNSName == nil:
 		b.note(n, NoEC2, false, "%s needs to ask EC2, which is not configured; it will be refused", quote(text))
 	}
 	return t, true
 }
 
-// add puts an entry, good or broken, in place of an earlier one for its principal.
+// add adds an entry, valid or broken, in place of an earlier one for its principal.
 func (b *builder) add(e *entry) {
 	index := b.set.principals
 	if e.sso {
@@ -278,7 +277,7 @@ func (b *builder) add(e *entry) {
 	index[e.key] = e
 }
 
-// duplicate notes that e counts and other does not.
+// duplicate notes that e is used and other is not.
 func (b *builder) duplicate(e, other *entry) {
 	counts := "this one counts"
 	if e.broken {
@@ -287,7 +286,7 @@ func (b *builder) duplicate(e, other *entry) {
 	b.note(nil, Duplicate, b.strict, "is for the same principal as %s[%d] line %d; %s", other.section, other.index, other.line, counts)
 }
 
-// finish gives the Set, when it has looked for roles that one entry names by ARN
+// finish returns the Set, after it has searched for roles that one entry names by ARN
 // and another by permission set.
 func (b *builder) finish() *Set {
 	for k, e := range b.set.principals {

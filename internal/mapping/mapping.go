@@ -1,19 +1,17 @@
-// Package mapping decides who an AWS identity is in Kubernetes: which username
-// and which groups.
+// Package mapping assigns a Kubernetes username and groups to an AWS identity.
 //
-// A backend is a [Mapper]. Two are made from the entries that aws-iam-authenticator
-// and Amazon EKS made customary (mapRoles, mapUsers, mapAccounts): [ParseServer]
-// reads them from the server's own configuration and is strict, [ParseAWSAuth]
-// reads the text of an aws-auth ConfigMap and forgives what EKS forgives, but
-// says so. Both give a [Set], which never changes; [Live] and [AWSAuthFile] hold
-// a Set that is exchanged. [Creator] plays the cluster creator of EKS. [Chain]
-// asks backends one after the other.
+// A backend is a [Mapper]. Two use the entries that aws-iam-authenticator and Amazon
+// EKS introduced (mapRoles, mapUsers, mapAccounts): [ParseServer] parses them from the
+// server's own configuration and is strict, [ParseAWSAuth] parses the text of an
+// aws-auth ConfigMap and is as lenient as EKS, but reports problems. Both return a
+// [Set], which is immutable; [Live] and [AWSAuthFile] hold a Set that can be replaced.
+// [Creator] maps the cluster creator, as EKS does. [Chain] tries backends in order.
 //
-// An entry names a principal by its ARN, and the ARN alone says what kind it
-// is. Compared are partition, kind, account and name, and for a user its path.
-// Names are compared without case, for ASCII letters only, as IAM keeps them
-// unique. A role's path does not count: STS leaves it out, and a role's name is
-// unique in its account whatever its path.
+// An entry names a principal by its ARN, which alone decides its kind. Entries match by
+// partition, kind, account and name, and for a user also by path. Names match
+// regardless of case, for ASCII letters only, as IAM keeps them unique. A role's path
+// is ignored: STS omits it, and a role's name is unique in its account whatever its
+// path.
 //
 // Sources: https://docs.aws.amazon.com/eks/latest/userguide/auth-configmap.html,
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html,
@@ -29,27 +27,28 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// Mapping is who an identity is in Kubernetes. The zero value is nobody.
+// Mapping is the Kubernetes identity of an AWS identity. The zero value is not an
+// identity.
 type Mapping struct {
 	// Username is never empty in a mapping that a Mapper returned.
 	Username string
-	// Groups may be empty. The slice is the caller's own.
+	// Groups may be empty. The caller owns the slice.
 	Groups []string
-	// Source says where it comes from, for people and logs: the backend, the
-	// section with the entry's index from 0, and the line, as in
-	// "aws-auth mapRoles[2] line 14".
+	// Source is where the mapping comes from, for messages and logs: the backend, the
+	// section with the entry's index from 0, and the line, as in "aws-auth mapRoles[2]
+	// line 14".
 	Source string
 }
 
-// Mapper maps identities. Map must be safe for concurrent use. It returns an
-// error for which errors.Is(err, ErrNotMapped) holds if it does not know the
-// identity: then the next backend is asked. Any other error is final: the
-// identity is refused, whatever later backends would have said.
+// Mapper maps identities. Map must be safe for concurrent use. If it has no mapping for
+// the identity, it returns an error for which errors.Is(err, ErrNotMapped) is true:
+// then the next backend is tried. Any other error is final: the identity is refused,
+// whatever later backends would return.
 type Mapper interface {
 	Map(ctx context.Context, id identity.Identity) (Mapping, error)
 }
 
-// ErrNotMapped is what a Mapper answers about an identity that it does not know.
+// ErrNotMapped is the error of a Mapper that has no mapping for an identity.
 var ErrNotMapped = errors.New("not mapped")
 
 // NotMappedError is an ErrNotMapped that names the principal.
@@ -70,9 +69,8 @@ func notMapped(id identity.Identity) error {
 	return &NotMappedError{ARN: id.Principal.Canonical().String()}
 }
 
-// PinError says that an entry names the principal's ARN but the unique id of
-// another one: the role or user was deleted and made again, perhaps by somebody
-// else. It is final.
+// PinError reports an entry with the principal's ARN but another unique ID: the role or
+// user was deleted and created again, perhaps by somebody else. It is final.
 type PinError struct {
 	Source string
 	ARN    string
@@ -84,8 +82,8 @@ func (e *PinError) Error() string {
 	return fmt.Sprintf("%s: %s has unique id %q, but userid %q is required", e.Source, e.ARN, e.Got, e.Want)
 }
 
-// ReservedError says that a username begins with a prefix that its backend may
-// not give. It is final.
+// ReservedError reports a username with a prefix that its backend may not assign. It is
+// final.
 type ReservedError struct {
 	Source, Username, Prefix string
 }
@@ -94,23 +92,21 @@ func (e *ReservedError) Error() string {
 	return fmt.Sprintf("%s: username %q begins with %q, which is reserved", e.Source, e.Username, e.Prefix)
 }
 
-// Options is what the backends made of entries have in common. The zero value
-// works.
+// Options are common to the backends with entries. The zero value works.
 type Options struct {
-	// Backend names the backend in sources and problems. Empty means "file" for
-	// ParseServer and "aws-auth" for ParseAWSAuth.
+	// Backend is the name of the backend in sources and problems. Empty means "file"
+	// for ParseServer and "aws-auth" for ParseAWSAuth.
 	Backend string
-	// Partition is that of accounts in mapAccounts and of SSO entries, which name
-	// none. Empty means "aws".
+	// Partition is the partition of accounts in mapAccounts and of SSO entries, which
+	// name none. Empty means "aws".
 	Partition string
-	// ReservedPrefixes are beginnings of usernames that this backend may not
-	// give, compared byte by byte with the rendered username. Groups are not
-	// compared: most groups worth giving begin with "system:". An empty prefix
-	// reserves everything.
+	// ReservedPrefixes are prefixes of usernames that this backend may not assign,
+	// compared byte by byte with the rendered username. Groups are not compared: most
+	// useful groups begin with "system:". An empty prefix reserves everything.
 	ReservedPrefixes []string
-	// EC2PrivateDNSName finds the private DNS name of an EC2 instance for
-	// {{EC2PrivateDNSName}}. It must be safe for concurrent use. Where it is nil,
-	// an entry that needs it is refused with *RenderError.
+	// EC2PrivateDNSName returns the private DNS name of an EC2 instance for
+	// {{EC2PrivateDNSName}}. It must be safe for concurrent use. If it is nil, an entry
+	// that needs it is refused with *RenderError.
 	EC2PrivateDNSName func(ctx context.Context, instanceID string) (string, error)
 }
 
@@ -125,17 +121,17 @@ func (o Options) withDefaults(backend string) Options {
 	return o
 }
 
-// Live is a Mapper that answers from the Set stored last. One call sees one Set
-// whole. The zero value maps nobody. It is safe for concurrent use.
+// Live is a Mapper that uses the last stored Set. One call uses one Set. The zero value
+// maps nothing. It is safe for concurrent use.
 type Live struct{ current atomic.Pointer[Set] }
 
-// Store exchanges the Set.
+// Store replaces the Set.
 func (l *Live) Store(s *Set) { l.current.Store(s) }
 
-// Load returns the Set in force, or nil.
+// Load returns the current Set, or nil.
 func (l *Live) Load() *Set { return l.current.Load() }
 
-// Map asks the Set in force.
+// Map uses the current Set.
 func (l *Live) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	if s := l.current.Load(); s != nil {
 		return s.Map(ctx, id)

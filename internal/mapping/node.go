@@ -10,17 +10,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// isNull reports whether a node is absent, null or empty.
+// isNull reports whether a node is missing, null or empty.
 func isNull(n *yaml.Node) bool {
 	return n == nil || n.Kind == 0 || n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
-// fields takes a mapping apart. Keys are compared without case, as the JSON
-// decoder of aws-iam-authenticator does, but for ASCII letters only. Fields that
-// are null are left out, as if absent, but for a userid, which must not seem to
-// pin what it does not. A key that is not among the known is a remark, or, strict,
-// an error. Keys that stand twice, aliases and merge keys are errors always:
-// readers of the text would not see what counts.
+// fields parses a mapping. Keys match regardless of case, as in the JSON decoder of
+// aws-iam-authenticator, but for ASCII letters only. Null fields are left out, except a
+// userid, which must not look like a pin. An unknown key is reported or, if strict, an
+// error. Duplicate keys, aliases and merge keys are always errors: a reader of the text
+// could not tell which value is used.
 func (b *builder) fields(n *yaml.Node, what string, known ...string) (map[string]*yaml.Node, bool) {
 	if n.Kind != yaml.MappingNode {
 		b.note(n, shapeCode(n), true, "expected %s with %s, found %s", what, strings.Join(known, ", "), describe(n))
@@ -55,8 +54,8 @@ func (b *builder) fields(n *yaml.Node, what string, known ...string) (map[string
 	return out, true
 }
 
-// text gives a scalar as it is written, whatever YAML would make of it: an
-// account is no number, and a user may be called "on".
+// text returns a scalar as it is written, whatever its YAML type: an account is not a
+// number, and a user may be named "on".
 func (b *builder) text(n *yaml.Node, what string) (string, bool) {
 	if n.Kind == yaml.ScalarNode {
 		switch n.ShortTag() {
@@ -92,11 +91,11 @@ func describe(n *yaml.Node) string {
 	return "nothing"
 }
 
-var errMoreDocuments = errors.New("holds more than one YAML document")
+var errMoreDocuments = errors.New("contains more than one YAML document")
 
-// decodeOne parses a text of one YAML document, which JSON is too, to its root
-// node, or to nil if the text holds nothing. The tree is never decoded further,
-// so an alias stays a single node: there is no bomb to go off.
+// decodeOne parses a text with one YAML (or JSON) document and returns its root node,
+// or nil for an empty text. The tree is never decoded further, so an alias stays a
+// single node and cannot expand.
 func decodeOne(text []byte) (*yaml.Node, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node

@@ -28,7 +28,7 @@ func TestFileRestless(t *testing.T) {
 	step(roleText("e"), "four", "a", 1, true)
 	step(roleText("e"), "at rest", "e", 1, false)
 	var restless *RestlessError
-	if !errors.As(w.errs[0], &restless) || restless.Path != w.path || !strings.HasSuffix(w.alarms[0], "changes at every look; the older text stays in force") {
+	if !errors.As(w.errs[0], &restless) || restless.Path != w.path || !strings.HasSuffix(w.alarms[0], "changes at every read; the older version stays in effect") {
 		t.Errorf("alarm %q", w.alarms[0])
 	}
 

@@ -4,17 +4,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// SectionNames are the keys that ParseServer takes from the server's part of
-// the configuration; the rest of the keys are its caller's.
+// SectionNames are the keys that ParseServer reads; other keys of the server's
+// configuration are for its caller.
 func SectionNames() []string { return []string{mapRoles, mapUsers, mapAccounts} }
 
-// ParseServer makes the file backend of the mapping node under "server:" in the
-// server's configuration. Its keys are compared without case; keys other than
-// SectionNames are passed over. A nil or null node gives an empty Set.
+// ParseServer parses the mapping node under "server:" of the server's configuration.
+// Keys are not case-sensitive; keys other than SectionNames are ignored. A nil or null
+// node returns an empty Set.
 //
 // It is strict: an unknown key in an entry, two entries for one principal, and
-// anything that ParseAWSAuth would drop, fail it with *LoadError, which lists them
-// all with their lines. What is only doubtful stands in Problems.
+// everything that ParseAWSAuth would drop fail with *LoadError, which lists all errors
+// with their lines. Warnings are in Problems.
 func ParseServer(server *yaml.Node, o Options) (*Set, error) {
 	b := newBuilder(o.withDefaults("file"), true)
 	lineOf := func(n *yaml.Node) int { return n.Line }
@@ -37,7 +37,7 @@ func ParseServer(server *yaml.Node, o Options) (*Set, error) {
 			}
 			if lines[section] != 0 {
 				b.section, b.index = "", -1
-				b.note(k, BadShape, true, "%s stands twice, on lines %d and %d", section, lines[section], k.Line)
+				b.note(k, BadShape, true, "duplicate key %s, on lines %d and %d", section, lines[section], k.Line)
 				continue
 			}
 			lines[section] = k.Line

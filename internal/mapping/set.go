@@ -7,8 +7,7 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// Set is a backend made of entries, as they were when it was read. It never
-// changes, so it is safe for concurrent use.
+// Set is an immutable snapshot of entries, so it is safe for concurrent use.
 type Set struct {
 	opts       Options
 	principals map[key]*entry
@@ -24,7 +23,7 @@ type entry struct {
 	index, line int
 	key         key
 	sso         bool     // key.name is a permission set
-	broken      bool     // dropped: its principal is refused, and the rest says nothing
+	broken      bool     // dropped: its principal is refused, and the other fields are unused
 	username    template // the zero template means the default username
 	groups      []template
 	uniqueID    string
@@ -34,8 +33,7 @@ func (s *Set) source(e *entry) string {
 	return sourceText(s.opts.Backend, e.section, e.index, e.line)
 }
 
-// key is what is compared of a principal. For an SSO entry, name is the
-// permission set.
+// key is what a principal is matched by. For an SSO entry, name is the permission set.
 type key struct {
 	partition string
 	kind      identity.Kind
@@ -44,10 +42,10 @@ type key struct {
 	name      string
 }
 
-// keyOf folds a principal into its key. IAM keeps names of users and of roles
-// unique without regard to case, so folding joins no two principals. A federated
-// user is called what its caller pleases, and policies that restrict this are
-// case-sensitive; so its name is compared as it is (others' servers fold it).
+// keyOf returns the key of a principal. IAM keeps names of users and of roles unique
+// regardless of case, so folding case merges no two principals. A federated user's name
+// is chosen by its caller, and policies that restrict it are case-sensitive; so its
+// name is compared exactly (other servers fold it).
 func keyOf(p identity.Principal) key {
 	p = p.Canonical()
 	k := key{partition: p.Partition, kind: p.Kind, account: p.Account, name: p.Name}
@@ -62,10 +60,10 @@ func keyOf(p identity.Principal) key {
 
 const ssoRolePrefix = "awsreservedsso_"
 
-// ssoKey gives the key of the permission set whose role this is: the role that
-// IAM Identity Center makes of set S is AWSReservedSSO_S_ and 16 hexadecimal
-// digits. The digits are counted, because with a mere wildcard the set Admin would
-// stand for the set Admin_ReadOnly too.
+// ssoKey returns the key of the permission set of a role: the role that IAM Identity
+// Center creates for set S is AWSReservedSSO_S_ and 16 hexadecimal digits. The digits
+// are counted, because with a wildcard the set Admin would also match the set
+// Admin_ReadOnly.
 //
 // Source: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
 func ssoKey(k key) (key, bool) {
@@ -78,7 +76,7 @@ func ssoKey(k key) (key, bool) {
 	return k, true
 }
 
-// lowerASCII folds A to Z and nothing else: U+212A KELVIN SIGN is no k.
+// lowerASCII folds A to Z and nothing else: U+212A KELVIN SIGN does not fold to k.
 func lowerASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -88,8 +86,8 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// find returns the entry that decides about a key. An entry with an ARN counts
-// before one with a permission set.
+// find returns the entry for a key. An entry with an ARN takes precedence over one with
+// a permission set.
 func (s *Set) find(k key) *entry {
 	if e := s.principals[k]; e != nil {
 		return e
@@ -100,20 +98,19 @@ func (s *Set) find(k key) *entry {
 	return nil
 }
 
-// Problems returns what was found when the entries were read, in the order of
-// the text. The slice is the caller's own.
+// Problems returns the problems of the text, in its order. The caller owns the slice.
 func (s *Set) Problems() []Problem { return append([]Problem(nil), s.problems...) }
 
-// Len is the number of entries and accounts in force; broken ones are not.
+// Len is the number of used entries and accounts, without broken ones.
 func (s *Set) Len() int { return len(s.principals) + len(s.sso) + len(s.accounts) - s.broken }
 
-// Map finds the identity's entry and renders its names. An entry counts before
-// mapAccounts, which gives the canonical ARN as username and no groups. It fails
-// with *NotMappedError, *BrokenEntryError, *PinError, *RenderError, *LookupError
-// or *ReservedError, and with the context's error if that has ended.
+// Map finds the identity's entry and renders its names. An entry takes precedence over
+// mapAccounts, which maps to the canonical ARN as username and no groups. It fails with
+// *NotMappedError, *BrokenEntryError, *PinError, *RenderError, *LookupError or
+// *ReservedError, and with the context's error if that has ended.
 //
-// Unlike aws-iam-authenticator's, mapAccounts maps users and roles only: not the
-// account's root, and not federated users, whom root can be too.
+// Unlike in aws-iam-authenticator, mapAccounts maps only users and roles: not the
+// account's root, and not federated users, which the root can create.
 func (s *Set) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	if err := ctx.Err(); err != nil {
 		return Mapping{}, err
@@ -168,9 +165,9 @@ func (s *Set) allowed(m Mapping) (Mapping, error) {
 	return m, nil
 }
 
-// defaultUsername is the username where the entry has none: the one that EKS
-// gives an access entry. aws-iam-authenticator lets such a principal in with its
-// groups and an empty username, which no audit log could tell apart.
+// defaultUsername is the username of an entry without one: that of an EKS access entry.
+// aws-iam-authenticator maps such a principal to its groups and an empty username,
+// which audit logs could not distinguish.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html
 func defaultUsername(p identity.Principal) template {

@@ -13,35 +13,33 @@ import (
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// PollInterval is how often an AWSAuthFile looks at its file by default.
+// PollInterval is the default interval at which an AWSAuthFile reads its file.
 const PollInterval = 5 * time.Second
 
 const (
-	// maxRestless is how many looks in a row may each see another text before
-	// somebody is told. Two happen when a writer is met twice.
+	// maxRestless is how many consecutive reads may return different content before an
+	// alarm. A writer that is met twice causes two.
 	maxRestless = 3
-	// startInterval is how long after a read NewAWSAuthFile reads again, and
-	// startTries how often at most. It cannot wait for PollInterval: nobody is
-	// let in yet.
+	// startInterval is the interval of reads in NewAWSAuthFile, and startTries the
+	// maximum number. It cannot wait for PollInterval: until then nobody is mapped.
 	startInterval = 20 * time.Millisecond
 	startTries    = 5
 )
 
-// AWSAuthFileConfig says which file an AWSAuthFile reads. Only Path is needed.
+// AWSAuthFileConfig configures an AWSAuthFile. Only Path is required.
 type AWSAuthFileConfig struct {
 	Path    string
 	Options Options
-	// Ticks says when to look; a nil channel means every PollInterval.
+	// Ticks says when to read; a nil channel means every PollInterval.
 	Ticks <-chan time.Time
-	// Alarm is told, from within NewAWSAuthFile and Look, each Problem of a text
-	// that came into force, and once each reason why the file could not be used.
-	// Nil means nobody is told.
+	// Alarm is called, within NewAWSAuthFile and Look, for each Problem of new content,
+	// and once for each reason why the file cannot be used. Nil means no alarm.
 	Alarm func(error)
 }
 
-// AWSAuthFile is the backend of an aws-auth text in a file. It follows the file:
-// what can be used comes into force at once for all, what cannot leaves the last
-// good text in force. It is safe for concurrent use.
+// AWSAuthFile is the backend of an aws-auth text in a file. It follows the file: valid
+// content takes effect at once and as a whole; with invalid content the last good one
+// stays in effect. It is safe for concurrent use.
 type AWSAuthFile struct {
 	cfg  AWSAuthFileConfig
 	live Live
@@ -49,34 +47,33 @@ type AWSAuthFile struct {
 	mu         sync.Mutex // held while looking
 	decided    [sha256.Size]byte
 	decidedErr error
-	previous   [sha256.Size]byte // by the last look
-	restless   int               // looks in a row that saw another text than the one before
+	previous   [sha256.Size]byte // digest at the previous read
+	restless   int               // consecutive reads with new content
 	lastErr    string
 
 	stale atomic.Bool
 }
 
-// FileStats is how an AWSAuthFile fares, for metrics.
+// FileStats are metrics of an AWSAuthFile.
 type FileStats struct {
-	// Stale says that the file cannot be used now, and an older text is in force.
+	// Stale is true if the file cannot be used, and an older version is in effect.
 	Stale bool
-	// Entries and Problems are those of the text in force.
+	// Entries and Problems are those of the version in effect.
 	Entries, Problems int
 }
 
-// RestlessError says that no two looks in a row at an aws-auth file saw the same
-// text.
+// RestlessError reports an aws-auth file whose content differs at every read.
 type RestlessError struct{ Path string }
 
 func (e *RestlessError) Error() string {
-	return "the aws-auth file " + e.Path + " changes at every look"
+	return "the aws-auth file " + e.Path + " changes at every read"
 }
 
-// NewAWSAuthFile reads the file until two reads, a moment apart, give the same
-// text, for the reason that Look has. A file that is missing, that can be written
-// by everybody (*safefile.WritableError) or is no bounded regular file, that
-// ParseAWSAuth refuses, or that does not come to rest (*RestlessError), is an
-// error here. Call Run to follow it.
+// NewAWSAuthFile reads the file until two consecutive reads return the same content;
+// see Look. It fails for a file that does not exist, that every user can write
+// (*safefile.WritableError), that is not a regular file of limited size, that
+// ParseAWSAuth refuses, or that does not settle (*RestlessError). Call Run to follow
+// the file.
 func NewAWSAuthFile(cfg AWSAuthFileConfig) (*AWSAuthFile, error) {
 	f := &AWSAuthFile{cfg: cfg}
 	text, err := f.readAtRest()
@@ -110,7 +107,7 @@ func (f *AWSAuthFile) readAtRest() ([]byte, error) {
 	return nil, &RestlessError{Path: f.cfg.Path}
 }
 
-// Run looks at the file at each tick until the context ends or Ticks is closed.
+// Run reads the file at each tick until the context ends or Ticks is closed.
 func (f *AWSAuthFile) Run(ctx context.Context) {
 	ticks := f.cfg.Ticks
 	if ticks == nil {
@@ -131,11 +128,11 @@ func (f *AWSAuthFile) Run(ctx context.Context) {
 	}
 }
 
-// Look reads the file once. A new text comes into force when two looks in a row
-// have seen the same: one caught half written could be valid YAML that ends within
-// a name, and give role/dev what was meant for role/developers. Where three looks
-// in a row have each seen another text, Alarm is told a *RestlessError: who can
-// keep the file from coming to rest keeps an entry that was taken out in force.
+// Look reads the file once. New content takes effect when two consecutive reads return
+// the same: a half-written file could be valid YAML that ends within a name, and map
+// role/dev instead of role/developers. After three consecutive reads with different
+// content, Alarm gets a *RestlessError: whoever can keep the file from settling keeps a
+// removed entry in effect.
 func (f *AWSAuthFile) Look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,7 +149,7 @@ func (f *AWSAuthFile) Look() {
 	f.previous = sum
 	switch {
 	case f.restless >= maxRestless:
-		f.report(fmt.Errorf("%w; the older text stays in force", &RestlessError{Path: f.cfg.Path}))
+		f.report(fmt.Errorf("%w; the older version stays in effect", &RestlessError{Path: f.cfg.Path}))
 		return
 	case sum == f.decided:
 	case f.restless == 0:
@@ -184,7 +181,7 @@ func (f *AWSAuthFile) use(text []byte) error {
 	return nil
 }
 
-// report takes the outcome of a look. The same failure again is not news.
+// report handles the outcome of a read. A repeated failure is not reported again.
 func (f *AWSAuthFile) report(err error) {
 	f.stale.Store(err != nil)
 	if err == nil {
@@ -203,13 +200,13 @@ func (f *AWSAuthFile) alarm(err error) {
 	}
 }
 
-// Stats says how it fares now.
+// Stats returns the current metrics.
 func (f *AWSAuthFile) Stats() FileStats {
 	set := f.live.Load()
 	return FileStats{Stale: f.stale.Load(), Entries: set.Len(), Problems: len(set.problems)}
 }
 
-// Map asks the text in force.
+// Map uses the version in effect.
 func (f *AWSAuthFile) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	return f.live.Map(ctx, id)
 }

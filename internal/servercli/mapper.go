@@ -11,9 +11,9 @@ import (
 	"github.com/ekskey/ekskey/internal/mapping"
 )
 
-// newMapper makes the chain of backends: the entries of the configuration, the
-// aws-auth text, the creator. The function returned follows what can change
-// until its context ends.
+// newMapper returns the chain of backends: the entries of the configuration, the
+// aws-auth file, the creator. The returned function follows changes until its context
+// ends.
 func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*mapping.Chain, func(context.Context), error) {
 	s := &c.server
 	follow := func(context.Context) {}
@@ -53,8 +53,8 @@ func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*ma
 	return mapping.NewChain(links...), follow, nil
 }
 
-// alarmTo logs what is wrong with a mapping: an error where something is not in
-// force, a warning where it is and looks doubtful.
+// alarmTo logs problems of a mapping: an error if something is not used, a warning if
+// it is used but questionable.
 func alarmTo(log *slog.Logger) func(error) {
 	return func(err error) {
 		var p mapping.Problem
@@ -64,7 +64,7 @@ func alarmTo(log *slog.Logger) func(error) {
 		case p.Dropped:
 			log.Error("mapping", "problem", p.Error(), "code", string(p.Code))
 		default:
-			log.Warn("doubtful mapping", "problem", p.Error(), "code", string(p.Code))
+			log.Warn("questionable mapping", "problem", p.Error(), "code", string(p.Code))
 		}
 	}
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// configError is what is wrong with a configuration file, and where.
+// configError is an error in a configuration file, and its position.
 type configError struct {
 	path string
-	line int // 0 where no line is known
+	line int // 0 if unknown
 	text string
 }
 
@@ -30,8 +30,8 @@ func (e *configError) Error() string {
 	return e.path + ":" + strconv.Itoa(e.line) + ": " + e.text
 }
 
-// reader reads YAML nodes into fields. The first error stays; what comes after it
-// is ignored.
+// reader reads YAML nodes into fields. It keeps the first error and ignores everything
+// after it.
 type reader struct {
 	path string
 	err  error
@@ -47,7 +47,7 @@ func (r *reader) fail(n *yaml.Node, text string) {
 	}
 }
 
-// document parses the text and gives its one mapping, or nil and r.err.
+// document parses the text and returns its one mapping, or nil and r.err.
 func (r *reader) document(text []byte) *yaml.Node {
 	if len(text) > maxConfig {
 		r.fail(nil, fmt.Sprintf("is longer than %d bytes", maxConfig))
@@ -74,7 +74,7 @@ func (r *reader) document(text []byte) *yaml.Node {
 	return root
 }
 
-// fold makes the keys of a configuration equal whatever their case: ASCII only.
+// fold makes keys of a configuration case-insensitive: ASCII only.
 func fold(key string) string {
 	b := []byte(key)
 	for i, c := range b {
@@ -85,8 +85,8 @@ func fold(key string) string {
 	return string(b)
 }
 
-// object reads a mapping: each key, folded, by its function. An unknown key and
-// a key given twice are errors.
+// object reads a mapping: each key, folded, with its function. Unknown and duplicate
+// keys are errors.
 func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yaml.Node)) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
@@ -104,7 +104,7 @@ func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yam
 		case !known:
 			r.fail(key, fmt.Sprintf("unknown key %s%s", prefix, key.Value))
 		case lines[k] != 0:
-			r.fail(key, fmt.Sprintf("%s%s stands twice, here and on line %d", prefix, key.Value, lines[k]))
+			r.fail(key, fmt.Sprintf("duplicate key %s%s, first on line %d", prefix, key.Value, lines[k]))
 		case value.Kind == yaml.AliasNode:
 			r.fail(value, "YAML aliases are not followed")
 		default:
@@ -168,7 +168,7 @@ func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {
 			if _, _, err := net.SplitHostPort(s); err != nil {
-				r.fail(n, fmt.Sprintf("%q is not of the form host:port", s))
+				r.fail(n, fmt.Sprintf("%q does not have the form host:port", s))
 			}
 			*to = s
 		}
@@ -215,7 +215,7 @@ func (r *reader) list(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accounts reads the text of each number, so that 012345678901 stays itself.
+// accounts reads the text of each number, so that 012345678901 keeps its first digit.
 func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -228,8 +228,7 @@ func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// someAccounts are accounts, and at least one: an empty list of those allowed
-// would allow all.
+// someAccounts are accounts, at least one: an empty allow list would allow all.
 func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if r.accounts(to)(n); len(*to) == 0 {
@@ -238,7 +237,7 @@ func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accessKeys have the shape that rule V13 wants, or they would match nothing.
+// accessKeys have the form that rule V13 requires, or they would never match.
 func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -268,8 +267,8 @@ func (r *reader) lists(to *map[string][]string, names ...string) func(*yaml.Node
 	}
 }
 
-// backendMode accepts the one mode that this server has, under the name that
-// aws-iam-authenticator gives it, as a list or separated by commas.
+// backendMode accepts the only supported mode, under aws-iam-authenticator's name, as a
+// list or separated by commas.
 func (r *reader) backendMode(n *yaml.Node) {
 	var modes []string
 	if n.Kind == yaml.ScalarNode {
