@@ -48,7 +48,7 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
 		return pair, nil, err
 	}
-	if err := checkFolder(c.server.stateDir); err != nil {
+	if err := checkDir(c.server.stateDir); err != nil {
 		return pair, nil, err
 	}
 	// Two servers that start at once must not mix one's key with the other's
