@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type provider struct {
 	session *Session
 	role    string // the role it assumes, if one of the chain
 	cache   *aws.CredentialsCache
+	stored  *stored // behind cache; nil if nothing is cached between processes
 
 	mu   sync.Mutex
 	last aws.Credentials // that cache gave
@@ -43,6 +45,10 @@ func (p *provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // isAway reports whether a service gave no answer, or one that says nothing of who
 // asked.
 func isAway(err error) bool {
+	var done *failure
+	if errors.As(err, &done) {
+		return done.kind == failedAway
+	}
 	var status interface{ HTTPStatusCode() int }
 	if errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError {
 		return true
@@ -152,6 +158,16 @@ func (s *Session) baseSource() string {
 		}
 	}
 	return "unknown source"
+}
+
+// SigningProfile is the profile that the credentials come from, before any role by
+// flag. It is empty if they come from somewhere else: the environment, which goes before
+// AWS_PROFILE, a container, an instance.
+func (s *Session) SigningProfile() string {
+	if strings.HasPrefix(s.baseSource(), "profile ") {
+		return s.profile
+	}
+	return ""
 }
 
 // sourceWords words what the SDK calls a source. The first one of a chain of

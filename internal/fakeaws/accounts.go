@@ -228,7 +228,7 @@ func (s *Server) insert(p *principal) error {
 		return fmt.Errorf("path %q does not begin and end with a slash", p.path)
 	}
 	if p.name == "" || len(p.name) > 64 || !onlyNameBytes(p.name, "+=,.@-") {
-		return fmt.Errorf("%q is no name for a %s", p.name, p.kind)
+		return fmt.Errorf("%q is not a name for a %s", p.name, p.kind)
 	}
 	if s.named(p.account, p.kind, p.name) != nil {
 		return fmt.Errorf("%s %s exists in account %s", p.kind, p.name, p.account.id)

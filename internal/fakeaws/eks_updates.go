@@ -122,12 +122,12 @@ func (s *Server) updateClusterConfig(c *call, who *credential) (any, *apiError) 
 	if err != nil {
 		return nil, err
 	}
-	others := slices.Concat(in.ResourcesVPCConfig, in.Logging, in.UpgradePolicy, in.ZonalShiftConfig, in.ComputeConfig, in.KubernetesNetworkConfig,
+	unsupported := slices.Concat(in.ResourcesVPCConfig, in.Logging, in.UpgradePolicy, in.ZonalShiftConfig, in.ComputeConfig, in.KubernetesNetworkConfig,
 		in.StorageConfig, in.RemoteNetworkConfig, in.DeletionProtection, in.ControlPlaneScalingConfig)
 	switch {
 	case in.AccessConfig == nil:
 		return nil, invalidParameter("Only accessConfig can be updated here.")
-	case len(others) > 0:
+	case len(unsupported) > 0:
 		// https://github.com/kubernetes-sigs/cluster-api-provider-aws/issues/3553
 		return nil, invalidParameter("Only one type of update can be allowed.")
 	}

@@ -41,7 +41,7 @@ type Poller struct {
 	used       bool       // decided says something
 	decided    [sha256.Size]byte
 	decidedErr error
-	seen       [sha256.Size]byte // by the last look
+	previous   [sha256.Size]byte // by the last look
 	restless   int               // looks in a row that saw another text than the one before
 }
 
@@ -57,8 +57,8 @@ func (p *Poller) Start() error {
 	defer p.mu.Unlock()
 	text, err := p.readAtRest()
 	if err == nil {
-		p.seen = sha256.Sum256(text)
-		p.decided, p.used = p.seen, true
+		p.previous = sha256.Sum256(text)
+		p.decided, p.used = p.previous, true
 		p.decidedErr = p.Use(text)
 		err = p.decidedErr
 	}
@@ -114,15 +114,15 @@ func (p *Poller) Look() {
 	defer p.mu.Unlock()
 	text, err := p.Read()
 	if err != nil {
-		p.seen, p.restless = [sha256.Size]byte{}, 0
+		p.previous, p.restless = [sha256.Size]byte{}, 0
 		p.looked(err)
 		return
 	}
 	sum := sha256.Sum256(text)
-	if p.restless++; sum == p.seen {
+	if p.restless++; sum == p.previous {
 		p.restless = 0
 	}
-	p.seen = sum
+	p.previous = sum
 	switch {
 	case p.restless >= maxRestless:
 		p.looked(fmt.Errorf("%w; the older text stays in force", &RestlessError{Name: p.Name}))

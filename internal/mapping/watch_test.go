@@ -193,7 +193,7 @@ func TestFileAtStart(t *testing.T) {
 	}
 }
 
-// TestFileAsKubernetesMountsIt exchanges the folder behind a symbolic link.
+// TestFileAsKubernetesMountsIt exchanges the directory behind a symbolic link.
 func TestFileAsKubernetesMountsIt(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"a", "b"} {

@@ -31,8 +31,8 @@ import (
 // certificate itself in its kubeconfig, relies on it.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
-// loadCertificate reads the serving certificate in the state folder, or makes one.
-// The names are those of aws-iam-authenticator, whose state folder can be taken
+// loadCertificate reads the serving certificate in the state directory, or makes one.
+// The names are those of aws-iam-authenticator, whose state directory can be taken
 // over. It returns the certificate as PEM too.
 func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, []byte, error) {
 	pair, certPEM, err := certificate(ctx, c, now)
