@@ -84,9 +84,9 @@ func TestForgottenPages(t *testing.T) {
 		first      bool // whether the first page is refused already
 		pods       string
 	}{
-		{"goes on", "anew", false, `{"pods":3,`},
+		{"goes on", "again", false, `{"pods":3,`},
 		{"cannot go on", "", false, ""},
-		{"at the first page", "anew", true, ""},
+		{"at the first page", "again", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -58,11 +58,11 @@ func (p *Proxy) checkSender(r *http.Request) *Status {
 		return nil
 	}
 	// Exactly one, so that it is clear which one counts.
-	given := r.Header.Values("Authorization")
-	if len(given) != 1 {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
 		return refusal(http.StatusUnauthorized, "the proxy wants its own bearer token, which is in the kubeconfig it wrote")
 	}
-	scheme, value, _ := strings.Cut(given[0], " ")
+	scheme, value, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(value)), []byte(p.cfg.Bearer)) != 1 {
 		return refusal(http.StatusUnauthorized, "this is not the proxy's bearer token; it changes with each start")
 	}

@@ -77,7 +77,7 @@ func writeStatus(w http.ResponseWriter, r *http.Request, s *Status) {
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		// The client is gone, or the drain is over.
-		p.cfg.Log.Debug("request given up", "method", r.Method, "path", r.URL.Path)
+		p.cfg.Log.Debug("request abandoned", "method", r.Method, "path", r.URL.Path)
 		writeStatus(w, r, refusal(http.StatusServiceUnavailable, "the proxy ends"))
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -21,10 +20,10 @@ const (
 
 // convertOptions are the flags of `ekskey kubeconfig convert`.
 type convertOptions struct {
-	to         string
-	contexts   []string
-	kubeconfig string
-	dryRun     bool
+	to       string
+	contexts []string
+	files    kubeconfigFlags
+	dryRun   bool
 }
 
 func newKubeconfigConvertCommand(a *app, run func(context.Context, convertOptions) error) *cobra.Command {
@@ -49,10 +48,10 @@ they name their cluster by its --cluster-id.`,
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", convertToOurs, "`program` that users are to run: ekskey, aws")
 	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is meant, again for more; all users if not given")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to convert; else all of KUBECONFIG, else ~/.kube/config")
+	o.files.bind(f, "`file` to convert; else all of KUBECONFIG, else ~/.kube/config", true)
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
 	complete(cmd, "to", func() []string { return []string{convertToOurs, convertToAWS} })
-	complete(cmd, "context", func() []string { return a.contextNames(o.kubeconfig) })
+	complete(cmd, "context", func() []string { return a.contextNames(o.files) })
 	return cmd
 }
 
@@ -88,9 +87,9 @@ func (a *app) runKubeconfigConvert(ctx context.Context, o convertOptions) error 
 	conversion := kubeconfig.Conversion{ToAWS: o.to == convertToAWS, Command: command, Contexts: o.contexts}
 	var users []kubeconfig.ConvertedUser
 	if o.dryRun {
-		users, err = kubeconfig.PlanConversion(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
+		users, err = kubeconfig.PlanConversion(ctx, a.kubeconfigs(o.files), conversion)
 	} else {
-		users, err = kubeconfig.Convert(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
+		users, err = kubeconfig.Convert(ctx, a.kubeconfigs(o.files), conversion)
 	}
 	if err != nil {
 		return hintOnMissing(err)
@@ -120,14 +119,10 @@ func (a *app) convertTable(w io.Writer, report convertReport) {
 	a.table(w, []string{"KUBECONFIG", "USER", "CONTEXTS", "STATE", "WHY"}, rows)
 }
 
-// kubeconfigFiles is what says which kubeconfigs are meant.
-func (a *app) kubeconfigFiles(flag string) kubeconfig.Env {
-	home, _ := os.UserHomeDir() // if there is none, it is said where it matters
-	return kubeconfig.Env{Flag: flag, Kubeconfig: a.env.Getenv("KUBECONFIG"), Home: home}
-}
-
 // contextNames are those of all kubeconfigs that can be read, for completion. What
 // steers a terminal is left out.
-func (a *app) contextNames(flag string) []string {
-	return slices.DeleteFunc(a.kubeconfigFiles(flag).ContextNames(), func(name string) bool { return printable(name) != name })
+func (a *app) contextNames(k kubeconfigFlags) []string {
+	quiet := a.kubeconfigs(k)
+	quiet.Warn = nil
+	return slices.DeleteFunc(quiet.ContextNames(), func(name string) bool { return printable(name) != name })
 }

@@ -12,8 +12,8 @@ import (
 
 // listContextsOptions are the flags of `ekskey kubeconfig list`.
 type listContextsOptions struct {
-	kubeconfig string
-	offline    bool
+	files   kubeconfigFlags
+	offline bool
 }
 
 func newKubeconfigListCommand(a *app, run func(context.Context, listContextsOptions) error) *cobra.Command {
@@ -36,7 +36,7 @@ out is "unknown", and never stale. --offline asks nobody.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to list; else all of KUBECONFIG, else ~/.kube/config")
+	o.files.bind(f, "`file` to list; else all of KUBECONFIG, else ~/.kube/config", false)
 	f.BoolVar(&o.offline, "offline", false, "say what the files say, and ask nobody")
 	return cmd
 }
@@ -66,7 +66,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigs(o.files))
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 		states[i] = a.offlineState(c)
 	}
 	if !o.offline {
-		if err := a.askStates(ctx, contexts, states); err != nil {
+		if err := a.askStates(ctx, contexts, states, o.files); err != nil {
 			return err
 		}
 	}

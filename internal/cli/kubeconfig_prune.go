@@ -10,9 +10,9 @@ import (
 
 // pruneOptions are the flags of `ekskey kubeconfig prune`.
 type pruneOptions struct {
-	kubeconfig string
-	all        bool
-	dryRun     bool
+	files  kubeconfigFlags
+	all    bool
+	dryRun bool
 }
 
 func newKubeconfigPruneCommand(a *app, run func(context.Context, pruneOptions) error) *cobra.Command {
@@ -34,7 +34,7 @@ takes the contexts of other tools, such as "aws eks update-kubeconfig".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to prune; else all of KUBECONFIG, else ~/.kube/config")
+	o.files.bind(f, "`file` to prune; else all of KUBECONFIG, else ~/.kube/config", true)
 	f.BoolVar(&o.all, "all", false, "take contexts that other tools have made, too")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
 	return cmd
@@ -49,8 +49,11 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigs(o.files))
 	if err != nil {
+		return err
+	}
+	if err := merged.Writable(); err != nil {
 		return err
 	}
 	var contexts []kubeconfig.MergedContext
@@ -60,7 +63,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 		}
 	}
 	states := make([]contextState, len(contexts))
-	if err := a.askStates(ctx, contexts, states); err != nil {
+	if err := a.askStates(ctx, contexts, states, o.files); err != nil {
 		return err
 	}
 	batch := kubeconfig.Batch{}
@@ -83,7 +86,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 		was, ok := gone[c.Name]
 		return ok && prunable(c, o.all) && sameCluster(c.EKS, was)
 	}
-	return a.removeContexts(ctx, format, o.kubeconfig, o.dryRun, batch)
+	return a.removeContexts(ctx, format, o.files, o.dryRun, batch)
 }
 
 // prunable reports whether a context may be removed because its cluster is gone:

@@ -13,9 +13,9 @@ import (
 
 // removeOptions are the flags of `ekskey kubeconfig remove`.
 type removeOptions struct {
-	contexts   []string
-	kubeconfig string
-	dryRun     bool
+	contexts []string
+	files    kubeconfigFlags
+	dryRun   bool
 }
 
 func newKubeconfigRemoveCommand(a *app, run func(context.Context, removeOptions) error) *cobra.Command {
@@ -38,7 +38,7 @@ removed.`,
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return a.contextNames(o.kubeconfig), cobra.ShellCompDirectiveNoFileComp
+			return a.contextNames(o.files), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.contexts = args
@@ -46,7 +46,7 @@ removed.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to remove from; else all of KUBECONFIG, else ~/.kube/config")
+	o.files.bind(f, "`file` to remove from; else all of KUBECONFIG, else ~/.kube/config", true)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
 	return cmd
 }
@@ -69,12 +69,12 @@ func (a *app) runKubeconfigRemove(ctx context.Context, o removeOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.removeContexts(ctx, format, o.kubeconfig, o.dryRun, kubeconfig.Batch{Remove: o.contexts})
+	return a.removeContexts(ctx, format, o.files, o.dryRun, kubeconfig.Batch{Remove: o.contexts})
 }
 
 // removeContexts removes what the batch names, or shows what that would change.
-func (a *app) removeContexts(ctx context.Context, format, file string, dryRun bool, batch kubeconfig.Batch) error {
-	env := a.kubeconfigFiles(file)
+func (a *app) removeContexts(ctx context.Context, format string, files kubeconfigFlags, dryRun bool, batch kubeconfig.Batch) error {
+	env := a.kubeconfigs(files)
 	if dryRun {
 		report, edits, err := kubeconfig.Plan(ctx, env, batch)
 		if err != nil {

@@ -28,9 +28,10 @@ type syncOptions struct {
 	proxyURL     string
 	command      string
 	execVersion  string
-	kubeconfig   string
+	files        kubeconfigFlags
 	describeRole string
 	prune        bool
+	noProfile    bool
 	dryRun       bool
 }
 
@@ -80,8 +81,9 @@ account and a region that were listed to the end, in which the cluster is not.`,
 	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
 	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
 	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write; else KUBECONFIG, else ~/.kube/config")
+	o.files.bind(f, "`file` to write; else KUBECONFIG, else ~/.kube/config", true)
 	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to look with, instead of --role-arn")
+	f.BoolVar(&o.noProfile, "no-profile", false, "write no profile, although AWS_PROFILE names the one that signs")
 	f.BoolVar(&o.prune, "prune", false, "remove contexts that ekskey made for clusters that are gone")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
 	complete(cmd, "regions", func() []string { return append([]string{"all"}, regionsOf("")...) })
@@ -103,7 +105,7 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	env := a.kubeconfigFiles(o.kubeconfig)
+	env := a.kubeconfigs(o.files)
 	if err := s.look(ctx, env); err != nil {
 		return err
 	}
@@ -201,6 +203,9 @@ func (a *app) find(ctx context.Context, s *clusterSync, config awsconf.Config, o
 	sources, err := a.sources(ctx, config, o.profiles, o.regions)
 	if err != nil {
 		return err
+	}
+	if len(o.profiles) == 0 {
+		s.options.Profile, s.note = a.writtenProfile(sources[0].Session, o.noProfile)
 	}
 	var keys []string
 	for _, t := range s.tags {

@@ -228,7 +228,7 @@ func (s *Server) insert(p *principal) error {
 		return fmt.Errorf("path %q does not begin and end with a slash", p.path)
 	}
 	if p.name == "" || len(p.name) > 64 || !onlyNameBytes(p.name, "+=,.@-") {
-		return fmt.Errorf("%q is no name for a %s", p.name, p.kind)
+		return fmt.Errorf("%q is not a name for a %s", p.name, p.kind)
 	}
 	if s.named(p.account, p.kind, p.name) != nil {
 		return fmt.Errorf("%s %s exists in account %s", p.kind, p.name, p.account.id)
@@ -266,7 +266,7 @@ func (s *Server) trustOf(role *principal) *policy {
 // ErrNotFound is returned for a principal or key that does not exist.
 var ErrNotFound = errors.New("not found")
 
-// RemovePrincipal deletes a user or role with all its keys and sessions. One
+// RemovePrincipal deletes a user, role or group with all its keys and sessions. One
 // added again under the same name is another principal, with another id.
 func (s *Server) RemovePrincipal(arn string) error {
 	s.mu.Lock()
@@ -279,9 +279,18 @@ func (s *Server) RemovePrincipal(arn string) error {
 	return nil
 }
 
-// remove deletes a principal with its keys. The caller holds the lock.
+// remove deletes a principal with its keys, its members and its place in an instance
+// profile. The caller holds the lock.
 func (s *Server) remove(p *principal) {
 	delete(s.byARN, p.arn())
+	for _, user := range s.membersOf(p) {
+		user.groups = slices.DeleteFunc(user.groups, func(group *principal) bool { return group == p })
+	}
+	for _, profile := range s.profiles {
+		if profile.role == p {
+			profile.role = nil
+		}
+	}
 	for id, cred := range s.keys {
 		if cred.owner == p {
 			delete(s.keys, id)

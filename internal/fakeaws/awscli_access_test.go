@@ -14,7 +14,7 @@ import (
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
-var update = flag.Bool("update", false, "write the transcripts in testdata/awscli anew")
+var update = flag.Bool("update", false, "write the transcripts in testdata/awscli again")
 
 // changing are what differs from run to run.
 var changing = []struct {

@@ -77,7 +77,7 @@ func (s *Server) AddCluster(c Cluster) error {
 		return fmt.Errorf("adding cluster: region %q is not one of partition %s", c.Region, acct.partition)
 	}
 	if !validClusterName(c.Name) {
-		return fmt.Errorf("adding cluster: %q is no cluster name", c.Name)
+		return fmt.Errorf("adding cluster: %q is not a cluster name", c.Name)
 	}
 	if c.Status == "" {
 		c.Status = "ACTIVE"

@@ -60,7 +60,7 @@ func (s *Server) AddSession(session Session) (Key, error) {
 		return Key{}, fmt.Errorf("adding session: role %s: %w", session.RoleARN, ErrNotFound)
 	}
 	if n := len(session.Name); n < 2 || n > 64 || !onlyNameBytes(session.Name, "+=,.@-") {
-		return Key{}, fmt.Errorf("adding session: %q is no session name", session.Name)
+		return Key{}, fmt.Errorf("adding session: %q is not a session name", session.Name)
 	}
 	if session.Expires.IsZero() {
 		session.Expires = s.clock().Add(time.Hour)
@@ -101,7 +101,7 @@ func (s *Server) issue(role *principal, name string, expires time.Time) credenti
 func (s *Server) addCredential(cred *credential) error {
 	id := cred.key.AccessKeyID
 	if len(id) < 16 || len(id) > 128 || !onlyNameBytes(id, "") {
-		return fmt.Errorf("%q is no access key id", id)
+		return fmt.Errorf("%q is not an access key ID", id)
 	}
 	if cred.key.SecretAccessKey == "" {
 		return fmt.Errorf("%s has no secret", id)

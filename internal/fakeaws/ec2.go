@@ -90,9 +90,9 @@ func (s *Server) describeInstances(c *call, who *credential) (any, *apiError) {
 	maps.DeleteFunc(own, func(id string, i *Instance) bool {
 		return len(ids) > 0 && !slices.Contains(ids, id) || slices.ContainsFunc(filters, func(matches func(*Instance) bool) bool { return !matches(i) })
 	})
-	page, next, pageErr := c.page(slices.Sorted(maps.Keys(own)), "MaxResults", "NextToken", 5, 1000, 1000)
-	if pageErr != nil {
-		return nil, ec2Error("InvalidParameterValue", pageErr.Error())
+	page, next, refusal := c.page(slices.Sorted(maps.Keys(own)), "MaxResults", "NextToken", 5, 1000, 1000)
+	if refusal != "" {
+		return nil, ec2Error("InvalidParameterValue", refusal)
 	}
 	reservations := items{}
 	for _, id := range page {

@@ -12,9 +12,9 @@ const eksPage = 100 // the default and the most
 // eksPageOf answers a page of names, which are sorted, as a list of EKS's with
 // that key.
 func (c *call) eksPageOf(names []string, key string) (any, *apiError) {
-	page, next, err := c.page(names, "maxResults", "nextToken", 1, eksPage, eksPage)
-	if err != nil {
-		return nil, invalidParameter(err.Error())
+	page, next, refusal := c.page(names, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
 	}
 	return withToken(object{{key, page}}, next), nil
 }

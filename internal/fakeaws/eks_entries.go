@@ -104,9 +104,9 @@ func (e *accessEntry) describe(k *cluster) object {
 	}}}
 }
 
-// SetLag makes EKS forgetful of what is new, as AWS's services are: for so long it
-// takes a principal that IAM has for one that does not exist, and an access entry
-// for one that was not made. Zero ends it.
+// SetLag sets how long EKS does not know a new principal of IAM's or a new access
+// entry, because both are eventually consistent: until then it answers as if they did
+// not exist. Zero, the default, means that it knows them at once.
 func (s *Server) SetLag(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,15 +115,20 @@ func (s *Server) SetLag(d time.Duration) {
 
 func (s *Server) lags(made, now time.Time) bool { return s.lag > 0 && now.Before(made.Add(s.lag)) }
 
-// entryCluster is clusterOf for calls on access entries, which need a cluster that
-// has them on.
+// entryCluster finds the cluster of a call on access entries. Its authentication mode
+// must include them.
 func (s *Server) entryCluster(c *call, who *credential) (*cluster, *apiError) {
 	k, err := s.findCluster(c, who)
 	if err == nil && k.AuthenticationMode == modeConfigMap {
-		// https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3048
-		err = &apiError{"InvalidRequestException", "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation.", http.StatusBadRequest}
+		err = entriesOff()
 	}
 	return k, err
+}
+
+// entriesOff is the answer in CONFIG_MAP
+// (https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3048).
+func entriesOff() *apiError {
+	return &apiError{"InvalidRequestException", "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation.", http.StatusBadRequest}
 }
 
 // onEntry is a handler for a call on one access entry, which the path names.
@@ -292,20 +297,30 @@ func (s *Server) createAccessEntry(c *call, who *credential) (any, *apiError) {
 			return nil, err
 		}
 	}
+	if e := k.entries[in.PrincipalARN]; e != nil && in.ClientRequestToken != "" && e.token == in.ClientRequestToken && e.body == string(c.body) {
+		return e.describe(k), nil
+	}
+	e, err := s.addEntry(k, &in, c.at)
+	if err != nil {
+		return nil, err
+	}
+	e.token, e.body = in.ClientRequestToken, string(c.body)
+	return e.describe(k), nil
+}
+
+// addEntry makes the entry that a checked request is for, unless its principal does
+// not exist or has one.
+func (s *Server) addEntry(k *cluster, in *entryRequest, at time.Time) (*accessEntry, *apiError) {
 	p := s.byARN[in.PrincipalARN]
-	if p == nil || s.lags(p.created, c.at) {
+	if p == nil || s.lags(p.created, at) {
 		// https://github.com/terraform-aws-modules/terraform-aws-eks/issues/2969
 		return nil, invalidParameter("The specified principalArn is invalid: invalid principal.")
 	}
-	if e := k.entries[in.PrincipalARN]; e != nil {
-		if in.ClientRequestToken != "" && e.token == in.ClientRequestToken && e.body == string(c.body) {
-			return e.describe(k), nil
-		}
+	if k.entries[in.PrincipalARN] != nil {
 		// https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3293
 		return nil, inUse("The specified access entry resource is already in use on this cluster.")
 	}
-	e := s.newEntry(k, p, in.Type, c.at)
-	e.token, e.body = in.ClientRequestToken, string(c.body)
+	e := s.newEntry(k, p, in.Type, at)
 	if in.Username != "" {
 		e.username = in.Username
 	}
@@ -313,7 +328,7 @@ func (s *Server) createAccessEntry(c *call, who *credential) (any, *apiError) {
 		e.groups = in.KubernetesGroups
 	}
 	maps.Copy(e.tags, in.Tags)
-	return e.describe(k), nil
+	return e, nil
 }
 
 // checkPrincipal refuses what can be told from the ARN and the type alone, in words

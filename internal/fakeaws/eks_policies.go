@@ -34,9 +34,9 @@ func (s *Server) listAccessPolicies(c *call, who *credential) (any, *apiError) {
 	if err := c.authorize(who, c.action, "*", "", nil); err != nil {
 		return nil, err
 	}
-	names, next, err := c.page(accessPolicies, "maxResults", "nextToken", 1, eksPage, eksPage)
-	if err != nil {
-		return nil, invalidParameter(err.Error())
+	names, next, refusal := c.page(accessPolicies, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
 	}
 	list := []object{}
 	for _, name := range names {
@@ -98,7 +98,15 @@ func (e *accessEntry) associate(_ *Server, c *call, k *cluster) (any, *apiError)
 	if err := c.readJSON(&in); err != nil {
 		return nil, err
 	}
-	switch scope := in.AccessScope; {
+	a, err := e.putPolicy(k, in.PolicyARN, in.AccessScope, c.at)
+	if err != nil {
+		return nil, err
+	}
+	return object{{"clusterName", k.Name}, {"principalArn", e.principalARN}, {"associatedAccessPolicy", a.describe()}}, nil
+}
+
+func (e *accessEntry) putPolicy(k *cluster, arn string, scope accessScope, at time.Time) (*policyAssociation, *apiError) {
+	switch {
 	case scope.Type != "cluster" && scope.Type != "namespace":
 		return nil, invalidParameter("accessScope type must be one of [cluster, namespace]")
 	case scope.Type == "cluster" && len(scope.Namespaces) > 0:
@@ -106,20 +114,20 @@ func (e *accessEntry) associate(_ *Server, c *call, k *cluster) (any, *apiError)
 	case scope.Type == "namespace" && (len(scope.Namespaces) == 0 || slices.Contains(scope.Namespaces, "")):
 		return nil, invalidParameter("At least 1 namespace must be provided if the type is set as namespace")
 	}
-	name, known := strings.CutPrefix(in.PolicyARN, accessPolicyPrefix(partitionOf(k.Region)))
+	name, known := strings.CutPrefix(arn, accessPolicyARN(k, ""))
 	if !known || !slices.Contains(accessPolicies, name) {
 		return nil, policyNotFound()
 	}
 	if e.kind != typeStandard && (e.kind != typeAutoNode || name != "AmazonEKSAutoNodePolicy") {
 		return nil, invalidParameter(`This operation can only be performed on Access Entries with a type of "STANDARD".`)
 	}
-	a := e.association(in.PolicyARN)
+	a := e.association(arn)
 	if a == nil {
-		a = &policyAssociation{arn: in.PolicyARN, associated: c.at}
+		a = &policyAssociation{arn: arn, associated: at}
 		e.policies = append(e.policies, a)
 	}
-	a.scope, a.modified = in.AccessScope, c.at
-	return object{{"clusterName", k.Name}, {"principalArn", e.principalARN}, {"associatedAccessPolicy", a.describe()}}, nil
+	a.scope, a.modified = scope, at
+	return a, nil
 }
 
 func (e *accessEntry) disassociate(_ *Server, c *call, _ *cluster) (any, *apiError) {
@@ -139,9 +147,9 @@ func (e *accessEntry) listPolicies(_ *Server, c *call, k *cluster) (any, *apiErr
 		arns = append(arns, a.arn)
 	}
 	slices.Sort(arns)
-	page, next, err := c.page(arns, "maxResults", "nextToken", 1, eksPage, eksPage)
-	if err != nil {
-		return nil, invalidParameter(err.Error())
+	page, next, refusal := c.page(arns, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
 	}
 	list := []object{}
 	for _, arn := range page {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,8 +16,8 @@ const (
 	modeAPI       = "API"
 )
 
-// update is an update of a cluster's configuration. Its end is noticed when somebody
-// looks.
+// update is an update of a cluster's configuration. It is completed by the first
+// request that comes when it is due.
 type update struct {
 	id, status string
 	mode       string // the authentication mode that it sets
@@ -60,7 +59,7 @@ func (k *cluster) updating() *update {
 	return nil
 }
 
-// settle ends a cluster's update that is due. Where it turns access entries on, the
+// settle completes a cluster's update that is due. If it turns access entries on, the
 // creator and the roles of node groups get theirs
 // (https://github.com/aws/containers-roadmap/issues/185). The caller holds the lock.
 func (s *Server) settle(k *cluster, now time.Time) {
@@ -80,7 +79,8 @@ func (s *Server) settle(k *cluster, now time.Time) {
 	}
 }
 
-// FailUpdate makes the update that a cluster is doing end as Failed, for a reason.
+// FailUpdate makes the update that is in progress in a cluster end as Failed, with a
+// message.
 func (s *Server) FailUpdate(account, region, name, reason string) error {
 	if reason == "" {
 		return errors.New("failing update: no reason")
@@ -122,12 +122,12 @@ func (s *Server) updateClusterConfig(c *call, who *credential) (any, *apiError) 
 	if err != nil {
 		return nil, err
 	}
-	others := slices.Concat(in.ResourcesVPCConfig, in.Logging, in.UpgradePolicy, in.ZonalShiftConfig, in.ComputeConfig, in.KubernetesNetworkConfig,
+	unsupported := slices.Concat(in.ResourcesVPCConfig, in.Logging, in.UpgradePolicy, in.ZonalShiftConfig, in.ComputeConfig, in.KubernetesNetworkConfig,
 		in.StorageConfig, in.RemoteNetworkConfig, in.DeletionProtection, in.ControlPlaneScalingConfig)
 	switch {
 	case in.AccessConfig == nil:
 		return nil, invalidParameter("Only accessConfig can be updated here.")
-	case len(others) > 0:
+	case len(unsupported) > 0:
 		// https://github.com/kubernetes-sigs/cluster-api-provider-aws/issues/3553
 		return nil, invalidParameter("Only one type of update can be allowed.")
 	}
@@ -173,50 +173,4 @@ func (s *Server) listUpdates(c *call, who *credential) (any, *apiError) {
 	}
 	slices.Sort(ids)
 	return c.eksPageOf(ids, "updateIds")
-}
-
-// nodeRole is the role of a managed node group or Fargate profile, and the type of
-// access entry that EKS makes for it.
-type nodeRole struct{ arn, kind string }
-
-// Nodegroup is a managed node group, or a Fargate profile, to add to a cluster. Only
-// its role counts here.
-type Nodegroup struct {
-	Account, Region, Cluster string
-	RoleARN                  string // the node role, or the profile's pod execution role
-
-	// AMIType is such as AL2023_x86_64_STANDARD or WINDOWS_CORE_2022_x86_64; empty
-	// means the former. FARGATE means a Fargate profile.
-	AMIType string
-}
-
-// AddNodegroup adds a node group or Fargate profile. EKS makes an access entry for
-// its role, unless there is one, at once or when the cluster's access entries are
-// turned on. In a cluster with aws-auth EKS writes into that as well, which is for
-// the owner of the cluster's API server to do.
-func (s *Server) AddNodegroup(g Nodegroup) error {
-	now := s.clock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.clusters[clusterKey{g.Account, g.Region, g.Cluster}]
-	if k == nil {
-		return fmt.Errorf("adding node group: cluster %s: %w", g.Cluster, ErrNotFound)
-	}
-	role := s.byARN[g.RoleARN]
-	if role == nil || role.kind != kindRole || role.account.id != g.Account {
-		return fmt.Errorf("adding node group: role %s of account %s: %w", g.RoleARN, g.Account, ErrNotFound)
-	}
-	kind := typeLinux
-	switch {
-	case g.AMIType == "FARGATE":
-		kind = typeFargate
-	case strings.HasPrefix(g.AMIType, "WINDOWS_"):
-		kind = typeWindows
-	}
-	k.nodeRoles = append(k.nodeRoles, nodeRole{g.RoleARN, kind})
-	s.settle(k, now)
-	if k.AuthenticationMode != modeConfigMap {
-		s.addOwnEntries(k, now)
-	}
-	return nil
 }

@@ -12,7 +12,7 @@ import (
 // lock is held.
 type handler func(*Server, *call, *credential) (any, *apiError)
 
-// handlers are the signed actions. A test may not change it.
+// handlers are the actions that need a signature.
 var handlers = merged(map[Action]handler{
 	GetCallerIdentity: (*Server).getCallerIdentity,
 	AssumeRole:        (*Server).assumeRole,

@@ -279,9 +279,9 @@ func (k identityKind) list(s *Server, c *call, who *credential) (any, *apiError)
 // iamPage answers a page of a list, in the order of its names
 // (https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html).
 func iamPage[T any](c *call, key string, all map[string]T, describe func(T) any) (any, *apiError) {
-	names, next, err := c.page(slices.Sorted(maps.Keys(all)), "MaxItems", "Marker", 1, 100, 1000)
-	if err != nil {
-		return nil, validation(err.Error())
+	names, next, refusal := c.page(slices.Sorted(maps.Keys(all)), "MaxItems", "Marker", 1, 100, 1000)
+	if refusal != "" {
+		return nil, validation(refusal)
 	}
 	list := members{}
 	for _, name := range names {

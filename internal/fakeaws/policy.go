@@ -73,7 +73,7 @@ func (l *list) UnmarshalJSON(b []byte) error {
 		case float64:
 			*l = append(*l, strconv.FormatFloat(v, 'f', -1, 64))
 		default:
-			return fmt.Errorf("%s is no string", b)
+			return fmt.Errorf("%s is not a string", b)
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ import (
 const distance = 2 * time.Millisecond
 
 // maxBody is the largest request body that is read, in bytes. The largest real
-// request here is an AssumeRole form of a few KiB.
+// request here is a form with a policy document of some 10,000 characters, escaped.
 const maxBody = 64 << 10
 
 // Config is what a Server needs. The zero value works.

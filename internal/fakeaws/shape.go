@@ -99,15 +99,16 @@ func (c *call) listParams(prefix string) []string {
 // tokenPrefix tells a page token of ours from other base64.
 const tokenPrefix = "after:"
 
-// page cuts from sorted names what follows the page token, at most as many as are
-// asked for, and makes the token that asks for the rest; it is empty on the last
-// page. Without a limit in the request there are usual names a page.
-func (c *call) page(names []string, limitParam, tokenParam string, least, usual, most int) (page []string, next string, err error) {
+// page cuts one page from sorted names: what follows the request's page token, at
+// most as many names as the request asks for, and usual names where it asks for no
+// number. Next is the token of the page after it, and empty on the last one. Refusal
+// says what is wrong with the request, and is empty if nothing is.
+func (c *call) page(names []string, limitParam, tokenParam string, least, usual, most int) (page []string, next, refusal string) {
 	limit := usual
 	if text, ok := c.params[limitParam]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < least || n > most {
-			return nil, "", fmt.Errorf("%s needs to be between %d and %d.", limitParam, least, most)
+			return nil, "", fmt.Sprintf("%s needs to be between %d and %d.", limitParam, least, most)
 		}
 		limit = n
 	}
@@ -116,7 +117,7 @@ func (c *call) page(names []string, limitParam, tokenParam string, least, usual,
 		decoded, err := base64.RawURLEncoding.DecodeString(token)
 		after, ok := strings.CutPrefix(string(decoded), tokenPrefix)
 		if err != nil || !ok {
-			return nil, "", fmt.Errorf("Invalid %s.", tokenParam)
+			return nil, "", "Invalid " + tokenParam + "."
 		}
 		var found bool
 		if first, found = slices.BinarySearch(names, after); found {
@@ -128,5 +129,5 @@ func (c *call) page(names []string, limitParam, tokenParam string, least, usual,
 		page = page[:limit]
 		next = base64.RawURLEncoding.EncodeToString([]byte(tokenPrefix + page[limit-1]))
 	}
-	return page, next, nil
+	return page, next, ""
 }

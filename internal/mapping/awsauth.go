@@ -114,16 +114,16 @@ func uniqueFields(n *yaml.Node, what string) ([]field, error) {
 		return nil, &TextError{Line: n.Line, Reason: what + ": expected a mapping, found " + describe(n)}
 	}
 	var out []field
-	seen := map[string]int{}
+	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		f := field{n.Content[i], n.Content[i+1]}
 		if f.key.Kind != yaml.ScalarNode || f.key.ShortTag() == "!!merge" || f.value.Kind == yaml.AliasNode {
 			return nil, &TextError{Line: f.key.Line, Reason: what + " has a YAML alias, a merge key or a key that is no text"}
 		}
-		if line := seen[f.key.Value]; line != 0 {
+		if line := lines[f.key.Value]; line != 0 {
 			return nil, &TextError{Line: f.key.Line, Reason: fmt.Sprintf("key %s stands twice, first on line %d", quote(f.key.Value), line)}
 		}
-		seen[f.key.Value] = f.key.Line
+		lines[f.key.Value] = f.key.Line
 		out = append(out, f)
 	}
 	return out, nil

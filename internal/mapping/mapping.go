@@ -71,7 +71,7 @@ func notMapped(id identity.Identity) error {
 }
 
 // PinError says that an entry names the principal's ARN but the unique id of
-// another one: the role or user was deleted and made anew, perhaps by somebody
+// another one: the role or user was deleted and made again, perhaps by somebody
 // else. It is final.
 type PinError struct {
 	Source string

@@ -28,19 +28,19 @@ func ParseServer(server *yaml.Node, o Options) (*Set, error) {
 	if server.Kind != yaml.MappingNode {
 		b.note(server, shapeCode(server), true, "expected a mapping with %s, %s, %s, found %s", mapRoles, mapUsers, mapAccounts, describe(server))
 	}
-	seen := map[string]int{}
+	lines := map[string]int{}
 	for i := 0; server.Kind == yaml.MappingNode && i+1 < len(server.Content); i += 2 {
 		k := server.Content[i]
 		for _, section := range SectionNames() {
 			if lowerASCII(k.Value) != lowerASCII(section) {
 				continue
 			}
-			if seen[section] != 0 {
+			if lines[section] != 0 {
 				b.section, b.index = "", -1
-				b.note(k, BadShape, true, "%s stands twice, on lines %d and %d", section, seen[section], k.Line)
+				b.note(k, BadShape, true, "%s stands twice, on lines %d and %d", section, lines[section], k.Line)
 				continue
 			}
-			seen[section] = k.Line
+			lines[section] = k.Line
 			b.read(section, server.Content[i+1], lineOf)
 		}
 	}

@@ -72,8 +72,8 @@ type template struct {
 type part struct{ literal, name string }
 
 // parseTemplate cuts a text up and checks it. It refuses any double brace that
-// is not one of the placeholders: others' servers take it for literal text, and
-// the user is then called "{{Sessionname}}".
+// is not one of the placeholders: other servers use it as literal text, and
+// the user is then named "{{Sessionname}}".
 func parseTemplate(text string) (template, error) {
 	t := template{text: text}
 	rest := text
@@ -174,7 +174,7 @@ func (r *renderer) render(ctx context.Context, t template) (string, error) {
 					return "", &LookupError{InstanceID: session, Err: err}
 				}
 				if !isDNSName(dns) {
-					return fail("EC2 gave %s, which is no DNS name, for instance %s", quote(dns), session)
+					return fail("EC2 returned %s, which is not a DNS name, for instance %s", quote(dns), session)
 				}
 				r.dns = dns
 			}

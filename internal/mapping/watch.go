@@ -49,7 +49,7 @@ type AWSAuthFile struct {
 	mu         sync.Mutex // held while looking
 	decided    [sha256.Size]byte
 	decidedErr error
-	seen       [sha256.Size]byte // by the last look
+	previous   [sha256.Size]byte // by the last look
 	restless   int               // looks in a row that saw another text than the one before
 	lastErr    string
 
@@ -84,7 +84,7 @@ func NewAWSAuthFile(cfg AWSAuthFileConfig) (*AWSAuthFile, error) {
 		return nil, err
 	}
 	f.decided = sha256.Sum256(text)
-	f.seen = f.decided
+	f.previous = f.decided
 	if err := f.use(text); err != nil {
 		return nil, err
 	}
@@ -141,15 +141,15 @@ func (f *AWSAuthFile) Look() {
 	defer f.mu.Unlock()
 	text, err := f.read()
 	if err != nil {
-		f.seen, f.restless = [sha256.Size]byte{}, 0
+		f.previous, f.restless = [sha256.Size]byte{}, 0
 		f.report(err)
 		return
 	}
 	sum := sha256.Sum256(text)
-	if f.restless++; sum == f.seen {
+	if f.restless++; sum == f.previous {
 		f.restless = 0
 	}
-	f.seen = sum
+	f.previous = sum
 	switch {
 	case f.restless >= maxRestless:
 		f.report(fmt.Errorf("%w; the older text stays in force", &RestlessError{Path: f.cfg.Path}))

@@ -147,7 +147,7 @@ func TestFileAtStart(t *testing.T) {
 		t.Errorf("missing: %v", err)
 	}
 	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: dir}); !errors.As(err, new(*safefile.NotRegularError)) {
-		t.Errorf("folder: %v", err)
+		t.Errorf("directory: %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, MaxAWSAuth+1), 0o600); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestFileAtStart(t *testing.T) {
 	}
 }
 
-// TestFileAsKubernetesMountsIt exchanges the folder behind a symbolic link.
+// TestFileAsKubernetesMountsIt exchanges the directory behind a symbolic link.
 func TestFileAsKubernetesMountsIt(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"a", "b"} {

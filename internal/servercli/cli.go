@@ -66,12 +66,12 @@ func Main(env Env) int {
 func newRoot(env Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ekskey-server",
-		Short:         "Tell a kube-apiserver whose AWS IAM token it was given",
+		Short:         "Authenticate AWS IAM tokens for kube-apiserver",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return &usageError{&hintError{errors.New("no command given"), "ekskey-server serve --config FILE; see ekskey-server --help"}}
+			return &usageError{&hintError{errors.New("a command is required"), "ekskey-server serve --config FILE; see ekskey-server --help"}}
 		},
 	}
 	root.SetArgs(env.Args)

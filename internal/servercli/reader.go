@@ -31,7 +31,7 @@ func (e *configError) Error() string {
 }
 
 // reader reads YAML nodes into fields. The first error stays; what comes after it
-// is read in vain.
+// is ignored.
 type reader struct {
 	path string
 	err  error
@@ -95,7 +95,7 @@ func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yam
 		r.fail(n, "a mapping was expected"+at(prefix))
 		return
 	}
-	seen := map[string]int{}
+	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		k := fold(key.Value)
@@ -103,12 +103,12 @@ func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yam
 		switch {
 		case !known:
 			r.fail(key, fmt.Sprintf("unknown key %s%s", prefix, key.Value))
-		case seen[k] != 0:
-			r.fail(key, fmt.Sprintf("%s%s stands twice, here and on line %d", prefix, key.Value, seen[k]))
+		case lines[k] != 0:
+			r.fail(key, fmt.Sprintf("%s%s stands twice, here and on line %d", prefix, key.Value, lines[k]))
 		case value.Kind == yaml.AliasNode:
 			r.fail(value, "YAML aliases are not followed")
 		default:
-			seen[k] = key.Line
+			lines[k] = key.Line
 			read(value)
 		}
 	}

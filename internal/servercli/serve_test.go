@@ -319,14 +319,14 @@ func TestBadInput(t *testing.T) {
 		exit int
 		want string
 	}{
-		{"no command", nil, 2, "no command given"},
+		{"no command", nil, 2, "a command is required"},
 		{"an unknown command", []string{"sevre"}, 2, "sevre"},
 		{"an unknown flag", []string{"serve", "--confg", "x"}, 2, "--confg"},
 		{"no configuration", []string{"serve"}, 2, "--config is missing"},
 		{"a bad level", []string{"serve", "--config", f.config, "--log-level", "loud"}, 2, "loud"},
 		{"an argument", []string{"serve", "x"}, 2, `unknown argument "x"`},
 		{"no such file", []string{"serve", "--config", f.dir + "/none.yaml"}, 1, "none.yaml"},
-		{"a folder", []string{"serve", "--config", f.dir}, 1, f.dir},
+		{"a directory", []string{"serve", "--config", f.dir}, 1, f.dir},
 		{"an unknown key", []string{"serve", "--config", change("a.yaml", "  port: 0", "  prot: 0")}, 1, "a.yaml:3: unknown key server.prot"},
 		{"a port in use", []string{"serve", "--config", change("b.yaml", "port: 0", "port: "+taken.Addr().String()[len("127.0.0.1:"):])}, 1, "address already in use"},
 		{"a CA that is no PEM", []string{"serve", "--config", change("c.yaml", "ca.pem", "empty.pem")}, 1, "empty.pem holds no PEM certificate"},

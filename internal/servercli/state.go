@@ -31,8 +31,8 @@ import (
 // certificate itself in its kubeconfig, relies on it.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
-// loadCertificate reads the serving certificate in the state folder, or makes one.
-// The names are those of aws-iam-authenticator, whose state folder can be taken
+// loadCertificate reads the serving certificate in the state directory, or makes one.
+// The names are those of aws-iam-authenticator, whose state directory can be taken
 // over. It returns the certificate as PEM too.
 func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, []byte, error) {
 	pair, certPEM, err := certificate(ctx, c, now)
@@ -48,7 +48,7 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
 		return pair, nil, err
 	}
-	if err := checkFolder(c.server.stateDir); err != nil {
+	if err := checkDir(c.server.stateDir); err != nil {
 		return pair, nil, err
 	}
 	// Two servers that start at once must not mix one's key with the other's

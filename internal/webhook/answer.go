@@ -18,7 +18,7 @@ import (
 const notAuthorized = "not authorized"
 
 // soon are the rules that a token may break now and keep later: the clock goes
-// on, a deny list is changed, STS is asked anew.
+// on, a deny list is changed, STS is asked again.
 var soon = []token.Code{"V16", "V22", "V31", "V32", "V33", "V34"}
 
 // refuse turns an error into the answer that the package comment promises.

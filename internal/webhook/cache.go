@@ -36,13 +36,13 @@ type remembered struct {
 type verifiedCache struct {
 	entries *otter.Cache[tokenKey, remembered] // nil where nothing is remembered
 	flight  singleflight.Group
-	asking  chan struct{} // a slot for each question under way at STS
+	slots   chan struct{} // a slot for each question under way at STS
 	now     func() time.Time
 	metrics *Metrics
 }
 
 func newVerifiedCache(size, maxInFlight int, now func() time.Time, metrics *Metrics) *verifiedCache {
-	c := &verifiedCache{asking: make(chan struct{}, maxInFlight), now: now, metrics: metrics}
+	c := &verifiedCache{slots: make(chan struct{}, maxInFlight), now: now, metrics: metrics}
 	if size == 0 {
 		size = DefaultCacheSize
 	}
@@ -117,8 +117,8 @@ var (
 // in flight, but their questions do.
 func (c *verifiedCache) ask(ctx context.Context, v Verifier, p *token.Parsed) (id identity.Identity, err error) {
 	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
 	default:
 		return identity.Identity{}, errOverload
 	}

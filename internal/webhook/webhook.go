@@ -33,7 +33,7 @@ import (
 const Path = "/authenticate"
 
 // maxRequest is the longest TokenReview that is read, in bytes: the longest token
-// that rule V01 lets through, some of those it does not, and room around.
+// that rule V01 lets through, some of those it does not, and the rest of the document.
 const maxRequest = 128 << 10
 
 // DefaultMaxInFlight is how many TokenReviews are worked on at once. One more
