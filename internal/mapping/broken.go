@@ -4,10 +4,12 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// BrokenEntryError reports a principal whose last entry in an aws-auth was dropped
-// because it is invalid, although its ARN could be parsed. It is final.
+// BrokenEntryError says that the entry in force for a principal was dropped because
+// something in it is wrong, though the principal it names could be read. It is final.
 //
 // Such an entry refuses its principal. If it were ignored, an earlier entry for the
 // same principal, mapAccounts, or the creator would decide, and an entry that was
@@ -28,20 +30,32 @@ func (e *BrokenEntryError) Error() string {
 // any key, because a rolearn in mapUsers is a mistake like any other. If an entry names
 // several, all are broken. An invalid arn or sso names no principal.
 func (b *builder) breakNamed(n *yaml.Node) {
-	if n.Kind != yaml.MappingNode {
+	if n.Kind != yaml.MappingNode || b.set.opts.Dialect == EKS {
 		return
 	}
+	b.muted = true // the problems of the entry are noted already
+	var named []Entry
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		e := b.newEntry()
-		e.broken = true
-		b.muted = true // the problems of the entry are already recorded
-		var ok bool
-		switch lowerASCII(n.Content[i].Value) {
+		var in Entry
+		ok := false
+		switch yamlnode.FoldASCII(n.Content[i].Value) {
 		case "rolearn", "userarn":
-			ok = b.principal(e, n.Content[i+1])
+			in.ARN, ok = b.text(n.Content[i+1], "an arn")
 		case "sso":
-			ok = b.permissionSet(e, n.Content[i+1])
+			in.SSO, ok = b.readSSO(n.Content[i+1])
+		case "userid":
+			in.UserID, ok = b.text(n.Content[i+1], "userid")
+			ok = ok && b.set.opts.ByUniqueID && in.UserID != ""
 		}
+		if ok {
+			named = append(named, in)
+		}
+	}
+	b.muted = false
+	for _, in := range named {
+		e := &entry{section: b.section, index: b.index, line: b.line, broken: true, uniqueID: in.UserID}
+		b.muted = true
+		ok := in.UserID != "" || !b.set.opts.ByUniqueID && (in.SSO != nil && b.permissionSet(e, in) || in.SSO == nil && b.principal(e, in))
 		b.muted = false
 		if ok {
 			b.add(e)

@@ -13,6 +13,8 @@ type Link struct {
 	// Name appears in errors.
 	Name   string
 	Mapper Mapper
+	// Always asks this one even where one before it is unavailable.
+	Always bool
 }
 
 // Chain tries its backends in order. The first that maps the identity, or fails,
@@ -22,17 +24,29 @@ type Chain struct{ links []Link }
 // NewChain returns a Chain. Put the Creator last.
 func NewChain(links ...Link) *Chain { return &Chain{links: append([]Link(nil), links...)} }
 
-// Map returns the first mapping. It fails with *NotMappedError if no backend maps the
-// identity, and with the wrapped error of the first that fails.
+// Map returns the first mapping. It fails with *NotMappedError if no backend
+// knows the identity, and with the wrapped error of the first that fails. Behind a
+// backend that fails for now (see [Temporary]) only links that are Always asked count.
 func (c *Chain) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
+	var unavailable error
 	for _, l := range c.links {
+		if unavailable != nil && !l.Always {
+			continue
+		}
 		m, err := l.Mapper.Map(ctx, id)
 		if err == nil {
 			return m, nil
 		}
-		if !errors.Is(err, ErrNotMapped) {
+		switch {
+		case errors.Is(err, ErrNotMapped):
+		case Temporary(err) && unavailable == nil && ctx.Err() == nil:
+			unavailable = fmt.Errorf("mapping by %s: %w", l.Name, err)
+		default:
 			return Mapping{}, fmt.Errorf("mapping by %s: %w", l.Name, err)
 		}
+	}
+	if unavailable != nil {
+		return Mapping{}, unavailable
 	}
 	return Mapping{}, notMapped(id)
 }

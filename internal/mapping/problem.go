@@ -3,19 +3,26 @@ package mapping
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// Code identifies a kind of Problem. Codes are stable: logs and metrics may use them.
+var quote = yamlnode.Quote
+
+// Code names a kind of Problem. Codes are stable: logs and metrics may use them.
 type Code string
 
 // The codes. Those of the first group drop the entry or section, those of the second
 // are advice about a used entry; unknown-key and duplicate can be either.
 const (
-	BadYAML     Code = "bad-yaml"     // the section is not valid YAML
-	BadShape    Code = "bad-shape"    // a list, mapping or string was expected
-	YAMLAlias   Code = "yaml-alias"   // aliases and merge keys are not supported
-	BadARN      Code = "bad-arn"      // not the ARN of a user, role, root or federated user
-	BadSSO      Code = "bad-sso"      // a missing or invalid permission set, account or partition
+	BadYAML     Code = "bad-yaml"     // the section is no YAML
+	BadShape    Code = "bad-shape"    // a list, mapping or text was expected
+	Misspelt    Code = "misspelt"     // a key looks like a section that is missing
+	Misplaced   Code = "misplaced"    // a key that belongs under data, or into an entry
+	NoUserID    Code = "no-userid"    // entries match by unique id, and this has none
+	YAMLAlias   Code = "yaml-alias"   // aliases and merge keys are not followed
+	BadARN      Code = "bad-arn"      // no ARN of a user, role, root or federated user
+	BadSSO      Code = "bad-sso"      // no permission set, account or partition
 	BadAccount  Code = "bad-account"  // not twelve digits
 	BadTemplate Code = "bad-template" // an unknown placeholder, or characters that are not allowed in a name
 
@@ -25,9 +32,10 @@ const (
 	NoUsername     Code = "no-username"     // the default username is used
 	SessionPrefix  Code = "session-prefix"  // the session name is the whole name
 	NoEC2          Code = "no-ec2"          // needs EC2, which is not configured
-	NeverRenders   Code = "never-renders"   // needs a session name, which the principal does not have
-	OtherPartition Code = "other-partition" // the ARN is of another partition than the server's
-	TooMany        Code = "too-many"        // not all problems are listed
+	NeverRenders   Code = "never-renders"   // needs a session that the principal has not
+	OtherPartition Code = "other-partition" // of a partition this server does not serve
+	RolePath       Code = "role-path"       // EKS never matches a role's ARN with its path
+	TooMany        Code = "too-many"        // more problems than are listed
 )
 
 // maxProblems bounds the recorded problems of a text, separately for those that dropped
@@ -85,9 +93,12 @@ func (e *LoadError) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// TextError reports a text that is not an aws-auth. Nothing of it is used.
+// TextError says why a text is not an aws-auth, or a dynamic file, at all. Nothing of
+// it is in force.
 type TextError struct {
-	// Line counts from 1; 0 means unknown.
+	// What is what the text should be. Empty means an aws-auth.
+	What string
+	// Line counts from 1; 0 means no line in particular.
 	Line   int
 	Reason string
 	// Err is the YAML parser's error, or nil.
@@ -95,7 +106,11 @@ type TextError struct {
 }
 
 func (e *TextError) Error() string {
-	s := "reading aws-auth: "
+	what := e.What
+	if what == "" {
+		what = "aws-auth"
+	}
+	s := "reading " + what + ": "
 	if e.Line > 0 {
 		s += fmt.Sprintf("line %d: ", e.Line)
 	}
@@ -107,12 +122,3 @@ func (e *TextError) Error() string {
 }
 
 func (e *TextError) Unwrap() error { return e.Err }
-
-// quote quotes input in a message, so that it cannot forge a log line, and shortens it.
-func quote(s string) string {
-	const most = 120
-	if len(s) > most {
-		return fmt.Sprintf("%q…", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
-}

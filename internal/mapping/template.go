@@ -48,8 +48,7 @@ func (e *RenderError) Error() string {
 	return fmt.Sprintf("%s: rendering %s: %s", e.Source, quote(e.Template), e.Reason)
 }
 
-// LookupError reports that EC2 did not return an instance's name. The next attempt may
-// succeed, but this one is final.
+// LookupError says that EC2 did not tell an instance's name. It is temporary.
 type LookupError struct {
 	InstanceID string
 	Err        error
@@ -61,8 +60,11 @@ func (e *LookupError) Error() string {
 
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// template is a parsed text with placeholders. Rendering is a single pass, so the value
-// of a placeholder is never parsed again.
+// Temporary makes it an error that the next try may not meet.
+func (e *LookupError) Temporary() bool { return true }
+
+// template is text with placeholders, cut up once when it is loaded. Rendering
+// goes over the parts once, so what a placeholder yields is never read again.
 type template struct {
 	text  string
 	parts []part
@@ -136,7 +138,14 @@ func (t template) freeSession() bool {
 	return false
 }
 
-// renderer has the values of the placeholders for one mapping.
+// freeSystem reports whether a session's name stands right behind "system:". Whoever
+// may assume the role can then be "system:kube-scheduler", or in "system:masters".
+func (t template) freeSystem() bool {
+	return len(t.parts) > 1 && t.parts[0].literal == "system:" &&
+		(t.parts[1].name == sessionName || t.parts[1].name == sessionNameRaw)
+}
+
+// renderer holds what placeholders stand for in one mapping.
 type renderer struct {
 	id     identity.Identity
 	lookup func(ctx context.Context, instanceID string) (string, error)
@@ -205,7 +214,7 @@ func checkName(s string) string {
 		return "begins or ends with a space"
 	}
 	for _, c := range s {
-		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp) {
+		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == '\u2800' {
 			return fmt.Sprintf("has the control or invisible character %U", c)
 		}
 	}

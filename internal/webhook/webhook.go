@@ -4,10 +4,11 @@
 // The form of a denial matters, because kube-apiserver caches a denial without an error
 // for as long as a success (two minutes), and does not cache an error:
 //
-//	the token can never become valid        200, authenticated false, no error
-//	it may become valid                    200, authenticated false, "not authorized"
-//	overload, or throttling by STS         429 without Retry-After
-//	STS unreachable, slow, invalid answer  503 with Retry-After 5
+//	a token that can never become good     200, authenticated false, no error
+//	one that may be good soon              200, authenticated false, "not authorized"
+//	overload here, throttling at STS       429 without Retry-After
+//	STS unreachable, slow or odd           503 with Retry-After 5
+//	a mapping source that cannot be read   the same
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 package webhook
@@ -133,7 +134,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sts throttles", http.StatusTooManyRequests)
 	case outcomeUnavailable:
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "sts is not available", http.StatusServiceUnavailable)
+		what := "sts"
+		if v.identity.AccountID != "" {
+			what = "the mapping"
+		}
+		http.Error(w, what+" is not available", http.StatusServiceUnavailable)
 	default:
 		review.Write(w, posted.APIVersion, kind, v.status)
 	}
