@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,8 +107,8 @@ func TestC01ManyAtOnce(t *testing.T) {
 		if code := r.wait(t); code != 0 {
 			t.Fatalf("process %d: exit code %d\n%s", i, code, &r.stderr)
 		}
-		keys[keyOf(t, r.stdout.Bytes())] = true
-		if r.stderr.Len() > 0 {
+		keys[keyOf(t, []byte(r.stdout.String()))] = true
+		if r.stderr.String() != "" {
 			t.Errorf("process %d wrote to stderr: %s", i, &r.stderr)
 		}
 	}
@@ -317,7 +318,25 @@ func (u *user) age(t *testing.T, by time.Duration) {
 // run is a process that was started.
 type run struct {
 	cmd            *exec.Cmd
-	stdout, stderr bytes.Buffer
+	stdout, stderr output
+}
+
+// output is what a process writes, for more than one goroutine.
+type output struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.String()
 }
 
 func (u *user) startOne(t *testing.T, cmd *exec.Cmd) *run {

@@ -23,7 +23,7 @@ type kubeconfigFlags struct {
 func (k *kubeconfigFlags) bind(f *pflag.FlagSet, usage string, writes bool) {
 	pathVar(f, &k.file, "kubeconfig", usage)
 	if writes {
-		f.BoolVar(&k.inPlace, "in-place", false, "overwrite the file instead of replacing it, as for a mounted single file; not atomic")
+		f.BoolVar(&k.inPlace, "in-place", false, "overwrite the file instead of replacing it, for example a single mounted file; not atomic")
 	}
 }
 

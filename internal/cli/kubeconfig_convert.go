@@ -30,14 +30,14 @@ func newKubeconfigConvertCommand(a *app, run func(context.Context, convertOption
 	var o convertOptions
 	cmd := &cobra.Command{
 		Use:   "convert",
-		Short: "Make users of other EKS token programs ekskey's, or give them back",
-		Long: `Users that run "aws eks get-token", aws-iam-authenticator or heptio-authenticator-aws
-run ekskey afterwards, as the same principal of AWS and under the same name in the
-cluster. Nothing else in the files changes, and no service is asked.
+		Short: "Convert users of other token programs to ekskey, or back",
+		Long: `Change users that run "aws eks get-token", aws-iam-authenticator or
+heptio-authenticator-aws so that they run ekskey as the same AWS principal. Nothing
+else in the files changes. The command works offline.
 
-A user for whom that is not certain is left alone, and the reason is told.
-With --to aws, ekskey's users run the AWS CLI again, or aws-iam-authenticator where
-they name their cluster by its --cluster-id.`,
+A user for whom the principal is not certain is not changed, and the reason is shown.
+With --to aws, users that run ekskey run the AWS CLI again, or aws-iam-authenticator if
+they name their cluster by --cluster-id.`,
 		Example: `  ekskey kubeconfig convert --dry-run
   ekskey kubeconfig convert
   ekskey kubeconfig convert --context prod --context staging
@@ -46,10 +46,10 @@ they name their cluster by its --cluster-id.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.to, "to", convertToOurs, "`program` that users are to run: ekskey, aws")
-	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is meant, again for more; all users if not given")
+	f.StringVar(&o.to, "to", convertToOurs, "`program` that users should run: ekskey or aws")
+	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is converted; repeatable (default all users)")
 	o.files.bind(f, "`file` to convert; else all of KUBECONFIG, else ~/.kube/config", true)
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and write nothing")
 	complete(cmd, "to", func() []string { return []string{convertToOurs, convertToAWS} })
 	complete(cmd, "context", func() []string { return a.contextNames(o.files) })
 	return cmd

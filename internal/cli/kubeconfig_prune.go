@@ -19,14 +19,14 @@ func newKubeconfigPruneCommand(a *app, run func(context.Context, pruneOptions) e
 	var o pruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "Remove the contexts whose cluster is gone",
-		Long: `Ask EKS for the cluster of each context that ekskey has made, and remove those whose
-cluster is gone, as "ekskey kubeconfig remove" does.
+		Short: "Remove contexts whose cluster no longer exists",
+		Long: `Look up the cluster of each context that ekskey created, and remove the contexts
+whose cluster no longer exists, like "ekskey kubeconfig remove".
 
-Gone is only what EKS, asked with credentials of the cluster's own account, says it
-does not have. Where asking fails, the context stays, and a warning says why. A
-context that points elsewhere by now than ekskey once wrote stays, too. --all also
-takes the contexts of other tools, such as "aws eks update-kubeconfig".`,
+A cluster no longer exists only if EKS says so to credentials of the cluster's own
+account. If the call fails, the context stays, and a warning says why. A context that
+was changed to another cluster since ekskey wrote it stays, too. --all also removes
+contexts of other tools, such as "aws eks update-kubeconfig".`,
 		Example: `  ekskey kubeconfig prune --dry-run
   ekskey kubeconfig prune
   ekskey kubeconfig prune --all --profile audit`,
@@ -35,8 +35,8 @@ takes the contexts of other tools, such as "aws eks update-kubeconfig".`,
 	}
 	f := cmd.Flags()
 	o.files.bind(f, "`file` to prune; else all of KUBECONFIG, else ~/.kube/config", true)
-	f.BoolVar(&o.all, "all", false, "take contexts that other tools have made, too")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	f.BoolVar(&o.all, "all", false, "also remove contexts that other tools created")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
 	return cmd
 }
 

@@ -22,12 +22,12 @@ func newKubeconfigRemoveCommand(a *app, run func(context.Context, removeOptions)
 	var o removeOptions
 	cmd := &cobra.Command{
 		Use:   "remove CONTEXT...",
-		Short: "Remove contexts, and the clusters and users that nothing else needs",
-		Long: `Remove contexts from the kubeconfigs, and with each the cluster and user entries that
-no other context names. All else stays as it is, byte for byte.
+		Short: "Remove contexts, and the clusters and users that only they use",
+		Long: `Remove contexts from the kubeconfigs, and the cluster and user entries that no other
+context uses. Nothing else in the files changes.
 
-A user entry that holds credentials of its own, as a certificate or a token, stays:
-nothing could write it again. Where one of the names is in no file, nothing is
+A user entry that contains credentials, such as a certificate or a token, stays,
+because ekskey could not restore it. If one of the names does not exist, nothing is
 removed.`,
 		Example: `  ekskey kubeconfig remove old-dev
   ekskey kubeconfig remove old-dev old-test --dry-run`,
@@ -47,7 +47,7 @@ removed.`,
 	}
 	f := cmd.Flags()
 	o.files.bind(f, "`file` to remove from; else all of KUBECONFIG, else ~/.kube/config", true)
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
 	return cmd
 }
 

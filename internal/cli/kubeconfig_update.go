@@ -45,20 +45,20 @@ func newKubeconfigUpdateCommand(a *app, run func(context.Context, updateOptions)
 	var o updateOptions
 	cmd := &cobra.Command{
 		Use:   "update --name NAME",
-		Short: "Write a cluster's entries into a kubeconfig",
-		Long: `Ask EKS for a cluster and write its context, cluster and user into a kubeconfig.
-All else in the file stays as it is, byte for byte, and so does what a flag that
-is not given would set: a namespace, a proxy, a TLS server name.
+		Short: "Write the context, cluster and user of a cluster",
+		Long: `Get a cluster from EKS and write its context, cluster and user to a kubeconfig.
+Nothing else in the file changes. Fields of these entries that no flag sets are kept: a
+namespace, a proxy, a TLS server name.
 
---role-arn and --profile are written into the user entry, so that kubectl acts as
-that role, and so is the profile of AWS_PROFILE if it is what signs. EKS is asked with
-the profile and without --role-arn; --describe-role-arn names a role to ask with.
+--role-arn and --profile are written to the user entry, so that kubectl acts as that
+role. The profile of AWS_PROFILE is written too, if it signs. EKS is called with the
+profile and without --role-arn; --describe-role-arn sets a role for that call.
 
-A context that is there keeps its principal: an update that names neither role nor
-profile and would change it is refused, unless --replace-user is given.
+An existing context keeps its identity: an update without role and profile that would
+change it is refused unless --replace-user is set.
 
---dry-run prints what would change as a unified diff, in which values that may be
-secret, and comments, are replaced by REDACTED; it is for reading, not for patch.`,
+--dry-run prints the change as a unified diff, in which comments and values that may be
+secret are replaced by REDACTED; it is for reading, not for patch(1).`,
 		Example: `  ekskey kubeconfig update --name prod
   ekskey kubeconfig update --name prod --alias prod-admin --role-arn arn:aws:iam::111122223333:role/admin
   ekskey kubeconfig update --name prod --kubeconfig ./prod.yaml --no-set-context
@@ -71,22 +71,22 @@ secret, and comments, are replaced by REDACTED; it is for reading, not for patch
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "`name` of the cluster")
-	f.StringVar(&o.alias, "alias", "", "`name` of the context; the cluster's ARN if not given")
-	f.StringVar(&o.userAlias, "user-alias", "", "`name` of the user entry; unique to cluster, roles and profile if not given")
-	f.StringVar(&o.clusterAlias, "cluster-alias", "", "`name` of the cluster entry; the cluster's ARN if not given")
+	f.StringVar(&o.alias, "alias", "", "`name` of the context (default: the cluster's ARN)")
+	f.StringVar(&o.userAlias, "user-alias", "", "`name` of the user entry (default: unique to cluster, roles and profile)")
+	f.StringVar(&o.clusterAlias, "cluster-alias", "", "`name` of the cluster entry (default: the cluster's ARN)")
 	f.StringVar(&o.namespace, "namespace", "", "`namespace` of the context")
-	f.StringVar(&o.server, "server", "", "`URL` to connect to instead of the cluster's endpoint, as of a tunnel")
-	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` that the server's certificate must have, if not the host of its URL")
+	f.StringVar(&o.server, "server", "", "`URL` to connect to instead of the cluster's endpoint, for example of a tunnel")
+	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` in the server's certificate, if it differs from the host of its URL")
 	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
-	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
-	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
+	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of this one's path: a name or an absolute path")
+	f.StringVar(&o.execVersion, "exec-api-version", "", "ExecCredential `version` in the user entry: v1 (default) or v1beta1")
 	o.files.bind(f, "`file` to write; else KUBECONFIG, else ~/.kube/config", true)
-	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to ask EKS with")
-	f.BoolVar(&o.noProfile, "no-profile", false, "write no profile, although AWS_PROFILE names the one that signs")
-	f.BoolVar(&o.replaceUser, "replace-user", false, "let an existing context authenticate as somebody else than until now")
-	f.BoolVar(&o.noSetContext, "no-set-context", false, "leave the current context as it is")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
-	f.BoolVar(&o.print, "print", false, "print the entries as a kubeconfig of their own, and write nothing")
+	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role with which to call EKS")
+	f.BoolVar(&o.noProfile, "no-profile", false, "do not write the profile of AWS_PROFILE")
+	f.BoolVar(&o.replaceUser, "replace-user", false, "allow that an existing context gets another identity")
+	f.BoolVar(&o.noSetContext, "no-set-context", false, "do not change the current context")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
+	f.BoolVar(&o.print, "print", false, "print a kubeconfig with only these entries, and write nothing")
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
 	return cmd

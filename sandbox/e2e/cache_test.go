@@ -4,7 +4,15 @@ package e2e
 
 import (
 	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,5 +124,59 @@ func TestC12RefusedCredentialsAreDropped(t *testing.T) {
 	}
 	if err := list(); err != nil { // client-go runs the plugin again after a 401
 		t.Fatalf("after whoami, and a 401: %v", err)
+	}
+}
+
+// C01: kubectl with a role, against an API server that always answers 401. The role is
+// assumed once, and the code asked for once.
+func TestC01KubectlAlwaysRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is for sh")
+	}
+	b := shared
+	env := b.env(t, "admin")
+	var requests atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Unauthorized","code":401}`)
+	}))
+	t.Cleanup(server.Close)
+	const serial = "arn:aws:iam::" + seed.Account + ":mfa/refused"
+	keys, err := b.AWS().AddUser(fakeaws.User{Account: seed.Account, Name: "refused", MFASerial: serial, MFACode: "123456"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, err := b.AWS().AddRole(fakeaws.Role{Account: seed.Account, Name: "refused"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := filepath.Join(t.TempDir(), "asked")
+	b.update(t, env, "refused", "--role-arn", role)
+	env = append(without(without(env, "AWS_PROFILE"), "AWS_SESSION_TOKEN"), "AWS_ACCESS_KEY_ID="+keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys.SecretAccessKey)
+	conf, err := clientcmd.LoadFromFile(value(env, "KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range conf.Clusters {
+		c.Server, c.CertificateAuthorityData = server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	}
+	for _, u := range conf.AuthInfos {
+		u.Exec.Args = append(u.Exec.Args, "--mfa-command", "echo x >>"+asked+"; echo 123456", "--mfa-serial", serial)
+	}
+	if err := clientcmd.WriteToFile(*conf, value(env, "KUBECONFIG")); err != nil {
+		t.Fatal(err)
+	}
+	before := b.assumed()
+	if o := command(t, env, kubectl, "--context", "refused", "get", "ns"); o.code == 0 || requests.Load() < 2 {
+		t.Fatalf("exit code %d after %d requests\n%s%s", o.code, requests.Load(), o.stdout, o.stderr)
+	}
+	codes, err := os.ReadFile(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := b.assumed() - before; n != 1 || string(codes) != "x\n" {
+		t.Errorf("the role was assumed %d times, and the code asked for %d times; want 1 and 1", n, strings.Count(string(codes), "x"))
 	}
 }
