@@ -4,11 +4,12 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// BrokenEntryError says that the last entry of an aws-auth for a principal was
-// dropped because something in it is wrong, though the principal it names could
-// be read. It is final.
+// BrokenEntryError says that the entry in force for a principal was dropped because
+// something in it is wrong, though the principal it names could be read. It is final.
 //
 // The entry still is the last word about its principal, and the word is no. If
 // it were as good as absent, what stands behind it would decide: an earlier entry
@@ -32,20 +33,32 @@ func (e *BrokenEntryError) Error() string {
 // for where an entry names several nobody can tell which was meant. An arn or an
 // sso that is itself out of order names nobody.
 func (b *builder) breakNamed(n *yaml.Node) {
-	if n.Kind != yaml.MappingNode {
+	if n.Kind != yaml.MappingNode || b.set.opts.Dialect == EKS {
 		return
 	}
+	b.muted = true // the problems of the entry are noted already
+	var named []Entry
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		e := b.newEntry()
-		e.broken = true
-		b.muted = true // the problems of the entry are noted already
-		var ok bool
-		switch lowerASCII(n.Content[i].Value) {
+		var in Entry
+		ok := false
+		switch yamlnode.FoldASCII(n.Content[i].Value) {
 		case "rolearn", "userarn":
-			ok = b.principal(e, n.Content[i+1])
+			in.ARN, ok = b.text(n.Content[i+1], "an arn")
 		case "sso":
-			ok = b.permissionSet(e, n.Content[i+1])
+			in.SSO, ok = b.readSSO(n.Content[i+1])
+		case "userid":
+			in.UserID, ok = b.text(n.Content[i+1], "userid")
+			ok = ok && b.set.opts.ByUniqueID && in.UserID != ""
 		}
+		if ok {
+			named = append(named, in)
+		}
+	}
+	b.muted = false
+	for _, in := range named {
+		e := &entry{section: b.section, index: b.index, line: b.line, broken: true, uniqueID: in.UserID}
+		b.muted = true
+		ok := in.UserID != "" || !b.set.opts.ByUniqueID && (in.SSO != nil && b.permissionSet(e, in) || in.SSO == nil && b.principal(e, in))
 		b.muted = false
 		if ok {
 			b.add(e)

@@ -59,3 +59,12 @@ func (c *Creator) Map(ctx context.Context, id identity.Identity) (Mapping, error
 	}
 	return Mapping{Username: creatorUsername, Groups: []string{creatorGroup}, Source: "creator " + c.arn}, nil
 }
+
+// Run waits for the context: nothing is followed.
+func (c *Creator) Run(ctx context.Context) { <-ctx.Done() }
+
+// Ready is always nil.
+func (c *Creator) Ready() error { return nil }
+
+// Stats counts the one principal.
+func (c *Creator) Stats() Stats { return Stats{Entries: 1} }

@@ -3,7 +3,11 @@ package mapping
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
+
+var quote = yamlnode.Quote
 
 // Code names a kind of Problem. Codes are stable: logs and metrics may use them.
 type Code string
@@ -13,6 +17,9 @@ type Code string
 const (
 	BadYAML     Code = "bad-yaml"     // the section is no YAML
 	BadShape    Code = "bad-shape"    // a list, mapping or text was expected
+	Misspelt    Code = "misspelt"     // a key looks like a section that is missing
+	Misplaced   Code = "misplaced"    // a key that belongs under data, or into an entry
+	NoUserID    Code = "no-userid"    // entries match by unique id, and this has none
 	YAMLAlias   Code = "yaml-alias"   // aliases and merge keys are not followed
 	BadARN      Code = "bad-arn"      // no ARN of a user, role, root or federated user
 	BadSSO      Code = "bad-sso"      // no permission set, account or partition
@@ -27,6 +34,7 @@ const (
 	NoEC2          Code = "no-ec2"          // needs EC2, which is not configured
 	NeverRenders   Code = "never-renders"   // needs a session that the principal has not
 	OtherPartition Code = "other-partition" // of a partition this server does not serve
+	RolePath       Code = "role-path"       // EKS never matches a role's ARN with its path
 	TooMany        Code = "too-many"        // more problems than are listed
 )
 
@@ -85,8 +93,11 @@ func (e *LoadError) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// TextError says why a text is not an aws-auth at all. Nothing of it is in force.
+// TextError says why a text is not an aws-auth, or a dynamic file, at all. Nothing of
+// it is in force.
 type TextError struct {
+	// What is what the text should be. Empty means an aws-auth.
+	What string
 	// Line counts from 1; 0 means no line in particular.
 	Line   int
 	Reason string
@@ -95,7 +106,11 @@ type TextError struct {
 }
 
 func (e *TextError) Error() string {
-	s := "reading aws-auth: "
+	what := e.What
+	if what == "" {
+		what = "aws-auth"
+	}
+	s := "reading " + what + ": "
 	if e.Line > 0 {
 		s += fmt.Sprintf("line %d: ", e.Line)
 	}
@@ -107,13 +122,3 @@ func (e *TextError) Error() string {
 }
 
 func (e *TextError) Unwrap() error { return e.Err }
-
-// quote cites input in a message: quoted, so that it cannot forge a log line,
-// and short.
-func quote(s string) string {
-	const most = 120
-	if len(s) > most {
-		return fmt.Sprintf("%q…", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
-}

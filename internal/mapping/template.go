@@ -48,8 +48,7 @@ func (e *RenderError) Error() string {
 	return fmt.Sprintf("%s: rendering %s: %s", e.Source, quote(e.Template), e.Reason)
 }
 
-// LookupError says that EC2 did not tell an instance's name. The next try may
-// succeed, but this one is final.
+// LookupError says that EC2 did not tell an instance's name. It is temporary.
 type LookupError struct {
 	InstanceID string
 	Err        error
@@ -60,6 +59,9 @@ func (e *LookupError) Error() string {
 }
 
 func (e *LookupError) Unwrap() error { return e.Err }
+
+// Temporary makes it an error that the next try may not meet.
+func (e *LookupError) Temporary() bool { return true }
 
 // template is text with placeholders, cut up once when it is loaded. Rendering
 // goes over the parts once, so what a placeholder yields is never read again.
@@ -136,6 +138,13 @@ func (t template) freeSession() bool {
 	return false
 }
 
+// freeSystem reports whether a session's name stands right behind "system:". Whoever
+// may assume the role can then be "system:kube-scheduler", or in "system:masters".
+func (t template) freeSystem() bool {
+	return len(t.parts) > 1 && t.parts[0].literal == "system:" &&
+		(t.parts[1].name == sessionName || t.parts[1].name == sessionNameRaw)
+}
+
 // renderer holds what placeholders stand for in one mapping.
 type renderer struct {
 	id     identity.Identity
@@ -206,7 +215,7 @@ func checkName(s string) string {
 		return "begins or ends with a space"
 	}
 	for _, c := range s {
-		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp) {
+		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == '\u2800' {
 			return fmt.Sprintf("has the control or invisible character %U", c)
 		}
 	}

@@ -13,8 +13,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ekskey/ekskey/internal/safefile"
 )
 
 // Env is what a process gives its commands.
@@ -107,14 +105,15 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 	if o.config == "" {
 		return nil, nil, &usageError{&hintError{errors.New("--config is missing"), "docs/server.md shows a configuration of five lines"}}
 	}
-	text, err := safefile.ReadTrusted(o.config, maxConfig)
+	text, err := readConfig(o.config)
 	if err != nil {
-		return nil, nil, &hintError{fmt.Errorf("reading the configuration: %w", err), "docs/server.md shows a configuration of five lines"}
+		return nil, nil, &hintError{err, "docs/server.md shows a configuration of five lines"}
 	}
 	c, err := parseConfig(o.config, text)
 	if err != nil {
 		return nil, nil, err
 	}
+	c.text = text
 	return c, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), nil
 }
 

@@ -36,11 +36,10 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	verifier, err := newVerifier(c)
-	if err != nil {
+	if err := prepareState(c); err != nil {
 		return err
 	}
-	mapper, follow, err := newMapper(c, log, registry)
+	live, err := newLive(c, log, registry)
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 
 	handler := webhook.New(webhook.Config{
-		Verifier: verifier, Mapper: mapper, Audiences: c.server.audiences,
+		Verifier: live, Mapper: live, Audiences: c.server.audiences,
 		ScrubbedAccounts: c.server.scrubbedAccounts, Log: log, Metrics: webhook.NewMetrics(registry),
 	})
 	var ready atomic.Bool
@@ -82,7 +81,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
-	go follow(followCtx)
+	go live.run(followCtx)
 
 	ended := make(chan error, 1)
 	go func() { ended <- server.ServeTLS(listener, "", "") }()

@@ -212,7 +212,7 @@ func TestServe(t *testing.T) {
 	if got := p.review(t, tok[:len(tok)-4]+"AAAA"); strings.Contains(got, `"authenticated":true`) {
 		t.Errorf("a tampered token: %s", got)
 	}
-	if _, metrics := p.get(t, "/metrics"); !strings.Contains(metrics, `ekskey_token_reviews_total{outcome="authenticated"} 1`) || !strings.Contains(metrics, "ekskey_aws_auth_entries 1") {
+	if _, metrics := p.get(t, "/metrics"); !strings.Contains(metrics, `ekskey_token_reviews_total{outcome="authenticated"} 1`) || !strings.Contains(metrics, `ekskey_mapping_entries{backend="aws-auth"} 1`) {
 		t.Errorf("%s", metrics)
 	}
 	for _, secret := range []string{tok, f.key.SecretAccessKey, "X-Amz-Signature"} {
@@ -330,7 +330,6 @@ func TestBadInput(t *testing.T) {
 		{"an unknown key", []string{"serve", "--config", change("a.yaml", "  port: 0", "  prot: 0")}, 1, "a.yaml:3: unknown key server.prot"},
 		{"a port in use", []string{"serve", "--config", change("b.yaml", "port: 0", "port: "+taken.Addr().String()[len("127.0.0.1:"):])}, 1, "address already in use"},
 		{"a CA that is no PEM", []string{"serve", "--config", change("c.yaml", "ca.pem", "empty.pem")}, 1, "empty.pem holds no PEM certificate"},
-		{"no aws-auth file", []string{"serve", "--config", change("d.yaml", "aws-auth.yaml", "none.yaml")}, 1, "none.yaml"},
 		{"a bad mapping", []string{"serve", "--config", change("e.yaml", "  port: 0", "  port: 0\n  mapUsers:\n  - userarn: nobody\n    username: x")}, 1, "e.yaml"},
 		{"a bad creator", []string{"serve", "--config", change("f.yaml", "  port: 0", "  port: 0\n  creator: nobody")}, 1, "server.creator"},
 		{"nowhere to write", []string{"init", "--config", change("g.yaml", "port: 0\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir, "port: 21362\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir+"/none")}, 1, "server.generateKubeconfig"},

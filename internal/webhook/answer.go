@@ -27,7 +27,6 @@ func refuse(v verdict, err error) verdict {
 	v.status = authv1.TokenReviewStatus{}
 	var broken *token.RuleError
 	var unavailable *verify.UnavailableError
-	var lookup *mapping.LookupError
 	switch {
 	case errors.Is(err, errOverload):
 		v.outcome = outcomeOverload
@@ -37,7 +36,7 @@ func refuse(v verdict, err error) verdict {
 		v.outcome = outcomeUnavailable
 	case errors.As(err, &broken) && !slices.Contains(soon, broken.Code):
 		v.outcome = outcomeRejected
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &lookup):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), mapping.Temporary(err):
 		v.outcome = outcomeUnavailable
 	default:
 		v.outcome = outcomeDenied
@@ -84,6 +83,9 @@ func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	}
 	if v.outcome == outcomeAuthenticated {
 		attrs = append(attrs, slog.String("username", v.mapping.Username), slog.Any("groups", v.mapping.Groups))
+		if open {
+			attrs = append(attrs, slog.String("entry", v.mapping.Source))
+		}
 		h.log.LogAttrs(ctx, slog.LevelInfo, "access granted", attrs...)
 		return
 	}

@@ -8,6 +8,7 @@
 //	one that may be good soon              200, authenticated false, "not authorized"
 //	overload here, throttling at STS       429 without Retry-After
 //	STS unreachable, slow or odd           503 with Retry-After 5
+//	a mapping source that cannot be read   the same
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 package webhook
@@ -134,7 +135,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sts asks for fewer requests", http.StatusTooManyRequests)
 	case outcomeUnavailable:
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "sts is not available", http.StatusServiceUnavailable)
+		what := "sts"
+		if v.identity.AccountID != "" {
+			what = "the mapping"
+		}
+		http.Error(w, what+" is not available", http.StatusServiceUnavailable)
 	default:
 		review.Write(w, posted.APIVersion, kind, v.status)
 	}
