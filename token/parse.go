@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"strings"
+	"strconv"
 	"time"
 )
 
@@ -31,8 +31,16 @@ type Parsed struct {
 	Length int
 
 	scopeDate string
-	// secret is behind a function for the reason Token.value is.
-	secret func() secret
+	// checked is what the rules passed. It is behind a function for the reason
+	// Token.value is, and nil unless every rule was passed.
+	checked func() *checked
+}
+
+// checked is the rebuilt URL and what it was built from, so that a caller who changes
+// an exported field cannot change what is sent.
+type checked struct {
+	url, host, region, keyID string
+	signedAt                 time.Time
 }
 
 type secret struct{ sessionToken, signature string }
@@ -44,23 +52,33 @@ func (p *Parsed) End() time.Time { return p.SignedAt.Add(Lifetime) }
 // contains the original URL. It is as secret as the token. It is empty unless Parse or
 // Check returned p.
 func (p *Parsed) RequestURL() string {
-	if p.secret == nil {
+	if p.checked == nil {
 		return ""
 	}
-	secret := p.secret()
-	var b strings.Builder
-	b.Grow(512 + len(secret.sessionToken)*3/2)
-	b.WriteString("https://" + p.Host + "/?Action=" + action + "&Version=" + version)
-	b.WriteString("&X-Amz-Algorithm=" + algorithm)
-	b.WriteString("&X-Amz-Credential=" + url.QueryEscape(p.AccessKeyID+"/"+p.scopeDate+"/"+p.Region+"/"+service+"/aws4_request"))
-	b.WriteString("&X-Amz-Date=" + p.SignedAt.Format(dateLayout))
-	fmt.Fprintf(&b, "&X-Amz-Expires=%d", int(p.Expires/time.Second))
-	if secret.sessionToken != "" {
-		b.WriteString("&X-Amz-Security-Token=" + url.QueryEscape(secret.sessionToken))
+	return p.checked().url
+}
+
+// seal rebuilds the URL of a candidate that passed every rule.
+func (c *candidate) seal() {
+	p := &c.out
+	scope := p.AccessKeyID + "/" + p.scopeDate + "/" + p.Region + "/" + service + "/aws4_request"
+	u := make([]byte, 0, 512+len(c.secret.sessionToken)*5/4)
+	u = append(u, "https://"...)
+	u = append(u, p.Host...)
+	u = append(u, "/?Action="+action+"&Version="+version+"&X-Amz-Algorithm="+algorithm+"&X-Amz-Credential="...)
+	u = append(u, url.QueryEscape(scope)...)
+	u = append(u, "&X-Amz-Date="...)
+	u = p.SignedAt.AppendFormat(u, dateLayout)
+	u = append(u, "&X-Amz-Expires="...)
+	u = strconv.AppendInt(u, int64(p.Expires/time.Second), 10)
+	if c.secret.sessionToken != "" {
+		u = append(u, "&X-Amz-Security-Token="...)
+		u = append(u, url.QueryEscape(c.secret.sessionToken)...)
 	}
-	b.WriteString("&X-Amz-SignedHeaders=" + url.QueryEscape(signedHeaders))
-	b.WriteString("&X-Amz-Signature=" + secret.signature)
-	return b.String()
+	u = append(u, "&X-Amz-SignedHeaders="+escapedSignedHeaders+"&X-Amz-Signature="...)
+	u = append(u, c.secret.signature...)
+	done := &checked{url: string(u), host: p.Host, region: p.Region, keyID: p.AccessKeyID, signedAt: p.SignedAt}
+	p.checked = func() *checked { return done }
 }
 
 // String describes the token without its secrets.

@@ -16,14 +16,35 @@ var known = [...]string{
 	"X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", sessionTokenKey,
 }
 
+// values are those of the known keys, in the order of known. A value is never empty.
+type values [len(known)]string
+
+func (v *values) get(key string) (string, bool) {
+	i := place(key)
+	if i < 0 {
+		return "", false
+	}
+	return v[i], v[i] != ""
+}
+
+// place is the place of a key in known, or -1.
+func place(key string) int {
+	for i, k := range known {
+		if k == key {
+			return i
+		}
+	}
+	return -1
+}
+
 func checkQuery(c *candidate) string {
-	c.values = make(map[string]string, len(known))
-	for _, pair := range strings.Split(c.query, "&") {
+	for pair := range strings.SplitSeq(c.query, "&") {
 		key, raw, _ := strings.Cut(pair, "=")
-		if !isKnown(key) {
+		i := place(key)
+		if i < 0 {
 			return "the query has an unknown key"
 		}
-		if _, twice := c.values[key]; twice {
+		if c.values[i] != "" {
 			return key + " stands there twice"
 		}
 		if strings.ContainsAny(raw, ";=") {
@@ -36,22 +57,13 @@ func checkQuery(c *candidate) string {
 		if value == "" {
 			return key + " is empty"
 		}
-		c.values[key] = value
+		c.values[i] = value
 	}
 	return ""
 }
 
-func isKnown(key string) bool {
-	for _, k := range known {
-		if k == key {
-			return true
-		}
-	}
-	return false
-}
-
 func checkCredential(c *candidate) string {
-	value, ok := c.values["X-Amz-Credential"]
+	value, ok := c.values.get("X-Amz-Credential")
 	if !ok {
 		return "X-Amz-Credential is missing"
 	}
@@ -77,7 +89,7 @@ func checkCredential(c *candidate) string {
 func ValidAccessKeyID(s string) bool { return len(s) >= 16 && len(s) <= 128 && only(s, isWord) }
 
 func checkDate(c *candidate) string {
-	value, ok := c.values["X-Amz-Date"]
+	value, ok := c.values.get("X-Amz-Date")
 	if !ok {
 		return "X-Amz-Date is missing"
 	}
@@ -94,7 +106,7 @@ func checkDate(c *candidate) string {
 }
 
 func checkExpires(c *candidate) string {
-	value, ok := c.values["X-Amz-Expires"]
+	value, ok := c.values.get("X-Amz-Expires")
 	if !ok {
 		return "X-Amz-Expires is missing"
 	}
@@ -107,14 +119,15 @@ func checkExpires(c *candidate) string {
 }
 
 func checkSignedHeaders(c *candidate) string {
-	for _, h := range strings.Split(c.values["X-Amz-SignedHeaders"], ";") {
+	value, _ := c.values.get("X-Amz-SignedHeaders")
+	for h := range strings.SplitSeq(value, ";") {
 		c.out.ClusterSigned = c.out.ClusterSigned || h == ClusterHeader
 	}
 	return c.exactly("X-Amz-SignedHeaders", signedHeaders)
 }
 
 func checkSignature(c *candidate) string {
-	value, ok := c.values["X-Amz-Signature"]
+	value, ok := c.values.get("X-Amz-Signature")
 	if !ok {
 		return "X-Amz-Signature is missing"
 	}
@@ -126,7 +139,7 @@ func checkSignature(c *candidate) string {
 }
 
 func checkSessionToken(c *candidate) string {
-	value, ok := c.values[sessionTokenKey]
+	value, ok := c.values.get(sessionTokenKey)
 	if !ok {
 		return ""
 	}

@@ -30,6 +30,8 @@ const (
 	algorithm     = "AWS4-HMAC-SHA256"
 	dateLayout    = "20060102T150405Z"
 	signedHeaders = "host;" + ClusterHeader
+
+	escapedSignedHeaders = "host%3B" + ClusterHeader
 )
 
 // Code identifies a verification rule: V01 to V34. docs/token-format.md lists them.
@@ -77,7 +79,7 @@ type candidate struct {
 	// authority, path and query are the parts after https://, split at the first / or
 	// ?.
 	authority, path, query string
-	values                 map[string]string
+	values                 values
 	endpoint               identity.STSEndpoint
 	// scoped and dated are true if the credential scope and SignedAt could be parsed:
 	// an empty scope and the zero time are valid values.
@@ -94,7 +96,10 @@ type rule struct {
 	gate bool
 	// context is set if the rule needs a clock or a configuration.
 	context bool
-	check   func(*candidate) string
+	// policy is set if the rule is checked without a configuration too, but another
+	// one may decide otherwise.
+	policy bool
+	check  func(*candidate) string
 }
 
 // rules are in the order in which they are checked.
@@ -105,14 +110,14 @@ var rules = [...]rule{
 	{code: "V04", gate: true, check: checkText},
 	{code: "V05", gate: true, check: checkScheme},
 	{code: "V06", check: checkAuthority},
-	{code: "V07", check: checkHost},
+	{code: "V07", policy: true, check: checkHost},
 	{code: "V08", check: checkPath},
 	{code: "V09", gate: true, check: checkQuery},
 	{code: "V10", check: func(c *candidate) string { return c.exactly("Action", action) }},
 	{code: "V11", check: func(c *candidate) string { return c.exactly("Version", version) }},
 	{code: "V12", check: func(c *candidate) string { return c.exactly("X-Amz-Algorithm", algorithm) }},
 	{code: "V13", check: checkCredential},
-	{code: "V14", check: checkRegion},
+	{code: "V14", policy: true, check: checkRegion},
 	{code: "V15", check: checkDate},
 	{code: "V16", context: true, check: checkFuture},
 	{code: "V17", context: true, check: checkAge},
@@ -166,10 +171,39 @@ func (p Policy) run(raw string, first bool) (*Parsed, []*RuleError) {
 		return nil, broken
 	}
 	c.out.Length = len(raw)
-	if len(broken) == 0 {
-		c.out.secret = func() secret { return c.secret }
+	if len(broken) > 0 {
+		return &c.out, broken
 	}
-	return &c.out, broken
+	c.seal()
+	out := c.out // without the rest of the candidate, which would stay in memory
+	return &out, nil
+}
+
+// Recheck checks a token again that Check or Parse returned, against the rules that
+// depend on the policy and the clock: V07, V14, V16, V17 and V22. It fails with
+// *RuleError, also for a Parsed that neither of them returned or whose exported fields
+// were changed since.
+func (p Policy) Recheck(t *Parsed) error {
+	if t.checked == nil {
+		return &RuleError{Code: "V23", Reason: "the token was not checked"}
+	}
+	done := t.checked()
+	if t.Host != done.host || t.Region != done.region || t.AccessKeyID != done.keyID || !t.SignedAt.Equal(done.signedAt) {
+		return &RuleError{Code: "V23", Reason: "the token was changed after it was checked"}
+	}
+	c := candidate{policy: &p, authority: done.host, scoped: true, dated: true, out: *t}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	c.now = p.Now()
+	for i := range rules {
+		if r := &rules[i]; r.context || r.policy {
+			if reason := r.check(&c); reason != "" {
+				return &RuleError{Code: r.code, Reason: reason}
+			}
+		}
+	}
+	return nil
 }
 
 func checkLength(c *candidate) string {
@@ -201,24 +235,51 @@ func checkEncoding(c *candidate) string {
 }
 
 func checkText(c *candidate) string {
-	if !utf8.ValidString(c.url) {
-		return "the URL is not UTF-8"
-	}
 	for i := 0; i < len(c.url); i++ {
 		if b := c.url[i]; b <= ' ' || b >= 0x7f || b == '\\' {
+			if !utf8.ValidString(c.url) {
+				return "the URL is not UTF-8"
+			}
 			return fmt.Sprintf("the URL has the byte 0x%02x", b)
 		}
 	}
-	u, err := url.Parse(c.url)
-	if err != nil {
-		return "the URL does not parse"
+	query, plain := plainURL(c.url)
+	if !plain {
+		u, err := url.Parse(c.url)
+		if err != nil {
+			return "the URL does not parse"
+		}
+		query = u.RawQuery
 	}
 	// url.Parse does not check the query: a broken escape in it is found here.
-	if _, err := url.PathUnescape(u.RawQuery); err != nil {
-		return "the URL has a broken percent escape"
+	for {
+		i := strings.IndexByte(query, '%')
+		if i < 0 {
+			return ""
+		}
+		if query = query[i+1:]; len(query) < 2 || !isHex(query[0]) || !isHex(query[1]) {
+			return "the URL has a broken percent escape"
+		}
+		query = query[2:]
 	}
-	return ""
 }
+
+// plainURL recognizes the form of every good token, which needs no url.Parse: https, a
+// host of letters, digits, dots and hyphens, the path /, a query and no fragment.
+func plainURL(s string) (query string, ok bool) {
+	rest, ok := strings.CutPrefix(s, "https://")
+	if !ok {
+		return "", false
+	}
+	i := strings.IndexByte(rest, '/')
+	if i <= 0 || !only(rest[:i], func(b byte) bool { return isWord(b) && b != '_' || b == '.' || b == '-' }) {
+		return "", false
+	}
+	query, ok = strings.CutPrefix(rest[i:], "/?")
+	return query, ok && strings.IndexByte(query, '#') < 0
+}
+
+func isHex(b byte) bool { return isLowerHex(b) || b >= 'A' && b <= 'F' }
 
 func checkScheme(c *candidate) string {
 	rest, ok := strings.CutPrefix(c.url, "https://")
@@ -299,7 +360,7 @@ func checkPath(c *candidate) string {
 }
 
 func (c *candidate) exactly(key, want string) string {
-	switch got, ok := c.values[key]; {
+	switch got, ok := c.values.get(key); {
 	case !ok:
 		return key + " is missing"
 	case got != want:

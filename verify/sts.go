@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/xml"
@@ -10,6 +11,8 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/ekskey/ekskey/identity"
@@ -43,19 +46,19 @@ var throttles = map[string]bool{
 // askOnce sends one request. It does not use http.Client, whose errors quote the URL
 // and so the signature.
 func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.RequestURL(), nil)
-	if err != nil {
-		return identity.Identity{}, &UnavailableError{Reason: "the rebuilt URL does not parse"}
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "ekskey")
-	req.Header.Set(token.ClusterHeader, v.cluster)
+	// The rebuilt URL is https://HOST/?QUERY; a Recheck came before.
+	query := p.RequestURL()[len("https://")+len(p.Host)+len("/?"):]
+	req := (&http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: p.Host,
+		URL:    &url.URL{Scheme: "https", Host: p.Host, Path: "/", RawQuery: query},
+		Header: v.header,
+	}).WithContext(ctx)
 	resp, err := v.roundTripper.RoundTrip(req)
 	if err != nil {
 		return identity.Identity{}, &UnavailableError{Reason: "calling " + p.Host, Err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	body, err := readAll(io.LimitReader(resp.Body, maxReply+1), resp.ContentLength)
 	if err != nil {
 		return identity.Identity{}, &UnavailableError{Reason: "reading the answer of " + p.Host, Err: cause(err)}
 	}
@@ -71,6 +74,14 @@ func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Ident
 		partition = own.ID
 	}
 	return accept(partition, mediaType(resp), body)
+}
+
+// readAll is io.ReadAll with a buffer of the announced size.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(announced, 0), maxReply)) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 var errGarbled = errors.New("the server sent an invalid HTTP response")
@@ -102,6 +113,9 @@ func cause(err error) error {
 }
 
 func mediaType(resp *http.Response) string {
+	if resp.Header.Get("Content-Type") == "application/json" {
+		return "application/json"
+	}
 	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil {
 		return ""
@@ -120,18 +134,14 @@ func accept(partition, contentType string, body []byte) (identity.Identity, erro
 	if len(body) > maxReply {
 		return odd(fmt.Sprintf("is longer than %d bytes", maxReply))
 	}
-	doc, err := strictJSON(body)
+	found, err := strictJSON(body, []string{"GetCallerIdentityResponse", "GetCallerIdentityResult"}, "Arn", "Account", "UserId")
 	if err != nil {
 		return odd(err.Error())
 	}
-	result := doc.object("GetCallerIdentityResponse").object("GetCallerIdentityResult")
-	arn, okARN := result.text("Arn")
-	account, okAccount := result.text("Account")
-	userID, okUser := result.text("UserId")
-	if !okARN || !okAccount || !okUser {
+	if slices.Contains(found, "") {
 		return odd("lacks Arn, Account or UserId")
 	}
-	return newIdentity(partition, arn, account, userID)
+	return newIdentity(partition, found[0], found[1], found[2])
 }
 
 // refusal parses any other status: it is a denial only if STS's own error document has
@@ -155,12 +165,11 @@ func errorCode(contentType string, body []byte) string {
 	}
 	switch contentType {
 	case "application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1":
-		doc, err := strictJSON(body)
+		found, err := strictJSON(body, []string{"Error"}, "Code")
 		if err != nil {
 			return ""
 		}
-		code, _ := doc.object("Error").text("Code")
-		return code
+		return found[0]
 	case "text/xml", "application/xml":
 		var doc struct {
 			XMLName xml.Name `xml:"ErrorResponse"`

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ekskey/ekskey/identity"
@@ -55,6 +55,7 @@ type Verifier struct {
 	timeout      time.Duration
 	allowRoot    bool
 	allow, deny  map[string]bool
+	header       http.Header // of each request to STS; never changed
 	roundTripper http.RoundTripper
 }
 
@@ -82,6 +83,11 @@ func New(c Config) (*Verifier, error) {
 	return &Verifier{
 		cluster: c.Cluster, policy: c.Policy, timeout: c.Timeout, allowRoot: c.AllowRoot,
 		allow: set(c.AllowAccounts), deny: set(c.DenyAccounts), roundTripper: newTransport(c),
+		header: http.Header{
+			"Accept":     {"application/json"},
+			"User-Agent": {"ekskey"},
+			http.CanonicalHeaderKey(token.ClusterHeader): {c.Cluster},
+		},
 	}, nil
 }
 
@@ -158,7 +164,7 @@ func (v *Verifier) Check(raw string) (*token.Parsed, error) { return v.policy.Ch
 // Check would refuse, because it was parsed with another policy or has aged since, is
 // refused here too.
 func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
-	if _, err := v.policy.Check(token.Prefix + base64.RawURLEncoding.EncodeToString([]byte(p.RequestURL()))); err != nil {
+	if err := v.policy.Recheck(p); err != nil {
 		return identity.Identity{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
@@ -175,7 +181,7 @@ func (v *Verifier) Ask(ctx context.Context, p *token.Parsed) (identity.Identity,
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	id.AccessKeyID = p.AccessKeyID
+	id.AccessKeyID = strings.Clone(p.AccessKeyID) // not a part of the token's memory
 	return id, nil
 }
 
