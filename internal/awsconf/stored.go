@@ -246,16 +246,21 @@ func (p *stored) ProviderSources() []aws.CredentialSource {
 	return nil
 }
 
-// DropRefused removes the session's credentials from the cache if err says that AWS
-// has refused them, and reports whether another attempt makes sense: they came from
-// the cache, and the next call gets new ones.
+// DropRefused removes the session's credentials from the cache if err says that STS has
+// refused them, or any service that they have expired, and reports whether another
+// attempt makes sense: they came from the cache, and the next call gets new ones.
+//
+// What other services say is not enough: in a region that the account has not enabled
+// they refuse the best credentials with the same words.
 func (s *Session) DropRefused(err error) bool {
 	var api *APIError
-	if s.credentials == nil || !errors.As(Explain(err), &api) || !api.BadCredentials() || api.Skew != 0 {
+	if s.credentials == nil || !errors.As(Explain(err), &api) || !refusedBySTS(api) && !api.Expired() {
 		return false
 	}
 	return s.credentials.refused()
 }
+
+func refusedBySTS(e *APIError) bool { return e.Service == "STS" && e.BadCredentials() && e.Skew == 0 }
 
 // refused is that of the credentials that a provider gave last.
 func (p *provider) refused() bool {

@@ -49,7 +49,7 @@ func (s *Server) AddInstance(i Instance) error {
 	if i.ProfileARN != "" && s.profiles[i.ProfileARN] == nil {
 		return fmt.Errorf("adding instance: instance profile %s: %w", i.ProfileARN, ErrNotFound)
 	}
-	s.machines = append(slices.DeleteFunc(s.machines, func(other *Instance) bool { return other.ID == i.ID }), &i)
+	s.instances = append(slices.DeleteFunc(s.instances, func(other *Instance) bool { return other.ID == i.ID }), &i)
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (s *Server) describeInstances(c *call, who *credential) (any, *apiError) {
 		}
 	}
 	own := map[string]*Instance{}
-	for _, i := range s.machines {
+	for _, i := range s.instances {
 		if i.Account == who.owner.account.id && i.Region == c.auth.region {
 			own[i.ID] = i
 		}

@@ -26,41 +26,41 @@ var identityKinds = []identityKind{
 // from one each.
 func iamHandlers() map[Action]handler {
 	all := map[Action]handler{
-		"iam:UpdateAssumeRolePolicy":  on("Role", (*Server).updateTrust),
-		"iam:TagRole":                 on("Role", (*Server).tagRole),
-		"iam:UntagRole":               on("Role", (*Server).untagRole),
-		"iam:ListRoleTags":            on("Role", (*Server).listRoleTags),
-		"iam:GetGroup":                on("Group", (*Server).getGroup),
-		"iam:AddUserToGroup":          on("Group", (*Server).addUserToGroup),
-		"iam:RemoveUserFromGroup":     on("Group", (*Server).removeUserFromGroup),
-		"iam:ListGroupsForUser":       on("User", (*Server).listGroupsForUser),
+		"iam:UpdateAssumeRolePolicy":  onIdentity("Role", (*Server).updateTrust),
+		"iam:TagRole":                 onIdentity("Role", (*Server).tagRole),
+		"iam:UntagRole":               onIdentity("Role", (*Server).untagRole),
+		"iam:ListRoleTags":            onIdentity("Role", (*Server).listRoleTags),
+		"iam:GetGroup":                onIdentity("Group", (*Server).getGroup),
+		"iam:AddUserToGroup":          onIdentity("Group", (*Server).addUserToGroup),
+		"iam:RemoveUserFromGroup":     onIdentity("Group", (*Server).removeUserFromGroup),
+		"iam:ListGroupsForUser":       onIdentity("User", (*Server).listGroupsForUser),
 		"iam:GetUser":                 (*Server).getUser,
-		"iam:CreateAccessKey":         on("User", (*Server).createAccessKey),
-		"iam:DeleteAccessKey":         on("User", (*Server).deleteAccessKey),
-		"iam:ListAccessKeys":          on("User", (*Server).listAccessKeys),
+		"iam:CreateAccessKey":         onIdentity("User", (*Server).createAccessKey),
+		"iam:DeleteAccessKey":         onIdentity("User", (*Server).deleteAccessKey),
+		"iam:ListAccessKeys":          onIdentity("User", (*Server).listAccessKeys),
 		"iam:SimulatePrincipalPolicy": (*Server).simulatePrincipalPolicy,
-		GetRole:                       on("Role", (*Server).getRole),
+		GetRole:                       onIdentity("Role", (*Server).getRole),
 	}
 	maps.Copy(all, policyHandlers())
 	maps.Copy(all, profileHandlers())
 	for _, k := range identityKinds {
 		all[Action("iam:Create"+k.name)] = k.create
-		all[Action("iam:Delete"+k.name)] = on(k.name, (*Server).deleteIdentity)
+		all[Action("iam:Delete"+k.name)] = onIdentity(k.name, (*Server).deleteIdentity)
 		all[Action("iam:List"+k.name+"s")] = k.list
-		all[Action("iam:Put"+k.name+"Policy")] = on(k.name, (*Server).putInlinePolicy)
-		all[Action("iam:Get"+k.name+"Policy")] = on(k.name, k.getInlinePolicy)
-		all[Action("iam:Delete"+k.name+"Policy")] = on(k.name, (*Server).deleteInlinePolicy)
-		all[Action("iam:List"+k.name+"Policies")] = on(k.name, (*Server).listInlinePolicies)
-		all[Action("iam:Attach"+k.name+"Policy")] = on(k.name, (*Server).attachPolicy)
-		all[Action("iam:Detach"+k.name+"Policy")] = on(k.name, (*Server).detachPolicy)
-		all[Action("iam:ListAttached"+k.name+"Policies")] = on(k.name, (*Server).listAttachedPolicies)
+		all[Action("iam:Put"+k.name+"Policy")] = onIdentity(k.name, (*Server).putInlinePolicy)
+		all[Action("iam:Get"+k.name+"Policy")] = onIdentity(k.name, k.getInlinePolicy)
+		all[Action("iam:Delete"+k.name+"Policy")] = onIdentity(k.name, (*Server).deleteInlinePolicy)
+		all[Action("iam:List"+k.name+"Policies")] = onIdentity(k.name, (*Server).listInlinePolicies)
+		all[Action("iam:Attach"+k.name+"Policy")] = onIdentity(k.name, (*Server).attachPolicy)
+		all[Action("iam:Detach"+k.name+"Policy")] = onIdentity(k.name, (*Server).detachPolicy)
+		all[Action("iam:ListAttached"+k.name+"Policies")] = onIdentity(k.name, (*Server).listAttachedPolicies)
 	}
 	return all
 }
 
-// on is a handler for a call on one identity of the caller's account, which a
+// onIdentity is a handler for a call on one identity of the caller's account, which a
 // parameter such as RoleName names, in any case.
-func on(kindName string, handle func(*Server, *call, *principal) (any, *apiError)) handler {
+func onIdentity(kindName string, handle func(*Server, *call, *principal) (any, *apiError)) handler {
 	kind := strings.ToLower(kindName)
 	return func(s *Server, c *call, who *credential) (any, *apiError) {
 		name, err := c.iamName(kindName+"Name", 64)
@@ -161,7 +161,7 @@ func (s *Server) getUser(c *call, who *credential) (any, *apiError) {
 		}
 		c.params["UserName"] = who.owner.name
 	}
-	return on("User", func(s *Server, _ *call, user *principal) (any, *apiError) {
+	return onIdentity("User", func(s *Server, _ *call, user *principal) (any, *apiError) {
 		return object{{"User", s.describeIdentity(user, true)}}, nil
 	})(s, c, who)
 }

@@ -75,7 +75,7 @@ func profileHandlers() map[Action]handler {
 	return map[Action]handler{
 		"iam:CreateInstanceProfile":         (*Server).createInstanceProfile,
 		"iam:ListInstanceProfiles":          (*Server).listInstanceProfiles,
-		"iam:ListInstanceProfilesForRole":   on("Role", (*Server).listProfilesForRole),
+		"iam:ListInstanceProfilesForRole":   onIdentity("Role", (*Server).listProfilesForRole),
 		"iam:GetInstanceProfile":            onProfile((*Server).getInstanceProfile),
 		"iam:AddRoleToInstanceProfile":      onProfile((*Server).addRoleToProfile),
 		"iam:RemoveRoleFromInstanceProfile": onProfile((*Server).removeRoleFromProfile),

@@ -96,20 +96,20 @@ type Server struct {
 	observe   func(Record)
 	randMu    sync.Mutex // guards rand
 
-	mu       sync.Mutex
-	skew     time.Duration
-	lag      time.Duration
-	accounts map[string]*account    // by account id
-	byARN    map[string]*principal  // users, roles and roots
-	keys     map[string]*credential // by access key id
-	clusters map[clusterKey]*cluster
-	policies map[string]*managedPolicy   // by ARN
-	profiles map[string]*instanceProfile // by ARN
-	machines []*Instance                 // in the order that they were added
-	counts   map[Action]int
-	faults   map[Action]*Fault
-	sso      ssoState
-	oidc     map[string]*OIDCProvider // by ARN
+	mu        sync.Mutex
+	skew      time.Duration
+	lag       time.Duration
+	accounts  map[string]*account    // by account id
+	byARN     map[string]*principal  // users, roles and roots
+	keys      map[string]*credential // by access key id
+	clusters  map[clusterKey]*cluster
+	policies  map[string]*managedPolicy   // by ARN
+	profiles  map[string]*instanceProfile // by ARN
+	instances []*Instance                 // in the order that they were added
+	counts    map[Action]int
+	faults    map[Action]*Fault
+	sso       ssoState
+	oidc      map[string]*OIDCProvider // by ARN
 }
 
 // New returns a Server with no accounts, users, roles or clusters.

@@ -119,6 +119,8 @@ func TestAWSHost(t *testing.T) {
 		{"sts.cn-north-1.api.amazonwebservices.com.cn", "sts", "cn-north-1"},
 		{"sts.eusc-de-east-1.amazonaws.eu", "sts", "eusc-de-east-1"},
 		{"eks.us-west-2.amazonaws.com", "eks", "us-west-2"},
+		{"ec2.us-west-2.amazonaws.com", "ec2", "us-west-2"},
+		{"ec2.us-west-2.api.aws", "ec2", "us-west-2"},
 		{"fips.eks.us-west-2.amazonaws.com", "eks", "us-west-2"},
 		{"iam.amazonaws.com", "iam", "us-east-1"},
 		{"iam.us-gov.amazonaws.com", "iam", "us-gov-west-1"},

@@ -10,8 +10,8 @@ import (
 	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// MaxAWSAuth is the size in bytes up to which an aws-auth is read. It is what
-// Kubernetes allows a ConfigMap to hold.
+// MaxAWSAuth is the maximum size of an aws-auth text, in bytes. It is the limit of
+// Kubernetes for a ConfigMap.
 //
 // Source: https://kubernetes.io/docs/concepts/configuration/configmap/
 const MaxAWSAuth = 1 << 20
@@ -37,7 +37,8 @@ const MaxAWSAuth = 1 << 20
 //
 // In the dialect EKS an unreadable section is empty.
 //
-// It fails with *TextError, and nothing is in force, if the text is too large,
+// It fails with *TextError, and nothing is used, if the text is too large, is not a
+// single YAML document, is empty, has neither form, or has a section twice.
 // is no single YAML document, is empty, has neither form, or has a section twice.
 //
 // Source: https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/mapper/configmap

@@ -156,7 +156,7 @@ func TestBrokenEntryError(t *testing.T) {
 	if want := (BrokenEntryError{Source: "aws-auth mapRoles[1] line 3", ARN: roleARN}); *broken != want {
 		t.Errorf("got %+v, want %+v", *broken, want)
 	}
-	if !strings.Contains(err.Error(), "is broken and was dropped; see the problems") {
+	if !strings.Contains(err.Error(), "is invalid and was dropped; see the log") {
 		t.Errorf("message %q", err)
 	}
 	// Its problems say so too, and that the earlier entry counts no more.

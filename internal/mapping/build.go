@@ -27,7 +27,7 @@ type builder struct {
 	strict bool // an unknown key in an entry is an error
 	form   form // in the dialect EKS
 
-	// Where the builder is, for problems.
+	// The current position, for problems.
 	section string
 	index   int
 	line    int
@@ -286,7 +286,7 @@ func (b *builder) result() (*Set, error) {
 	return set, nil
 }
 
-// finish gives the Set, when it has looked for roles that one entry names by ARN
+// finish returns the Set, after it has searched for roles that one entry names by ARN
 // and another by permission set.
 func (b *builder) finish() *Set {
 	for k, e := range b.set.principals {

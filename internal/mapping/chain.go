@@ -10,18 +10,18 @@ import (
 
 // Link is one backend of a Chain.
 type Link struct {
-	// Name is for people: it stands in errors.
+	// Name appears in errors.
 	Name   string
 	Mapper Mapper
 	// Always asks this one even where one before it is unavailable.
 	Always bool
 }
 
-// Chain asks its backends in order. The first that knows the identity, or
-// fails, decides. The zero value maps nobody. It is safe for concurrent use.
+// Chain tries its backends in order. The first that maps the identity, or fails,
+// decides. The zero value maps nothing. It is safe for concurrent use.
 type Chain struct{ links []Link }
 
-// NewChain makes a Chain. Put the Creator last.
+// NewChain returns a Chain. Put the Creator last.
 func NewChain(links ...Link) *Chain { return &Chain{links: append([]Link(nil), links...)} }
 
 // Map returns the first mapping. It fails with *NotMappedError if no backend

@@ -1,5 +1,4 @@
-// Package mapping decides who an AWS identity is in Kubernetes: which username
-// and which groups.
+// Package mapping assigns a Kubernetes username and groups to an AWS identity.
 //
 // A [Backend] answers for a source of entries and follows it. What most of them
 // answer from is a [Set], made of typed entries by [NewSet] and never changed. Its
@@ -30,16 +29,17 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// Mapping is who an identity is in Kubernetes. The zero value is nobody.
+// Mapping is the Kubernetes identity of an AWS identity. The zero value is not an
+// identity.
 type Mapping struct {
 	// Username is never empty in a mapping that a Mapper returned, but in the
 	// dialect EKS, where an entry may have none.
 	Username string
-	// Groups may be empty. The slice is the caller's own.
+	// Groups may be empty. The caller owns the slice.
 	Groups []string
-	// Source says where it comes from, for people and logs: the backend, the
-	// section with the entry's index from 0, and the line, as in
-	// "aws-auth mapRoles[2] line 14".
+	// Source is where the mapping comes from, for messages and logs: the backend, the
+	// section with the entry's index from 0, and the line, as in "aws-auth mapRoles[2]
+	// line 14".
 	Source string
 }
 
@@ -122,9 +122,8 @@ func notMapped(id identity.Identity) error {
 	return &NotMappedError{ARN: id.Principal.Canonical().String()}
 }
 
-// PinError says that an entry names the principal's ARN but the unique id of
-// another one: the role or user was deleted and made again, perhaps by somebody
-// else. It is final.
+// PinError reports an entry with the principal's ARN but another unique ID: the role or
+// user was deleted and created again, perhaps by somebody else. It is final.
 type PinError struct {
 	Source string
 	ARN    string
@@ -136,8 +135,8 @@ func (e *PinError) Error() string {
 	return fmt.Sprintf("%s: %s has unique id %q, but userid %q is required", e.Source, e.ARN, e.Got, e.Want)
 }
 
-// ReservedError says that a username begins with a prefix that its backend may
-// not give. It is final.
+// ReservedError reports a username with a prefix that its backend may not assign. It is
+// final.
 type ReservedError struct {
 	Source, Username, Prefix string
 }
@@ -177,8 +176,8 @@ type Options struct {
 	// ParseServer, "aws-auth" for ParseAWSAuth and "dynamic-file" for
 	// ParseDynamicFile.
 	Backend string
-	// Partition is that of accounts in mapAccounts and of SSO entries, which name
-	// none. Empty means "aws".
+	// Partition is the partition of accounts in mapAccounts and of SSO entries, which
+	// name none. Empty means "aws".
 	Partition string
 	Dialect   Dialect
 	Ties      Ties
@@ -192,9 +191,9 @@ type Options struct {
 	// compared: most groups worth giving begin with "system:". An empty prefix
 	// reserves everything, but in the dialect EKS, where it reserves nothing.
 	ReservedPrefixes []string
-	// EC2PrivateDNSName finds the private DNS name of an EC2 instance for
-	// {{EC2PrivateDNSName}}. It must be safe for concurrent use. Where it is nil,
-	// an entry that needs it is refused with *RenderError.
+	// EC2PrivateDNSName returns the private DNS name of an EC2 instance for
+	// {{EC2PrivateDNSName}}. It must be safe for concurrent use. If it is nil, an entry
+	// that needs it is refused with *RenderError.
 	EC2PrivateDNSName func(ctx context.Context, instanceID string) (string, error)
 }
 
@@ -258,7 +257,7 @@ func (l *Live) Looked(err error) {
 	l.current.Store(&next)
 }
 
-// Map asks the Set in force.
+// Map uses the current Set.
 func (l *Live) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	s, err := l.usable()
 	if err != nil {

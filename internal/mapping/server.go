@@ -8,9 +8,9 @@ import (
 	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// ParseServer makes the file backend of the mapping node under "server:" in the
-// server's configuration. Its keys are compared without case; keys other than
-// SectionNames are passed over. A nil or null node gives an empty Set.
+// ParseServer parses the mapping node under "server:" of the server's configuration.
+// Keys are not case-sensitive; keys other than SectionNames are ignored. A nil or null
+// node returns an empty Set.
 //
 // It is strict: an unknown key in an entry, and anything that ParseAWSAuth would drop,
 // fail it with *LoadError, which lists them all with their lines. What is only doubtful
@@ -48,7 +48,7 @@ func (b *builder) readSections(n *yaml.Node) (rest []*yaml.Node) {
 		if section := known[yamlnode.FoldASCII(e.Node.Value)]; section != "" {
 			b.at("", -1, n.Line)
 			if e.Kind == yamlnode.Twice {
-				b.note(e.Node.Line, BadShape, true, "%s stands twice, on lines %d and %d", section, e.First.Line, e.Node.Line)
+				b.note(e.Node.Line, BadShape, true, "duplicate key %s, on lines %d and %d", section, e.First.Line, e.Node.Line)
 			} else {
 				b.note(e.Node.Line, YAMLAlias, true, "%s %v", section, e)
 			}

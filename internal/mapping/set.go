@@ -34,7 +34,7 @@ type entry struct {
 	index, line int
 	key         key
 	sso         bool     // key.name is a permission set
-	broken      bool     // dropped: its principal is refused, and the rest says nothing
+	broken      bool     // dropped: its principal is refused, and the other fields are unused
 	username    template // the zero template means the default username
 	groups      []template
 	uniqueID    string
@@ -44,8 +44,7 @@ func (s *Set) source(e *entry) string {
 	return sourceText(s.opts.Backend, e.section, e.index, e.line)
 }
 
-// key is what is compared of a principal. For an SSO entry, name is the
-// permission set.
+// key is what a principal is matched by. For an SSO entry, name is the permission set.
 type key struct {
 	partition string
 	kind      identity.Kind
@@ -54,10 +53,10 @@ type key struct {
 	name      string
 }
 
-// keyOf folds a principal into its key. IAM keeps names of users and of roles
-// unique without regard to case, so folding joins no two principals. A federated
-// user is called what its caller pleases, and policies that restrict this are
-// case-sensitive; so its name is compared as it is (others' servers fold it).
+// keyOf returns the key of a principal. IAM keeps names of users and of roles unique
+// regardless of case, so folding case merges no two principals. A federated user's name
+// is chosen by its caller, and policies that restrict it are case-sensitive; so its
+// name is compared exactly (other servers fold it).
 func keyOf(p identity.Principal) key {
 	p = p.Canonical()
 	k := key{partition: p.Partition, kind: p.Kind, account: p.Account, name: p.Name}
@@ -72,10 +71,10 @@ func keyOf(p identity.Principal) key {
 
 const ssoRolePrefix = "awsreservedsso_"
 
-// ssoKey gives the key of the permission set whose role this is: the role that
-// IAM Identity Center makes of set S is AWSReservedSSO_S_ and 16 hexadecimal
-// digits. The digits are counted, because with a mere wildcard the set Admin would
-// stand for the set Admin_ReadOnly too.
+// ssoKey returns the key of the permission set of a role: the role that IAM Identity
+// Center creates for set S is AWSReservedSSO_S_ and 16 hexadecimal digits. The digits
+// are counted, because with a wildcard the set Admin would also match the set
+// Admin_ReadOnly.
 //
 // Source: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
 func ssoKey(k key) (key, bool) {
@@ -104,8 +103,7 @@ func (s *Set) find(id identity.Identity) *entry {
 	return nil
 }
 
-// Problems returns what was found when the entries were read, in the order of
-// the text. The slice is the caller's own.
+// Problems returns the problems of the text, in its order. The caller owns the slice.
 func (s *Set) Problems() []Problem { return append([]Problem(nil), s.problems...) }
 
 // Len is the number of entries and accounts in force; broken ones are not.
@@ -223,9 +221,9 @@ func (s *Set) allowed(m Mapping) (Mapping, error) {
 	return m, nil
 }
 
-// defaultUsername is the username where the entry has none: the one that EKS
-// gives an access entry. aws-iam-authenticator lets such a principal in with its
-// groups and an empty username, which no audit log could tell apart.
+// defaultUsername is the username of an entry without one: that of an EKS access entry.
+// aws-iam-authenticator maps such a principal to its groups and an empty username,
+// which audit logs could not distinguish.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html
 func defaultUsername(p identity.Principal) template {

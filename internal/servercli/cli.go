@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Env is what a process gives its commands.
+// Env is the environment of a command.
 type Env struct {
 	Args           []string // without the program's name
 	Stdout, Stderr io.Writer
@@ -27,7 +27,7 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// hintError carries what to do about an error.
+// hintError adds a hint to an error.
 type hintError struct {
 	err  error
 	hint string
@@ -39,8 +39,8 @@ func (e *hintError) Unwrap() error { return e.err }
 // Main runs a command until it ends or the process gets SIGINT or SIGTERM, and
 // returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func Main(env Env) int {
-	// net/http's Transport tells the standard logger what a peer sent out of turn,
-	// and a peer may send back what it was sent.
+	// net/http's Transport logs unexpected data of a peer with the standard logger, and
+	// a peer may echo what was sent.
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,7 +89,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// options are what serve and init take from the command line.
+// options are the flags of serve and init.
 type options struct{ config, logLevel string }
 
 func (o *options) addFlags(cmd *cobra.Command) {
@@ -103,7 +103,7 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 		return nil, nil, &usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", o.logLevel)}
 	}
 	if o.config == "" {
-		return nil, nil, &usageError{&hintError{errors.New("--config is missing"), "docs/server.md shows a configuration of five lines"}}
+		return nil, nil, &usageError{&hintError{errors.New("--config is required"), "docs/server.md shows a configuration of five lines"}}
 	}
 	text, err := readConfig(o.config)
 	if err != nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// Defaults of the configuration: those of aws-iam-authenticator where it has
-// them.
+// Defaults of the configuration: those of aws-iam-authenticator if it has them.
 const (
 	defaultAddress       = "127.0.0.1"
 	defaultPort          = 21362
@@ -28,10 +27,10 @@ const (
 	defaultHostname      = "localhost"
 )
 
-// maxConfig is the longest configuration that is read, in bytes.
+// maxConfig is the maximum size of a configuration, in bytes.
 const maxConfig = 4 << 20
 
-// config is the server's configuration file. Keys match without case.
+// config is the server's configuration file. Keys are not case-sensitive.
 type config struct {
 	path      string
 	text      []byte // of the file, for what follows it; nil if there is no file
@@ -79,8 +78,8 @@ type stsConfig struct {
 	timeout                    time.Duration
 }
 
-// parseConfig reads the text of a configuration. It fails with *configError,
-// which names the file and the line, or with *mapping.LoadError.
+// parseConfig parses a configuration. It fails with *configError, which names the file
+// and the line, or with *mapping.LoadError.
 func parseConfig(path string, text []byte) (*config, error) {
 	c := &config{path: path, server: serverConfig{
 		address: defaultAddress, port: defaultPort, hostname: defaultHostname, stateDir: defaultStateDir,
@@ -144,8 +143,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	r.object(n, "server.", fields)
 }
 
-// unsupported are keys of aws-iam-authenticator that would change who is let in,
-// or how, if they were passed over in silence.
+// unsupported are keys of aws-iam-authenticator that would change who has access if
+// they were ignored.
 var unsupported = map[string]string{
 	"ec2describeinstancesrolearn": "server.ec2DescribeInstancesRoleARN is not supported: this server does not ask EC2, so {{EC2PrivateDNSName}} cannot be used",
 	"ec2describeinstancesqps":     "server.ec2DescribeInstancesQps is not supported: this server does not ask EC2",
@@ -284,7 +283,7 @@ func restartKeys(a, b *config) []string {
 	return out
 }
 
-// needsClientCA says that others than this machine can reach the listener.
+// needsClientCA reports whether other machines can reach the listener.
 func (c *config) needsClientCA() bool {
 	ip := net.ParseIP(c.server.address)
 	return ip != nil && !ip.IsLoopback()

@@ -363,8 +363,8 @@ func prepareState(c *config) error {
 	return nil
 }
 
-// alarmTo logs what is wrong with a mapping: an error where something is not in
-// force, a warning where it is and looks doubtful.
+// alarmTo logs problems of a mapping: an error if something is not used, a warning if
+// it is used but questionable.
 func alarmTo(log *slog.Logger) func(error) {
 	return func(err error) {
 		var p mapping.Problem
@@ -374,7 +374,7 @@ func alarmTo(log *slog.Logger) func(error) {
 		case p.Dropped:
 			log.Error("mapping", "problem", p.Error(), "code", string(p.Code))
 		default:
-			log.Warn("doubtful mapping", "problem", p.Error(), "code", string(p.Code))
+			log.Warn("questionable mapping", "problem", p.Error(), "code", string(p.Code))
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// checkDir refuses a state directory in which others could put a key of their
-// own: whoever has the serving key can say who anybody is.
+// checkDir refuses a state directory in which other users could replace the key:
+// whoever has the serving key can impersonate everybody.
 func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {

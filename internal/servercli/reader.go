@@ -17,10 +17,10 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// configError is what is wrong with a configuration file, and where.
+// configError is an error in a configuration file, and its position.
 type configError struct {
 	path string
-	line int // 0 where no line is known
+	line int // 0 if unknown
 	text string
 }
 
@@ -109,7 +109,7 @@ func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yam
 	for _, e := range bad {
 		switch e.Kind {
 		case yamlnode.Twice:
-			r.fail(e.Node, fmt.Sprintf("%s%s stands twice, here and on line %d", prefix, e.Node.Value, e.First.Line))
+			r.fail(e.Node, fmt.Sprintf("duplicate key %s%s, first on line %d", prefix, e.Node.Value, e.First.Line))
 		case yamlnode.Alias:
 			r.fail(e.Node, "YAML aliases are not followed")
 		default:
@@ -179,7 +179,7 @@ func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {
 			if _, _, err := net.SplitHostPort(s); err != nil {
-				r.fail(n, fmt.Sprintf("%q is not of the form host:port", s))
+				r.fail(n, fmt.Sprintf("%q does not have the form host:port", s))
 			}
 			*to = s
 		}
@@ -226,7 +226,7 @@ func (r *reader) list(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accounts reads the text of each number, so that 012345678901 stays itself.
+// accounts reads the text of each number, so that 012345678901 keeps its first digit.
 func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -239,8 +239,7 @@ func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// someAccounts are accounts, and at least one: an empty list of those allowed
-// would allow all.
+// someAccounts are accounts, at least one: an empty allow list would allow all.
 func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if r.accounts(to)(n); len(*to) == 0 {
@@ -249,7 +248,7 @@ func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accessKeys have the shape that rule V13 wants, or they would match nothing.
+// accessKeys have the form that rule V13 requires, or they would never match.
 func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -344,7 +343,7 @@ func (r *reader) setBackends(n *yaml.Node, to *[]string, names []string) {
 	case len(names) == 0:
 		r.fail(n, "the list of backends is empty")
 	case len(slices.Compact(slices.Sorted(slices.Values(names)))) != len(names):
-		r.fail(n, "a backend stands twice")
+		r.fail(n, "a backend is listed twice")
 	}
 	*to = names
 }

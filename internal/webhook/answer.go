@@ -14,14 +14,14 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// notAuthorized is all that a client learns of why.
+// notAuthorized is the only reason that a client gets.
 const notAuthorized = "not authorized"
 
-// soon are the rules that a token may break now and keep later: the clock goes
-// on, a deny list is changed, STS is asked again.
+// soon are the rules that a token may break now and satisfy later: the clock advances,
+// a deny list changes, STS is called again.
 var soon = []token.Code{"V16", "V22", "V31", "V32", "V33", "V34"}
 
-// refuse turns an error into the answer that the package comment promises.
+// refuse converts an error to the answer that the package comment describes.
 func refuse(v verdict, err error) verdict {
 	v.err = err
 	v.status = authv1.TokenReviewStatus{}
@@ -45,8 +45,8 @@ func refuse(v verdict, err error) verdict {
 	return v
 }
 
-// userInfo has the UID and the extras of aws-iam-authenticator and of EKS,
-// because audit policies and admission rules rely on them.
+// userInfo has the UID and the extras of aws-iam-authenticator and EKS, because audit
+// policies and admission rules rely on them.
 func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserInfo {
 	extra := map[string]authv1.ExtraValue{
 		"arn":          {id.ARN},
@@ -66,8 +66,8 @@ func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserI
 	}
 }
 
-// logVerdict logs one decision. Of an account that is scrubbed, or may be, there
-// is neither key id nor ARN, and no reason, which may cite one.
+// logVerdict logs one decision. If the account is scrubbed, or unknown, it logs neither
+// the access key ID nor the ARN, nor a reason, which may contain them.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
 	known := v.identity.AccountID != ""
