@@ -131,4 +131,10 @@ func ownedByUs(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
 
 func ownedByRoot(info fs.FileInfo) bool { return owner(info) == 0 }
 
+// ownGroup reports whether a file's group is root's or this process's.
+func ownGroup(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Gid == 0 || int(st.Gid) == os.Getegid())
+}
+
 func permissions(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() }

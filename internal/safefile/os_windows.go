@@ -114,4 +114,6 @@ func ownedByUs(fs.FileInfo) bool { return true }
 
 func ownedByRoot(fs.FileInfo) bool { return true }
 
+func ownGroup(fs.FileInfo) bool { return true }
+
 func permissions(fs.FileInfo) fs.FileMode { return 0 }
