@@ -314,11 +314,11 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 		section string
 		index   int
 	}
-	works, seen, size := map[place]bool{}, map[place]bool{}, map[string]int{}
+	works, reported, size := map[place]bool{}, map[place]bool{}, map[string]int{}
 	nameless := map[place]bool{}
 	for _, p := range strict.problems {
 		at := place{p.Section, p.Index}
-		seen[at] = true
+		reported[at] = true
 		nameless[at] = nameless[at] || p.Code == NoUsername
 	}
 	for section, l := range strict.lines {
