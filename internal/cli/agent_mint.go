@@ -13,9 +13,9 @@ import (
 )
 
 // lasting makes tokens for one cluster for as long as the process runs: a
-// token.Minter. AWS's configuration is loaded once, and anew when its files or those
+// token.Minter. AWS's configuration is loaded once, and again when its files or those
 // of a login have changed, when the cluster refused a token and after each failure: a
-// person who logs in again need not start it again.
+// person who logs in again does not have to restart it.
 type lasting struct {
 	app    *app
 	log    *slog.Logger
@@ -77,7 +77,7 @@ func (l *lasting) check(ctx context.Context) error {
 	return err
 }
 
-// Invalidate has everything got anew for the next token.
+// Invalidate makes the next token use newly loaded configuration and credentials.
 func (l *lasting) Invalidate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,7 +132,7 @@ func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 		before = nil
 	}
 	l.mu.Lock()
-	if l.session == session { // else it may be another's by now: somebody has loaded anew
+	if l.session == session { // else it may be another's by now: somebody has loaded it again
 		l.good = before
 	}
 	l.mu.Unlock()
@@ -147,7 +147,7 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	defer l.mu.Unlock()
 	config := l.config
 	var key credcache.Key
-	// Where it cannot be told what the configuration depends on, it is loaded anew.
+	// Where it is unknown what the configuration depends on, it is loaded again.
 	changed := true
 	if print, err := awsconf.NewFingerprint(config); err == nil {
 		key = print.Key()
@@ -173,9 +173,9 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where they cannot be seen, everything is loaded anew each time.
+	// Where they cannot be read, everything is loaded again each time.
 	l.logins, _ = session.Logins(l.app.env.Getenv)
-	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "anew", l.stale)
+	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "reload", l.stale)
 	l.session, l.print, l.stale = session, key, false
 	return session, nil
 }
