@@ -70,7 +70,7 @@ func fileHint(err error) string {
 	)
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.As(err, &key), errors.As(err, &entry), errors.As(err, &edit):
-		return "nothing was written; mend the file, or name another with --kubeconfig"
+		return "nothing was written; fix the file, or name another with --kubeconfig"
 	case errors.As(err, &conflict):
 		return "nothing was written; choose another name with --user-alias, or another file with --kubeconfig"
 	case errors.As(err, &pinned):
@@ -119,7 +119,7 @@ func deniedHint(code string) string {
 func kubeHint(e *kubeapi.StatusError) string {
 	switch e.Code {
 	case 401:
-		return "AWS accepts these credentials, but the cluster does not map them to a user: see its access entries and aws-auth"
+		return "AWS accepts these credentials, but the cluster does not map them to a user: see its access entries and aws-auth; if the role was deleted and created again, run: ekskey cache clear"
 	case 403:
 		return "the cluster knows the user, but refuses the request"
 	}

@@ -281,10 +281,11 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 	var since time.Time // last was first seen
 	start := time.Now()
 	for {
+		late := time.Since(start) >= w.Patience
 		o, err := OpenOriginal(path, w.Limit)
 		var changed *ChangedError
 		switch {
-		case err != nil && !errors.As(err, &changed):
+		case err != nil && (late || !errors.As(err, &changed)):
 			return nil, err
 		case err == nil && o.Missing():
 			return o, nil
@@ -333,7 +334,7 @@ func (w *Watcher) rested(o *Original, watched time.Duration) bool {
 	written := o.info.ModTime()
 	// To write a file sets both times alike. A later change of the rest, its name among
 	// it, says that it was written elsewhere and then put here whole.
-	if changed := Changed(o.info); whole && changed.After(written) {
+	if Changed(o.info).After(written) {
 		return true
 	}
 	now := time.Now
