@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
-	{"cmd/...", "bench"},
+	{"cmd/...", "bench", "bench/server"},
 }
 
 // tests are packages that hold tests alone: nothing imports them.

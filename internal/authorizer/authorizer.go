@@ -113,7 +113,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) outcome {
 // decode reads the request. A key that is there twice is refused: two readers could
 // take different values.
 func decode(r *http.Request) (spec *authzv1.SubjectAccessReviewSpec, status int, problem string) {
-	body, status, problem := review.Body(r, maxRequest)
+	body, release, status, problem := review.Body(r, maxRequest)
+	defer release()
 	if problem != "" {
 		return nil, status, problem
 	}

@@ -31,14 +31,14 @@ func TestBody(t *testing.T) {
 	} {
 		r := httptest.NewRequest(c.method, "/", strings.NewReader(c.body))
 		r.Header.Set("Content-Type", c.contentType)
-		body, status, problem := review.Body(r, 8)
+		body, _, status, problem := review.Body(r, 8)
 		if status != c.want || (problem == "") != (c.want == 0) || c.want == 0 && string(body) != c.body || c.want != 0 && body != nil {
 			t.Errorf("%s: %q %d %q", name, body, status, problem)
 		}
 	}
 	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(errors.New("cut")))
 	r.Header.Set("Content-Type", "application/json")
-	if _, status, _ := review.Body(r, 8); status != http.StatusBadRequest {
+	if _, _, status, _ := review.Body(r, 8); status != http.StatusBadRequest {
 		t.Errorf("a body that breaks off: %d", status)
 	}
 }

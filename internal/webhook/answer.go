@@ -5,8 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-
-	authv1 "k8s.io/api/authentication/v1"
+	"sync"
+	"time"
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
@@ -24,7 +24,7 @@ var soon = []token.Code{"V16", "V22", "V31", "V32", "V33", "V34"}
 // refuse converts an error to the answer that the package comment describes.
 func refuse(v verdict, err error) verdict {
 	v.err = err
-	v.status = authv1.TokenReviewStatus{}
+	v.status = status{User: &userInfo{}}
 	var broken *token.RuleError
 	var unavailable *verify.UnavailableError
 	switch {
@@ -36,7 +36,9 @@ func refuse(v verdict, err error) verdict {
 		v.outcome = outcomeUnavailable
 	case errors.As(err, &broken) && !slices.Contains(soon, broken.Code):
 		v.outcome = outcomeRejected
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), mapping.Temporary(err):
+	case errors.Is(err, context.Canceled):
+		v.outcome = outcomeCanceled
+	case errors.Is(err, errPanic), errors.Is(err, context.DeadlineExceeded), mapping.Temporary(err):
 		v.outcome = outcomeUnavailable
 	default:
 		v.outcome = outcomeDenied
@@ -46,30 +48,90 @@ func refuse(v verdict, err error) verdict {
 }
 
 // userInfo has the UID and the extras of aws-iam-authenticator and EKS, because audit
-// policies and admission rules rely on them.
-func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserInfo {
-	extra := map[string]authv1.ExtraValue{
-		"arn":          {id.ARN},
-		"canonicalArn": {id.CanonicalARN},
-		"sessionName":  {id.SessionName},
-		"principalId":  {id.PrincipalID},
-		"sigs.k8s.io/aws-iam-authenticator/principalId": {id.PrincipalID},
+// policies and admission rules rely on them. As there, a user of a scrubbed account has
+// no extras, and a UID that does not tell the account.
+func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) *userInfo {
+	if slices.Contains(h.scrubbed, id.AccountID) {
+		return &userInfo{Username: m.Username, UID: "aws-iam-authenticator:administrative:" + m.Username, Groups: m.Groups}
 	}
-	if !slices.Contains(h.scrubbed, id.AccountID) {
-		extra["accessKeyId"] = authv1.ExtraValue{id.AccessKeyID}
-	}
-	return authv1.UserInfo{
+	return &userInfo{
 		Username: m.Username,
 		UID:      "aws-iam-authenticator:" + id.AccountID + ":" + id.PrincipalID,
 		Groups:   m.Groups,
-		Extra:    extra,
+		Extra: &extra{
+			AccessKeyID: [1]string{id.AccessKeyID}, ARN: [1]string{id.ARN}, CanonicalARN: [1]string{id.CanonicalARN},
+			PrincipalID: [1]string{id.PrincipalID}, SessionName: [1]string{id.SessionName}, Principal: [1]string{id.PrincipalID},
+		},
 	}
+}
+
+// status is authv1.TokenReviewStatus, and userInfo authv1.UserInfo, with the extras as
+// fields: encoding/json sorts the keys of a map by reflection for each answer.
+type status struct {
+	Authenticated bool      `json:"authenticated,omitempty"`
+	User          *userInfo `json:"user"`
+	Audiences     []string  `json:"audiences,omitempty"`
+	Error         string    `json:"error,omitempty"`
+}
+
+type userInfo struct {
+	Username string   `json:"username,omitempty"`
+	UID      string   `json:"uid,omitempty"`
+	Groups   []string `json:"groups,omitempty"`
+	Extra    *extra   `json:"extra,omitempty"`
+}
+
+type extra struct {
+	AccessKeyID  [1]string `json:"accessKeyId"`
+	ARN          [1]string `json:"arn"`
+	CanonicalARN [1]string `json:"canonicalArn"`
+	PrincipalID  [1]string `json:"principalId"`
+	SessionName  [1]string `json:"sessionName"`
+	Principal    [1]string `json:"sigs.k8s.io/aws-iam-authenticator/principalId"`
+}
+
+// maxLines bounds the lines about reviews without access, a second: whoever sends
+// garbage must not fill the disk.
+const maxLines = 100
+
+// lineLimit counts the lines of the current second.
+type lineLimit struct {
+	mu      sync.Mutex
+	second  int64
+	lines   int
+	dropped int
+}
+
+// allow reports whether a line may be written, and how many were dropped before it.
+func (l *lineLimit) allow(now time.Time) (bool, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := now.Unix(); s != l.second {
+		l.second, l.lines = s, 0
+	}
+	if l.lines >= maxLines {
+		l.dropped++
+		return false, 0
+	}
+	l.lines++
+	dropped := l.dropped
+	l.dropped = 0
+	return true, dropped
 }
 
 // logVerdict logs one decision. If the account is scrubbed, or unknown, it logs neither
 // the access key ID nor the ARN, nor a reason, which may contain them.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
-	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
+	attrs := append(make([]slog.Attr, 0, 8), slog.String("outcome", string(v.outcome)))
+	if v.outcome != outcomeAuthenticated {
+		ok, dropped := h.lines.allow(h.now())
+		if !ok {
+			return
+		}
+		if dropped > 0 {
+			attrs = append(attrs, slog.Int("linesDroppedBefore", dropped))
+		}
+	}
 	known := v.identity.AccountID != ""
 	open := len(h.scrubbed) == 0 || known && !slices.Contains(h.scrubbed, v.identity.AccountID)
 	if v.parsed != nil {

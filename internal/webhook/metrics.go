@@ -21,46 +21,81 @@ const (
 	outcomeUnavailable   outcome = "unavailable" // STS does not answer, or its response is invalid
 	outcomeOverload      outcome = "overload"    // too many requests in this server
 	outcomeMalformed     outcome = "malformed"   // not a TokenReview
+	outcomeCanceled      outcome = "canceled"    // the client left before the answer
 )
+
+var outcomes = []outcome{
+	outcomeAuthenticated, outcomeRejected, outcomeDenied, outcomeThrottled,
+	outcomeUnavailable, outcomeOverload, outcomeMalformed, outcomeCanceled,
+}
 
 // Metrics are the webhook's counters. Nil counts nothing.
 type Metrics struct {
-	reviews    *prometheus.CounterVec
-	duration   *prometheus.HistogramVec
+	reviews    map[outcome]series
 	sts        *prometheus.CounterVec
 	stsSeconds prometheus.Histogram
 	fromMemory prometheus.Counter
+	open       *prometheus.CounterVec
+	panics     prometheus.Counter
+}
+
+// series are what is counted of one outcome.
+type series struct {
+	number   prometheus.Counter
+	duration prometheus.Observer
 }
 
 // NewMetrics creates and registers the counters.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	reviews := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ekskey_token_reviews_total", Help: "TokenReviews answered, by outcome.",
+	}, []string{"outcome"})
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "ekskey_token_review_duration_seconds", Help: "Time to answer a TokenReview, by outcome.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
+	}, []string{"outcome"})
 	m := &Metrics{
-		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ekskey_token_reviews_total", Help: "TokenReviews answered, by outcome.",
-		}, []string{"outcome"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ekskey_token_review_duration_seconds", Help: "Time to answer a TokenReview, by outcome.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
-		}, []string{"outcome"}),
+		reviews: map[outcome]series{},
 		sts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ekskey_sts_requests_total", Help: "Tokens that STS was asked about, by result.",
+			Name: "ekskey_sts_requests_total", Help: "STS calls, by result.",
 		}, []string{"result"}),
 		stsSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "ekskey_sts_request_duration_seconds", Help: "Time until STS answered.",
+			Name: "ekskey_sts_request_duration_seconds", Help: "Duration of an STS call.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 11),
 		}),
 		fromMemory: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ekskey_verified_cache_hits_total", Help: "Tokens whose identity was remembered.",
+			Name: "ekskey_verified_cache_hits_total", Help: "Tokens whose answer of STS was cached.",
+		}),
+		open: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ekskey_sts_circuit_opened_total", Help: "How often an STS host was no longer called for some seconds, because it did not answer.",
+		}, []string{"host"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ekskey_panics_total", Help: "Reviews that panicked.",
 		}),
 	}
-	r.MustRegister(m.reviews, m.duration, m.sts, m.stsSeconds, m.fromMemory)
+	r.MustRegister(reviews, duration, m.sts, m.stsSeconds, m.fromMemory, m.open, m.panics)
+	for _, o := range outcomes {
+		m.reviews[o] = series{reviews.WithLabelValues(string(o)), duration.WithLabelValues(string(o))}
+	}
 	return m
 }
 
 func (m *Metrics) count(o outcome, d time.Duration) {
 	if m != nil {
-		m.reviews.WithLabelValues(string(o)).Inc()
-		m.duration.WithLabelValues(string(o)).Observe(d.Seconds())
+		m.reviews[o].number.Inc()
+		m.reviews[o].duration.Observe(d.Seconds())
+	}
+}
+
+func (m *Metrics) opened(host string) {
+	if m != nil {
+		m.open.WithLabelValues(host).Inc()
+	}
+}
+
+func (m *Metrics) panicked() {
+	if m != nil {
+		m.panics.Inc()
 	}
 }
 
@@ -75,7 +110,7 @@ func (m *Metrics) asked(err error, d time.Duration) {
 	// waited, is not an STS call.
 	var broken *token.RuleError
 	unsent := errors.As(err, &broken) && broken.Code < "V30"
-	if m == nil || unsent || errors.Is(err, errOverload) {
+	if m == nil || unsent || errors.Is(err, errOverload) || errors.Is(err, errOpen) {
 		return
 	}
 	result := "ok"

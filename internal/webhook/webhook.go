@@ -19,10 +19,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
-
-	authv1 "k8s.io/api/authentication/v1"
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
@@ -59,7 +58,7 @@ type Config struct {
 	// own, whatever they are.
 	Audiences []string
 	// ScrubbedAccounts are accounts whose ARNs and access key IDs are not logged, and
-	// whose users' extras have no access key ID.
+	// whose users have no extras and a UID that does not name the account.
 	ScrubbedAccounts []string
 	// MaxInFlight bounds the concurrent TokenReviews. Zero means DefaultMaxInFlight.
 	MaxInFlight int
@@ -84,6 +83,7 @@ type Handler struct {
 	verified  *verifiedCache
 	now       func() time.Time
 	log       *slog.Logger
+	lines     lineLimit
 	metrics   *Metrics
 }
 
@@ -101,7 +101,7 @@ func New(c Config) *Handler {
 	return &Handler{
 		verifier: c.Verifier, mapper: c.Mapper, audiences: c.Audiences, scrubbed: c.ScrubbedAccounts,
 		slots:    make(chan struct{}, c.MaxInFlight),
-		verified: newVerifiedCache(c.CacheSize, c.MaxInFlight, c.Now, c.Metrics),
+		verified: newVerifiedCache(c.CacheSize, newHosts(c.MaxInFlight, c.Now, c.Metrics), c.Now, c.Metrics),
 		now:      c.Now, log: c.Log, metrics: c.Metrics,
 	}
 }
@@ -111,11 +111,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := h.now()
 	posted, status, problem := decode(r)
 	if problem != "" {
-		h.metrics.count(outcomeMalformed, h.now().Sub(begin))
+		o := outcomeMalformed
+		if status == http.StatusTooManyRequests {
+			o = outcomeOverload
+		}
+		h.metrics.count(o, h.now().Sub(begin))
 		http.Error(w, problem, status)
 		return
 	}
-	// Only now, or a client that sends half a body would hold a slot.
+	// Only now, or a client that sends half a body would hold a slot. What bodies hold
+	// until then is bounded by review.Body.
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
@@ -132,7 +137,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, tooMany, http.StatusTooManyRequests)
 	case outcomeThrottled:
 		http.Error(w, "sts throttles", http.StatusTooManyRequests)
-	case outcomeUnavailable:
+	case outcomeUnavailable, outcomeCanceled:
 		w.Header().Set("Retry-After", "5")
 		what := "sts"
 		if v.identity.AccountID != "" {
@@ -144,9 +149,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// decode reads the request. TokenReview v1 and v1beta1 have the same fields.
-func decode(r *http.Request) (posted authv1.TokenReview, status int, problem string) {
-	body, status, problem := review.Body(r, maxRequest)
+// tokenReview is what is read of authv1.TokenReview; v1beta1 has the same fields.
+type tokenReview struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Spec       struct {
+		Token     string   `json:"token"`
+		Audiences []string `json:"audiences"`
+	} `json:"spec"`
+}
+
+// decode reads the request.
+func decode(r *http.Request) (posted tokenReview, status int, problem string) {
+	body, release, status, problem := review.Body(r, maxRequest)
+	defer release()
 	if problem != "" {
 		return posted, status, problem
 	}
@@ -166,7 +182,7 @@ var apiVersions = []string{"authentication.k8s.io/v1", "authentication.k8s.io/v1
 // verdict is the result of one TokenReview.
 type verdict struct {
 	outcome  outcome
-	status   authv1.TokenReviewStatus
+	status   status
 	parsed   *token.Parsed
 	identity identity.Identity
 	mapping  mapping.Mapping
@@ -174,7 +190,16 @@ type verdict struct {
 }
 
 // review checks the rules, STS, the account rules and the mapping.
-func (h *Handler) review(ctx context.Context, r authv1.TokenReview) (v verdict) {
+func (h *Handler) review(ctx context.Context, r tokenReview) (v verdict) {
+	defer func() {
+		// A panic must not be silent, nor end the connection with the reviews of others. Its
+		// value may contain anything, so it is not logged.
+		if recover() != nil {
+			h.metrics.panicked()
+			h.log.LogAttrs(ctx, slog.LevelError, "the review panicked", slog.String("stack", string(debug.Stack())))
+			v = refuse(v, errPanic)
+		}
+	}()
 	if len(h.audiences) > 0 {
 		v.status.Audiences = h.audiences
 		if asked := r.Spec.Audiences; len(asked) > 0 {
@@ -201,6 +226,8 @@ func (h *Handler) review(ctx context.Context, r authv1.TokenReview) (v verdict) 
 	v.status.User = h.userInfo(v.identity, v.mapping)
 	return v
 }
+
+var errPanic = errors.New("the review panicked")
 
 var errAudience = errors.New("none of the requested audiences is valid here")
 

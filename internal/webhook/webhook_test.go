@@ -42,9 +42,13 @@ func (s *stub) Check(raw string) (*token.Parsed, error) {
 }
 
 // parsed is a real token's, signed for a cluster at the clock's time.
-func parsed(cluster string) (*token.Parsed, error) {
+func parsed(cluster string) (*token.Parsed, error) { return parsedOf(cluster, "") }
+
+func parsedIn(region string) (*token.Parsed, error) { return parsedOf("demo", region) }
+
+func parsedOf(cluster, region string) (*token.Parsed, error) {
 	now := func() time.Time { return clock }
-	s, err := token.New(token.Config{Cluster: cluster, Credentials: token.StaticKeys("ASIAIOSFODNN7EXAMPLE", "secret", "session"), Now: now})
+	s, err := token.New(token.Config{Cluster: cluster, Region: region, Credentials: token.StaticKeys("ASIAIOSFODNN7EXAMPLE", "secret", "session"), Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +365,8 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 func TestScrubbedAccounts(t *testing.T) {
 	f := newFixture(func(c *webhook.Config) { c.ScrubbedAccounts = []string{"111122223333"} })
 	w := f.post(review("v1"))
-	if strings.Contains(w.Body.String()+f.log.String(), "ASIAIOSFODNN7EXAMPLE") || !strings.Contains(w.Body.String(), `"authenticated":true`) {
+	if strings.Contains(w.Body.String()+f.log.String(), "ASIAIOSFODNN7EXAMPLE") || !strings.Contains(w.Body.String(), `"authenticated":true`) ||
+		strings.Contains(w.Body.String(), "extra") || !strings.Contains(w.Body.String(), `"uid":"aws-iam-authenticator:administrative:dev:alice"`) {
 		t.Errorf("%s\n%s", w.Body, f.log.String())
 	}
 	// Whose it is, is not known where STS did not say: then it may be theirs.
