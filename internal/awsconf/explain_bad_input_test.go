@@ -71,7 +71,7 @@ func TestBadInput(t *testing.T) {
 		{"a credential_source that is none", "the AWS configuration cannot be used: ", "credential_source is ", file("[profile p]\nrole_arn = " + firstRole + "\ncredential_source = Elsewhere\n")},
 		{"an sso-session that does not exist", "the AWS configuration cannot be used: failed to find SSO session section, nope", "the profile needs sso_session", file("[profile p]\nsso_session = nope\nsso_account_id = 111122223333\nsso_role_name = Ops\n")},
 		{"a section that does not end", `the AWS profile "p" does not exist`, "line 1 of ", file("[profile p\naws_secret_access_key = " + secret + "\n")},
-		{"a file that is a folder", "the AWS configuration file ", "mend the file", func(s *sources) awsconf.Config {
+		{"a file that is a folder", "the AWS configuration file ", "fix the file", func(s *sources) awsconf.Config {
 			s.t.Setenv("AWS_CONFIG_FILE", s.dir)
 			return awsconf.Config{}
 		}},

@@ -23,7 +23,7 @@ func (s *Session) explainLoading(err error) error {
 	case errors.As(err, &file):
 		return &CredentialsError{
 			Cause: "the AWS configuration file " + file.Filename + " cannot be read: " + reasonOf(file.Err),
-			Hint:  "mend the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE", Err: err,
+			Hint:  "fix the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE", Err: err,
 		}
 	case errors.As(err, &role) && errors.As(role.Err, &missing):
 		return &CredentialsError{

@@ -3,6 +3,7 @@ package awsconf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,11 +15,13 @@ import (
 
 // caching is what a Session needs to cache its credentials.
 type caching struct {
-	store    *credcache.Store
-	print    *Fingerprint
-	scope    string // see [credcache.Store.Lock]
-	keep     keeping
-	settings credcache.Settings
+	store       *credcache.Store
+	fingerprint *Fingerprint
+	// connections and scope say with whom failures are shared, see
+	// [credcache.Store.Lock]: who connects in the same way, and to the same STS host.
+	connections, scope string
+	keep               keeping
+	settings           credcache.Settings
 	// logins are the files that profiles name and that decide who signs.
 	logins []string
 
@@ -39,7 +42,7 @@ func (c *caching) unchanged() ([]credcache.Input, bool) {
 	c.mu.Lock()
 	inputs := c.inputs
 	c.mu.Unlock()
-	return inputs, inputs != nil && c.print.unchanged() && sameFiles(inputs)
+	return inputs, inputs != nil && c.fingerprint.unchanged() && sameFiles(inputs)
 }
 
 // keeping says which of a Session's credentials may be cached.
@@ -69,8 +72,10 @@ func (s *Session) prepareCaching(c Config) {
 		c.debug("nothing is cached", err)
 		return
 	}
+	connections := connectionScope(c.Getenv)
 	s.cache = &caching{
-		store: c.Store, print: c.Fingerprint, scope: connectionScope(c.Getenv), keep: s.keeps(c),
+		store: c.Store, fingerprint: c.Fingerprint, keep: s.keeps(c),
+		connections: connections, scope: fmt.Sprintf("%s %s %+v", connections, s.cfg.Region, s.STSVariant()),
 		settings: profileSettings(s.cfg.ConfigSources), logins: paths, inputs: inputs,
 	}
 }
@@ -144,7 +149,7 @@ func (p *stored) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, err
 	}
 	// This may have taken minutes.
-	same := cache.print.unchanged()
+	same := cache.fingerprint.unchanged()
 	if ok = false; same {
 		kept, ok = cache.store.Get(key, since)
 	}

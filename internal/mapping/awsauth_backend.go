@@ -41,8 +41,8 @@ type AWSAuth struct {
 // lastGood is the last text of a section that could be read, and when it was last known
 // to be what the source says.
 type lastGood struct {
-	Text string    `json:"text"`
-	Seen time.Time `json:"seen"`
+	Text   string    `json:"text"`
+	SeenAt time.Time `json:"seen"`
 }
 
 // awsAuthState is what answers. It never changes.
@@ -229,8 +229,8 @@ func (f *AWSAuth) keep(write bool) {
 	}
 	changed := false
 	for section, text := range f.last.texts {
-		changed = changed || f.kept[section].Text != text || f.kept[section].Seen.IsZero()
-		f.kept[section] = lastGood{Text: text, Seen: f.cfg.Now()}
+		changed = changed || f.kept[section].Text != text || f.kept[section].SeenAt.IsZero()
+		f.kept[section] = lastGood{Text: text, SeenAt: f.cfg.Now()}
 	}
 	if changed && write || f.cfg.Now().Sub(f.stored) > max(f.cfg.MaxStale/12, PollInterval) {
 		f.store()
@@ -256,7 +256,7 @@ func (f *AWSAuth) rebuild(err error) {
 			continue
 		}
 		data[section] = good.Text
-		if until := good.Seen.Add(f.cfg.MaxStale); s.until.IsZero() || until.Before(s.until) {
+		if until := good.SeenAt.Add(f.cfg.MaxStale); s.until.IsZero() || until.Before(s.until) {
 			s.until = until
 		}
 	}
@@ -356,7 +356,7 @@ func (f *AWSAuth) Stats() Stats {
 // The file that keeps the last good texts over a restart.
 const (
 	stateVersion = 1
-	// maxState is six times MaxAWSAuth, for JSON's escapes, and room around.
+	// maxState is six times MaxAWSAuth, for JSON's escapes, and the rest.
 	maxState = 7 << 20
 )
 
@@ -413,8 +413,8 @@ func (f *AWSAuth) restore() {
 		if !ok || len(good.Text) > MaxAWSAuth {
 			continue
 		}
-		if good.Seen.After(now) { // the clock went back
-			good.Seen = now
+		if good.SeenAt.After(now) { // the clock went back
+			good.SeenAt = now
 		}
 		if set, err := ParseAWSAuthData(map[string]string{section: good.Text}, f.cfg.Options); err == nil && set.Unreadable() == "" {
 			f.kept[section] = good
