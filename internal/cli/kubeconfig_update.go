@@ -202,6 +202,8 @@ func (a *app) checkUpdate(o updateOptions) error {
 		return &usageError{reason: "cluster name is required", hint: "name it with --name"}
 	case o.printOnly && o.dryRun:
 		return &usageError{reason: "--print and --dry-run exclude each other", hint: "leave out one of them"}
+	case o.noProfile && a.global.profile != "":
+		return &usageError{reason: "--profile and --no-profile exclude each other", hint: "leave out one of them"}
 	case o.printOnly && o.files.file != "":
 		return &usageError{reason: "--print writes no file, so --kubeconfig cannot name one", hint: "leave out one of them"}
 	}
