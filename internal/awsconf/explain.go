@@ -42,8 +42,9 @@ func Explain(err error) error {
 }
 
 // Explain is the function Explain, and names the source of credentials that have
-// expired.
+// expired. Cached credentials that AWS has refused are removed from the cache.
 func (s *Session) Explain(err error) error {
+	s.DropRefused(err)
 	err = Explain(err)
 	var api *APIError
 	if errors.As(err, &api) && api.Expired() {

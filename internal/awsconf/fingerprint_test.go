@@ -11,13 +11,13 @@ import (
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
-func tokenKey(t *testing.T, c awsconf.Config, cluster string) credcache.Key {
+func keyOf(t *testing.T, c awsconf.Config) credcache.Key {
 	t.Helper()
 	f, err := awsconf.NewFingerprint(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f.TokenKey(cluster)
+	return f.Key()
 }
 
 func write(t *testing.T, path, text string) {
@@ -47,31 +47,31 @@ func TestKeyCoversEachInput(t *testing.T) {
 			{ARN: one, ExternalID: "x", SessionName: "s", MFASerial: "m", Duration: time.Hour}, {ARN: two},
 		}}
 	}
-	seen := map[credcache.Key]string{tokenKey(t, config(), "demo"): "nothing changed"}
-	other := func(t *testing.T, what string, c awsconf.Config, cluster string) {
+	seen := map[credcache.Key]string{keyOf(t, config()): "nothing changed"}
+	other := func(t *testing.T, what string, c awsconf.Config) {
 		t.Helper()
-		key := tokenKey(t, c, cluster)
+		key := keyOf(t, c)
 		if was, ok := seen[key]; ok {
 			t.Errorf("%s: the key is that of: %s", what, was)
 		}
 		seen[key] = what
 	}
-	if _, ok := seen[tokenKey(t, config(), "demo")]; !ok {
+	if _, ok := seen[keyOf(t, config())]; !ok {
 		t.Fatal("the key is not the same twice")
 	}
 
 	// Variables, known to the SDK or not.
 	for _, name := range strings.Fields(`AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ACCESS_KEY AWS_SECRET_KEY
-		AWS_PROFILE AWS_DEFAULT_PROFILE AWS_REGION AWS_DEFAULT_REGION AWS_ROLE_ARN AWS_ROLE_SESSION_NAME
+		AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ROLE_ARN AWS_ROLE_SESSION_NAME
 		AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL_SSO AWS_ENDPOINT_URL_SSO_OIDC AWS_IGNORE_CONFIGURED_ENDPOINT_URLS
 		AWS_USE_FIPS_ENDPOINT AWS_USE_DUALSTACK_ENDPOINT AWS_STS_REGIONAL_ENDPOINTS AWS_CA_BUNDLE
 		AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_CONTAINER_CREDENTIALS_FULL_URI AWS_CONTAINER_AUTHORIZATION_TOKEN
 		AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_LOGIN_CACHE_DIRECTORY AWS_ACCOUNT_ID AWS_SDK_UA_APP_ID AWS_SOMETHING_NEW`) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "changed")
-			other(t, name, config(), "demo")
+			other(t, name, config())
 			t.Setenv(name, "changed again")
-			other(t, name+" again", config(), "demo")
+			other(t, name+" again", config())
 		})
 	}
 	// Files, by their bytes and by where they are.
@@ -85,12 +85,12 @@ func TestKeyCoversEachInput(t *testing.T) {
 			}
 			for _, text := range []string{string(before) + "\n", string(before) + "# a comment\n", ""} {
 				write(t, path, text)
-				other(t, "file "+name+" "+text, config(), "demo")
+				other(t, "file "+name+" "+text, config())
 			}
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			other(t, "no file "+name, config(), "demo")
+			other(t, "no file "+name, config())
 			write(t, path, string(before))
 		})
 	}
@@ -98,19 +98,18 @@ func TestKeyCoversEachInput(t *testing.T) {
 		moved := filepath.Join(t.TempDir(), "config")
 		write(t, moved, "[profile dev]\nregion = eu-central-1\n")
 		t.Setenv("AWS_CONFIG_FILE", moved)
-		other(t, "moved", config(), "demo")
+		other(t, "moved", config())
 	})
 	t.Run("home", func(t *testing.T) {
 		home := t.TempDir()
 		t.Setenv("HOME", home)
 		t.Setenv("USERPROFILE", home)
-		other(t, "home", config(), "demo")
+		other(t, "home", config())
 	})
 	// What is asked for.
 	for what, change := range map[string]func(*awsconf.Config){
 		"profile":               func(c *awsconf.Config) { c.Profile = "prod" },
 		"no profile":            func(c *awsconf.Config) { c.Profile = "" },
-		"region":                func(c *awsconf.Config) { c.Region = "eu-west-1" },
 		"endpoint":              func(c *awsconf.Config) { c.EndpointURL = "https://example.com" },
 		"ca":                    func(c *awsconf.Config) { c.CABundle = "ca.pem" },
 		"forward":               func(c *awsconf.Config) { c.ForwardSessionName = true },
@@ -134,10 +133,9 @@ func TestKeyCoversEachInput(t *testing.T) {
 	} {
 		c := config()
 		change(&c)
-		other(t, what, c, "demo")
+		other(t, what, c)
 	}
-	other(t, "cluster", config(), "other")
-	if was := seen[tokenKey(t, config(), "demo")]; was != "nothing changed" {
+	if was := seen[keyOf(t, config())]; was != "nothing changed" {
 		t.Errorf("with all as at first the key is that of: %s", was)
 	}
 }
@@ -145,11 +143,13 @@ func TestKeyCoversEachInput(t *testing.T) {
 // What others put into the environment is no reason to forget.
 func TestKeyIsFreeOfTheRest(t *testing.T) {
 	clean(t)
-	key := tokenKey(t, awsconf.Config{}, "demo")
+	key := keyOf(t, awsconf.Config{})
 	t.Setenv("PATH", "/elsewhere")
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_DEFAULT_REGION", "eu-west-2")
 	t.Setenv("KUBERNETES_EXEC_INFO", "{}")
 	t.Setenv("AWS_PROFILE", "") // the SDK cannot tell this from unset
-	if tokenKey(t, awsconf.Config{}, "demo") != key {
+	if keyOf(t, awsconf.Config{}) != key || keyOf(t, awsconf.Config{Region: "eu-central-1"}) != key {
 		t.Error("the key changed")
 	}
 }
@@ -157,8 +157,8 @@ func TestKeyIsFreeOfTheRest(t *testing.T) {
 // What cannot be seen cannot be relied on.
 func TestNoFingerprint(t *testing.T) {
 	clean(t)
-	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", t.TempDir()) // a folder
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", t.TempDir()) // a directory
 	if _, err := awsconf.NewFingerprint(awsconf.Config{}); err == nil {
-		t.Error("a folder has a digest")
+		t.Error("a directory has a digest")
 	}
 }

@@ -19,6 +19,7 @@ type provider struct {
 	session *Session
 	role    string // the role it assumes, if one of the chain
 	cache   *aws.CredentialsCache
+	stored  *stored // behind cache; nil if nothing is cached between processes
 
 	mu   sync.Mutex
 	last aws.Credentials // that cache gave
@@ -43,6 +44,10 @@ func (p *provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // isAway reports whether a service gave no answer, or one that says nothing of who
 // asked.
 func isAway(err error) bool {
+	var done *failure
+	if errors.As(err, &done) {
+		return done.kind == failedAway
+	}
 	var status interface{ HTTPStatusCode() int }
 	if errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError {
 		return true

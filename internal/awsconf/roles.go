@@ -3,6 +3,7 @@ package awsconf
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,79 +44,117 @@ type Role struct {
 // assume puts the chain of roles on top of what the SDK found.
 func (s *Session) assume(ctx context.Context, c Config) {
 	base := s.cfg.Credentials
-	if s.keep == keepAll {
-		base = &stored{session: s, next: base, about: s.about(c, 0), key: func(context.Context) (credcache.Key, bool) {
-			return s.print.base, true
+	if s.cache != nil || s.ssoToken != nil {
+		base = s.firstSource(base, c.Getenv)
+	}
+	s.base = &provider{session: s}
+	if s.cache != nil && s.cache.keep == keepAll {
+		s.base.stored = &stored{session: s, next: base, about: s.about(c, 0), key: func(context.Context) (credcache.Key, error) {
+			return s.cache.print.after(c, 0), nil
 		}}
+		base = s.base.stored
 	}
 	cache, ok := base.(*aws.CredentialsCache)
 	if !ok {
 		cache = aws.NewCredentialsCache(base)
 	}
-	s.base = &provider{session: s, cache: cache}
+	s.base.cache = cache
 	s.credentials = s.base
-	s.label = s.about(c, len(c.Roles))
 	forwarded := s.forwardedName(c)
 	for i, r := range c.Roles {
-		client, before := s.STS(), s.credentials
-		var hop aws.CredentialsProvider = aws.CredentialsProviderFunc(func(asked context.Context) (aws.Credentials, error) {
-			// First the hop before, or it would be the last one that asks for a code first.
-			if _, err := before.Retrieve(asked); err != nil {
-				return aws.Credentials{}, err
-			}
-			name := r.SessionName
-			if name == "" {
-				var err error
-				if name, err = forwarded(asked); err != nil {
-					return aws.Credentials{}, err
-				}
-			}
-			return stscreds.NewAssumeRoleProvider(client, r.ARN, func(o *stscreds.AssumeRoleOptions) {
-				o.RoleSessionName = first(name, c.Getenv("AWS_ROLE_SESSION_NAME"), DefaultSessionName)
-				o.Duration = cmp.Or(r.Duration, roleDuration)
-				if r.ExternalID != "" {
-					o.ExternalID = &r.ExternalID
-				}
-				if r.MFASerial != "" {
-					o.SerialNumber = &r.MFASerial
-					// The SDK hides from asked that the context ended.
-					o.TokenProvider = func() (string, error) { return c.mfaCode(ctx, r.MFASerial) }
-				}
-			}).Retrieve(asked)
-		})
-		if s.print != nil {
-			hop = &stored{session: s, next: hop, about: s.about(c, i+1), key: s.hopKey(c, i, before)}
+		before := s.credentials
+		hop := &hop{session: s, config: c, role: r, client: s.STS(), before: before, forwarded: forwarded, ctx: ctx}
+		next := &provider{session: s, role: r.ARN}
+		var source aws.CredentialsProvider = hop
+		if s.cache != nil {
+			next.stored = &stored{session: s, next: hop, before: before.stored, role: r.ARN, about: s.about(c, i+1), key: s.hopKey(c, i, before)}
+			hop.usedCode = func() { next.stored.usedCode.Store(true) }
+			source = next.stored
 		}
-		s.credentials = &provider{session: s, role: r.ARN, cache: aws.NewCredentialsCache(hop)}
+		next.cache = aws.NewCredentialsCache(source)
+		s.credentials = next
 	}
 }
 
-// hopKey is the key of a hop's credentials: what the first credentials hang on,
-// and the hops up to this one. Where the first ones' source cannot be seen, they
-// themselves can: the hop hangs on those.
-func (s *Session) hopKey(c Config, hop int, before *provider) func(context.Context) (credcache.Key, bool) {
-	return func(ctx context.Context) (credcache.Key, bool) {
-		chain := s.print.after(c, hop+1)
-		if s.keep != keepNothing {
-			return chain, true
+// hop assumes a role of the chain.
+type hop struct {
+	session   *Session
+	config    Config
+	role      Role
+	client    *sts.Client // signs with before
+	before    *provider
+	forwarded func(context.Context) (string, error)
+	usedCode  func()          // nil if nobody wants to know
+	ctx       context.Context // of Load: the SDK hides from the code's prompt that the context ended
+}
+
+// Retrieve assumes the role. Where AWS refuses the credentials before, and they were
+// cached, it gets new ones once.
+func (h *hop) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := h.assume(ctx)
+	var api *APIError
+	if err != nil && errors.As(Explain(err), &api) && api.BadCredentials() && api.Skew == 0 && h.before.refused() {
+		return h.assume(ctx)
+	}
+	return creds, err
+}
+
+func (h *hop) assume(ctx context.Context) (aws.Credentials, error) {
+	// First the hop before, or it would be the last one that asks for a code first.
+	if _, err := h.before.Retrieve(ctx); err != nil {
+		return aws.Credentials{}, err
+	}
+	r := h.role
+	name := r.SessionName
+	if name == "" {
+		var err error
+		if name, err = h.forwarded(ctx); err != nil {
+			return aws.Credentials{}, err
+		}
+	}
+	return stscreds.NewAssumeRoleProvider(h.client, r.ARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = first(name, h.config.Getenv("AWS_ROLE_SESSION_NAME"), DefaultSessionName)
+		o.Duration = cmp.Or(r.Duration, roleDuration)
+		if r.ExternalID != "" {
+			o.ExternalID = &r.ExternalID
+		}
+		if r.MFASerial != "" {
+			o.SerialNumber = &r.MFASerial
+			o.TokenProvider = func() (string, error) {
+				if h.usedCode != nil {
+					h.usedCode()
+				}
+				return h.config.mfaCode(h.ctx, r.MFASerial)
+			}
+		}
+	}).Retrieve(ctx)
+}
+
+// hopKey is the key of a hop's credentials: what the first credentials depend on, and
+// the hops up to this one. Where the state of the first ones' source is not seen, the
+// hop depends on these credentials themselves.
+func (s *Session) hopKey(c Config, hop int, before *provider) func(context.Context) (credcache.Key, error) {
+	return func(ctx context.Context) (credcache.Key, error) {
+		chain := s.cache.print.after(c, hop+1)
+		if s.cache.keep != keepHops {
+			return chain, nil
 		}
 		creds, err := before.Retrieve(ctx)
 		if err != nil {
-			return credcache.Key{}, false // and so will the hop
+			return credcache.Key{}, err
 		}
-		h := credcache.NewHash("chain of unseen source")
+		h := credcache.NewHash("chain over credentials")
 		h.Add("chain", chain.String())
 		h.Add("key", creds.AccessKeyID)
 		h.Add("secret", creds.SecretAccessKey)
 		h.Add("session", creds.SessionToken)
-		return h.Sum(), true
+		return h.Sum(), nil
 	}
 }
 
-// about is what a list of what is kept shows of the credentials after so many
-// hops.
+// about describes the credentials after so many hops, for a list of what is cached.
 func (s *Session) about(c Config, hops int) credcache.About {
-	a := credcache.About{Region: s.region, Profile: s.profile, Source: s.baseSource()}
+	a := credcache.About{Profile: s.profile, Source: s.baseSource()}
 	for _, r := range c.Roles[:hops] {
 		a.Roles = append(a.Roles, r.ARN)
 	}
@@ -144,20 +183,20 @@ func (s *Session) forwardedName(c Config) func(context.Context) (string, error) 
 
 func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 	if c.MFACode == nil {
-		return "", &CredentialsError{
-			Cause: "the role wants a second factor (" + serial + ") and there is no terminal to ask for its code",
+		return "", ownError{&CredentialsError{
+			Cause: "the role requires a second factor (" + serial + ") and there is no terminal to ask for its code",
 			Hint:  "run the command on a terminal once, or give --mfa-command a command that prints the code",
-		}
+		}}
 	}
 	code, err := c.MFACode(ctx, serial)
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", &CredentialsError{
+		return "", ownError{&CredentialsError{
 			Cause: "the code of the second factor could not be read: " + err.Error(),
 			Hint:  "give the six digits that the device " + serial + " shows now", Err: err,
-		}
+		}}
 	}
 	return code, nil
 }

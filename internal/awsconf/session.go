@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -69,14 +70,13 @@ type Config struct {
 	// ForwardSessionName gives the session name of the caller to the sessions of
 	// Roles that name none of their own.
 	ForwardSessionName bool
-	// Store keeps credentials between processes. Nil keeps none.
+	// Store caches credentials between processes. Nil caches none.
 	Store *credcache.Store
 	// Fingerprint is what NewFingerprint made of this Config. Nil means that Load
 	// takes it, where there is a Store.
 	Fingerprint *Fingerprint
-	// CacheOpaque has also kept what comes from sources with a state of their own
-	// that is not seen here: credential_process, and the endpoints of containers and
-	// instances.
+	// CacheOpaque also caches what comes from sources with a state of their own that is
+	// not seen here: credential_process, and the endpoints of containers and instances.
 	CacheOpaque bool
 	// EnvironmentOnly loads nothing but the environment and its keys, for callers who
 	// only sign, where Static says that no more is needed.
@@ -104,14 +104,11 @@ type Session struct {
 	endpointURL string
 	caFile      string
 	shared      aws.HTTPClient // nil if connections are not shared
-	store       *credcache.Store
-	print       *Fingerprint // nil if nothing may be kept
-	keep        keeping
-	label       credcache.About
-	named       []seen    // the files that profiles name and that decide who signs
-	decided     []seen    // all files that do
-	base        *provider // what the SDK found
-	credentials *provider // base, or the last role on top of it
+	cache       *caching       // nil if nothing may be cached
+	ssoToken    *ssoToken      // nil if the profile has no SSO session
+	baseCode    atomic.Bool    // the first credentials needed the code of a second factor
+	base        *provider      // what the SDK found
+	credentials *provider      // base, or the last role on top of it
 }
 
 // Load reads the configuration. It fails with *ConfigError (a setting that
@@ -129,13 +126,6 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 		c.Fingerprint = c.fingerprint()
 	}
 	s := &Session{files: newFiles(c.Getenv), endpointURL: c.EndpointURL, caFile: first(c.CABundle, c.Getenv("AWS_CA_BUNDLE"))}
-	if c.Fingerprint != nil {
-		var err error
-		if s.decided, err = c.Fingerprint.watch(); err != nil {
-			c.debug("nothing is kept", err)
-			c.Fingerprint = nil
-		}
-	}
 	s.profile = first(c.Profile, c.Getenv("AWS_PROFILE"), c.Getenv("AWS_DEFAULT_PROFILE"), "default")
 	if err := s.read(ctx, c); err != nil {
 		return nil, err
@@ -153,7 +143,7 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 	if c.Connections != nil {
 		s.shared = c.Connections.of(s.caFile, s.cfg.HTTPClient)
 	}
-	s.prepareStore(c)
+	s.prepareCaching(c)
 	s.assume(ctx, c)
 	return s, nil
 }
@@ -225,7 +215,10 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 			if o.Duration == 0 {
 				o.Duration = roleDuration
 			}
-			o.TokenProvider = func() (string, error) { return c.mfaCode(ctx, aws.ToString(o.SerialNumber)) }
+			o.TokenProvider = func() (string, error) {
+				s.baseCode.Store(true)
+				return c.mfaCode(ctx, aws.ToString(o.SerialNumber))
+			}
 			if client, ok := o.Client.(*sts.Client); ok {
 				o.Client = &lateSTS{session: s, options: client.Options()}
 			}
@@ -243,6 +236,7 @@ func (s *Session) options(ctx context.Context, c Config) ([]func(*config.LoadOpt
 			if client, ok := o.Client.(*ssooidc.Client); ok {
 				o.Client = &lateOIDC{session: s, options: client.Options()}
 			}
+			s.ssoToken = &ssoToken{ssocreds.NewSSOTokenProvider(o.Client, o.CachedTokenFilepath), o.CachedTokenFilepath}
 		}),
 	}
 	if c.Profile != "" {

@@ -3,109 +3,90 @@ package awsconf
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/logincreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
-// stored is a source of credentials whose results outlive the process. Of many
-// processes that want the same at once, one asks the source, and the others wait.
-type stored struct {
-	session *Session
-	next    aws.CredentialsProvider
-	about   credcache.About
-	// key is false where nothing may be kept.
-	key func(context.Context) (credcache.Key, bool)
+// caching is what a Session needs to cache its credentials.
+type caching struct {
+	store    *credcache.Store
+	print    *Fingerprint
+	scope    string // see [credcache.Store.Lock]
+	keep     keeping
+	settings credcache.Settings
+	// logins are the files that profiles name and that decide who signs.
+	logins []string
+
+	mu sync.Mutex
+	// inputs are the digests of logins that the first credentials were got with.
+	inputs []credcache.Input
 }
 
-// Retrieve gives what is kept, or asks the source and keeps its answer.
-func (p *stored) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	key, ok := p.key(ctx)
-	if !ok {
-		return p.ask(ctx)
-	}
-	store := p.session.store
-	if creds, ok := store.Credentials(key); ok {
-		return creds, nil
-	}
-	unlock := store.Lock(ctx, key)
-	defer unlock()
-	if err := ctx.Err(); err != nil {
-		return aws.Credentials{}, err
-	}
-	if creds, ok := store.Credentials(key); ok {
-		return creds, nil
-	}
-	creds, err := p.ask(ctx)
-	if err != nil {
-		return aws.Credentials{}, err
-	}
-	if creds.CanExpire && unchanged(p.session.decided) {
-		store.PutCredentials(key, creds, p.session.inputs(), p.about)
-	}
-	return creds, nil
+func (c *caching) setInputs(inputs []credcache.Input) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inputs = inputs
 }
 
-// ask gets new credentials, though the source may remember old ones.
-func (p *stored) ask(ctx context.Context) (aws.Credentials, error) {
-	if cache, ok := p.next.(interface{ Invalidate() }); ok {
-		cache.Invalidate()
-	}
-	return p.next.Retrieve(ctx)
+// unchanged returns the inputs, if neither they nor AWS's files have changed since
+// the Session was loaded.
+func (c *caching) unchanged() ([]credcache.Input, bool) {
+	c.mu.Lock()
+	inputs := c.inputs
+	c.mu.Unlock()
+	return inputs, inputs != nil && c.print.unchanged() && sameFiles(inputs)
 }
 
-// ProviderSources says where the credentials come from, kept or not.
-func (p *stored) ProviderSources() []aws.CredentialSource {
-	if s, ok := p.next.(aws.CredentialProviderSource); ok {
-		return s.ProviderSources()
-	}
-	return nil
-}
-
-// keeping says what may be kept of a Session's credentials.
+// keeping says which of a Session's credentials may be cached.
 type keeping int
 
 const (
-	// keepNothing: the source has a state that is not seen.
-	keepNothing keeping = iota
-	// keepTokens: the keys are at hand, and asking for them is free.
-	keepTokens
-	// keepAll: the credentials come from elsewhere.
+	// keepHops: the first credentials come from a source with a state that is not
+	// seen. A role's depend on the very credentials that it is assumed with.
+	keepHops keeping = iota
+	// keepRoles: the first credentials are long-lived keys, which are never cached.
+	keepRoles
+	// keepAll: the first credentials come from AWS, too.
 	keepAll
 )
 
-// prepareStore decides what may be kept. What stands in the way is no error.
-func (s *Session) prepareStore(c Config) {
+// prepareCaching decides what may be cached. What prevents it is not an error.
+func (s *Session) prepareCaching(c Config) {
 	if c.Store == nil || c.Fingerprint == nil || c.NoFiles {
 		return
 	}
-	s.print = c.Fingerprint
-	if err := s.lookAtFiles(c); err != nil {
-		c.debug("nothing is kept", err)
-		s.print = nil
+	paths, err := s.loginFiles(c.Getenv)
+	var inputs []credcache.Input
+	if err == nil {
+		inputs, err = digests(paths)
+	}
+	if err != nil {
+		c.debug("nothing is cached", err)
 		return
 	}
-	s.store, s.keep = c.Store, s.keeps(c.CacheOpaque)
+	s.cache = &caching{
+		store: c.Store, print: c.Fingerprint, scope: connectionScope(c.Getenv), keep: s.keeps(c),
+		settings: profileSettings(s.cfg.ConfigSources), logins: paths, inputs: inputs,
+	}
 }
 
-// keeps decides it from the SDK's list of the sources that the credentials pass
-// through. What is not known is not kept.
-func (s *Session) keeps(opaque bool) keeping {
+// keeps decides it by the SDK's list of the sources that the credentials pass
+// through. What is unknown is not cached.
+func (s *Session) keeps(c Config) keeping {
 	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
-	if !ok {
-		return keepNothing
+	if !ok || c.Credentials != nil {
+		return keepHops
 	}
-	result := keepNothing
+	result := keepHops
 	for _, source := range provider.ProviderSources() {
 		switch source {
 		case aws.CredentialSourceEnvVars, aws.CredentialSourceProfile:
-			result = max(result, keepTokens)
+			result = max(result, keepRoles)
 		case aws.CredentialSourceEnvVarsSTSWebIDToken, aws.CredentialSourceProfileSTSWebIDToken, aws.CredentialSourceSTSAssumeRoleWebID,
 			aws.CredentialSourceProfileSourceProfile, aws.CredentialSourceProfileNamedProvider, aws.CredentialSourceSTSAssumeRole,
 			aws.CredentialSourceProfileSSO, aws.CredentialSourceSSO, aws.CredentialSourceProfileSSOLegacy, aws.CredentialSourceSSOLegacy,
@@ -113,135 +94,174 @@ func (s *Session) keeps(opaque bool) keeping {
 			result = keepAll
 		case aws.CredentialSourceProfileProcess, aws.CredentialSourceProcess, aws.CredentialSourceHTTP, aws.CredentialSourceIMDS:
 			// The SDK calls credential_source = Environment so as well.
-			if !opaque && (source != aws.CredentialSourceHTTP || !fromEnvironment(s.cfg.ConfigSources)) {
-				return keepNothing
+			if !c.CacheOpaque && (source != aws.CredentialSourceHTTP || !fromEnvironment(s.cfg.ConfigSources)) {
+				return keepHops
 			}
 			result = keepAll
 		default:
-			return keepNothing
+			return keepHops
 		}
 	}
 	return result
 }
 
-// fromEnvironment reports whether the profile's chain begins with
-// credential_source = Environment.
-func fromEnvironment(sources []any) bool {
-	profiles := profileChain(sources)
-	return len(profiles) > 0 && profiles[len(profiles)-1].CredentialSource == "Environment"
+// stored is a source of credentials whose results outlive the process. Of many
+// processes that want the same at once, one asks the source, and the others wait for
+// its answer.
+type stored struct {
+	session *Session
+	next    aws.CredentialsProvider
+	before  *stored // of the role before, nil if that is not cached
+	role    string  // that next assumes; empty if it is the first source
+	about   credcache.About
+	key     func(context.Context) (credcache.Key, error)
+
+	// usedCode says that the code of a second factor was needed for the credentials,
+	// or for those before.
+	usedCode atomic.Bool
+
+	mu        sync.Mutex
+	last      credcache.Key // of the last credentials; zero if they are not cached
+	fromStore bool          // whether the last credentials were
+	since     time.Time     // what is not younger is not served
 }
 
-// profileChain is the profile in use and those that its source_profile leads to.
-func profileChain(sources []any) []config.SharedConfig {
-	var chain []config.SharedConfig
-	for _, source := range sources {
-		if c, ok := source.(config.SharedConfig); ok {
-			chain = append(chain, c)
-			for next := c.Source; next != nil; next = next.Source {
-				chain = append(chain, *next)
+// Retrieve returns cached credentials, or gets new ones and caches them.
+func (p *stored) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	key, err := p.key(ctx)
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	cache := p.session.cache
+	since := p.minimum()
+	kept, ok := cache.store.Get(key, since)
+	if ok && !cache.store.Due(kept) {
+		return p.serve(key, kept), nil
+	}
+	lease, shared := cache.store.Lock(ctx, key, cache.scope)
+	defer lease.Release()
+	if err := ctx.Err(); err != nil {
+		return aws.Credentials{}, err
+	}
+	// This may have taken minutes.
+	same := cache.print.unchanged()
+	if ok = false; same {
+		kept, ok = cache.store.Get(key, since)
+	}
+	if ok && !cache.store.Due(kept) {
+		return p.serve(key, kept), nil
+	}
+	var creds aws.Credentials
+	if shared != nil && same {
+		err = newFailure(*shared)
+	} else {
+		shared = nil
+		creds, err = p.next.Retrieve(ctx)
+	}
+	if err == nil {
+		p.store(key, creds, lease)
+		return creds, nil
+	}
+	failure := p.session.failureOf(ctx, err, p.role)
+	if shared == nil && failure.kind != failedOwn {
+		lease.Fail(failure.shared())
+	}
+	defer lease.Done()
+	switch failure.kind {
+	case failedAway, failedLogin:
+		if ok {
+			if shared == nil {
+				cache.store.Defer(key, kept)
 			}
-			break
+			return p.serve(key, kept), nil
+		}
+	case failedDenied:
+		if same {
+			cache.store.Drop(key)
 		}
 	}
-	return chain
+	return aws.Credentials{}, failure
 }
 
-// loginFiles are the files that profiles name and that decide who signs: the sessions
-// of SSO and of aws login, and web identity tokens.
-func (s *Session) loginFiles(getenv func(string) string) ([]string, error) {
-	var paths []string
-	add := func(path string, err error) error {
-		if err == nil {
-			paths = append(paths, path)
-		}
-		return err
+// store caches new credentials, if nothing that they depend on has changed.
+func (p *stored) store(key credcache.Key, creds aws.Credentials, lease *credcache.Lease) {
+	cache := p.session.cache
+	inputs, same := cache.unchanged()
+	if p.role == "" && p.session.baseCode.Load() || p.before != nil && p.before.usedCode.Load() {
+		p.usedCode.Store(true)
 	}
-	// Which of a profile's sources the SDK takes is its affair: each one counts.
-	for _, p := range profileChain(s.cfg.ConfigSources) {
-		var errs [3]error
-		if p.WebIdentityTokenFile != "" {
-			paths = append(paths, p.WebIdentityTokenFile)
-		}
-		if p.SSOSession != nil {
-			errs[0] = add(ssocreds.StandardCachedTokenFilepath(p.SSOSession.Name))
-		}
-		if p.SSOStartURL != "" {
-			errs[1] = add(ssocreds.StandardCachedTokenFilepath(p.SSOStartURL))
-		}
-		if p.LoginSession != "" {
-			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, getenv("AWS_LOGIN_CACHE_DIRECTORY")))
-		}
-		if err := errors.Join(errs[:]...); err != nil {
-			return nil, err
-		}
+	if !same || !creds.CanExpire {
+		p.remember(credcache.Key{}, false)
+		lease.Done()
+		return
 	}
-	return paths, nil
+	p.remember(key, false)
+	cache.store.Put(key, credcache.Entry{
+		Credentials: creds, Settings: cache.settings, NeededCode: p.usedCode.Load(), Inputs: inputs, About: p.about,
+	})
 }
 
-// Logins stands for the files of logins that the profile names, as they are now:
-// sessions of SSO and of aws login, and web identity tokens. It is another one once
-// somebody has logged in anew, and whenever the SDK has refreshed a session. What the
-// Session remembers may be another person's then. It fails where they cannot be seen.
-func (s *Session) Logins(getenv func(string) string) (credcache.Key, error) {
-	paths, err := s.loginFiles(getenv)
-	if err != nil {
-		return credcache.Key{}, err
+// serve notes that cached credentials are used.
+func (p *stored) serve(key credcache.Key, e credcache.Entry) aws.Credentials {
+	p.remember(key, true)
+	if e.NeededCode {
+		p.usedCode.Store(true)
 	}
-	h := credcache.NewHash("logins")
-	for _, path := range paths {
-		in, err := digest(path)
-		if err != nil {
-			return credcache.Key{}, err
-		}
-		h.Add("file", in.Path)
-		h.Add("digest", in.Digest)
+	if p.role == "" {
+		p.session.cache.setInputs(append([]credcache.Input{}, e.Inputs...)) // not nil
 	}
-	return h.Sum(), nil
+	return e.Credentials
 }
 
-// lookAtFiles takes the digest of the loginFiles. The SDK changes those of SSO and of
-// aws login when it refreshes them: then nothing is kept that time.
-func (s *Session) lookAtFiles(c Config) error {
-	paths, err := s.loginFiles(c.Getenv)
-	if err != nil {
-		return err
+func (p *stored) remember(key credcache.Key, fromStore bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last, p.fromStore = key, fromStore
+}
+
+func (p *stored) minimum() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since
+}
+
+// refused removes the last credentials from the cache, because AWS has refused them,
+// and serves nothing older from now on. It reports whether they came from the cache.
+func (p *stored) refused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	store := p.session.cache.store
+	if p.last != (credcache.Key{}) {
+		store.Drop(p.last)
 	}
-	for _, path := range paths {
-		if !filepath.IsAbs(path) {
-			// It is another file from another folder, and the key does not say from which.
-			return fmt.Errorf("%s is not an absolute path", path)
-		}
-		f, err := see(path)
-		if err != nil {
-			return err
-		}
-		s.named = append(s.named, f)
+	p.since = store.Now()
+	return p.fromStore
+}
+
+// ProviderSources says where the credentials come from, cached or not.
+func (p *stored) ProviderSources() []aws.CredentialSource {
+	if s, ok := p.next.(aws.CredentialProviderSource); ok {
+		return s.ProviderSources()
 	}
-	s.decided = append(s.decided, s.named...)
 	return nil
 }
 
-// inputs are the files that a kept entry must find again as they were. Those of
-// the Fingerprint are in its key.
-func (s *Session) inputs() []credcache.Input {
-	inputs := make([]credcache.Input, len(s.named))
-	for i, f := range s.named {
-		inputs[i] = f.Input
+// DropRefused removes the session's credentials from the cache if err says that AWS
+// has refused them, and reports whether another attempt makes sense: they came from
+// the cache, and the next call gets new ones.
+func (s *Session) DropRefused(err error) bool {
+	var api *APIError
+	if s.credentials == nil || !errors.As(Explain(err), &api) || !api.BadCredentials() || api.Skew != 0 {
+		return false
 	}
-	return inputs
+	return s.credentials.refused()
 }
 
-// Keeps reports whether anything of the session may be kept: credentials or tokens.
-func (s *Session) Keeps() bool {
-	return s.print != nil && (s.keep != keepNothing || s.credentials != s.base)
-}
-
-// Keep reports whether a token signed with the session's credentials may be kept
-// under a key of its Fingerprint, which files it hangs on besides, and what to say
-// of it in a list.
-func (s *Session) Keep() ([]credcache.Input, credcache.About, bool) {
-	if s.print == nil || s.keep == keepNothing || !unchanged(s.decided) {
-		return nil, credcache.About{}, false
+// refused is that of the credentials that a provider gave last.
+func (p *provider) refused() bool {
+	if p.stored == nil {
+		return false
 	}
-	return s.inputs(), s.label, true
+	p.cache.Invalidate()
+	return p.stored.refused()
 }

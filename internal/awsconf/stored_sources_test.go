@@ -60,15 +60,7 @@ func TestKeptCredentialsHangOnFiles(t *testing.T) {
 			if again := l.key(t, c); again != first || s.aws.Counts()[tt.action] != 1 {
 				t.Errorf("%s, then %s, and %d calls; want the same, and one", first, again, s.aws.Counts()[tt.action])
 			}
-			kept := load(t, awsconf.Config{Profile: c.Profile, Store: l.store()})
-			inputs, _, ok := kept.Keep()
-			if !ok || len(inputs) == 0 {
-				t.Errorf("a token may be kept: %v, and hangs on %v", ok, inputs)
-			}
 			path := tt.file(s)
-			if _, _, ok := kept.Keep(); ok {
-				t.Error("a token signed before may still be kept")
-			}
 			if got := l.key(t, c); got == first || s.aws.Counts()[tt.action] != 2 {
 				t.Errorf("with another file: %s, and %d calls; want another key, and two", got, s.aws.Counts()[tt.action])
 			}
@@ -83,20 +75,17 @@ func TestKeptCredentialsHangOnFiles(t *testing.T) {
 	}
 }
 
-// A refreshed session is another file: it is kept from the next time on.
-func TestRefreshedSessionIsKeptLater(t *testing.T) {
+// C06: a session that is refreshed on the way is cached at once.
+func TestC06RefreshedSessionIsCached(t *testing.T) {
 	s := newSources(t)
 	s.write(ssoFile)
 	s.login("corp", s.expire)
 	l := newLater(t)
 	c := awsconf.Config{Profile: "p"}
-	l.key(t, c)
-	if n := l.entries(t); n != 0 {
-		t.Errorf("%d entries after the refresh", n)
-	}
-	second := l.key(t, c)
-	if third := l.key(t, c); third != second || s.aws.Counts()[fakeaws.GetRoleCredentials] != 2 {
-		t.Errorf("%s, then %s, and %d calls", second, third, s.aws.Counts()[fakeaws.GetRoleCredentials])
+	first := l.key(t, c)
+	counts := s.aws.Counts()
+	if second := l.key(t, c); second != first || counts[fakeaws.CreateToken] != 1 || counts[fakeaws.GetRoleCredentials] != 1 || l.entries(t) != 1 {
+		t.Errorf("%s, then %s, %d entries and calls %v", first, second, l.entries(t), counts)
 	}
 }
 

@@ -123,71 +123,25 @@ func TestChangedMeanwhileIsNotKept(t *testing.T) {
 	file := func(role string) string {
 		return fmt.Sprintf("[profile p]\nrole_arn = %s\nsource_profile = keys\n[profile keys]\naws_access_key_id = %s\naws_secret_access_key = %s\n", role, k.AccessKeyID, k.SecretAccessKey)
 	}
-	for _, back := range []bool{false, true} {
-		l := newLater(t)
-		writeConfig(file(firstRole))
-		c := awsconf.Config{Profile: "p", Store: l.store()}
-		var err error
-		if c.Fingerprint, err = awsconf.NewFingerprint(c); err != nil {
-			t.Fatal(err)
-		}
-		writeConfig(file(secondRole)) // what the SDK reads
-		s := load(t, c)
-		if back {
-			// Another file's bytes are the first one's again, at another time.
-			writeConfig(file(firstRole))
-			if err := os.Chtimes(os.Getenv("AWS_CONFIG_FILE"), time.Time{}, time.Now().Add(-time.Hour)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := s.Credentials().Retrieve(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, ok := s.Keep(); ok || l.entries(t) != 0 {
-			t.Errorf("back %v: %d entries, may keep a token: %v", back, l.entries(t), ok)
-		}
-	}
-}
-
-// A link that led elsewhere while the SDK read, and leads back now.
-func TestLinkThereAndBackIsNotKept(t *testing.T) {
-	clean(t)
-	_, k := newAWS(t)
-	dir := t.TempDir()
-	for name, role := range map[string]string{"ann": firstRole, "bob": secondRole} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(dir, name, "config"), fmt.Sprintf("[profile p]\nrole_arn = %s\nsource_profile = keys\n[profile keys]\naws_access_key_id = %s\naws_secret_access_key = %s\n", role, k.AccessKeyID, k.SecretAccessKey))
-	}
-	current := filepath.Join(dir, "current")
-	to := func(name string) {
-		t.Helper()
-		_ = os.Remove(current)
-		if err := os.Symlink(name, current); err != nil {
-			t.Skip("no symbolic links here: ", err)
-		}
-	}
-	to("ann")
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(current, "config"))
 	l := newLater(t)
+	writeConfig(file(firstRole))
 	c := awsconf.Config{Profile: "p", Store: l.store()}
 	var err error
 	if c.Fingerprint, err = awsconf.NewFingerprint(c); err != nil {
 		t.Fatal(err)
 	}
-	s := load(t, c)
-	to("bob")
-	to("ann")
-	if _, err := s.Credentials().Retrieve(t.Context()); err != nil {
+	writeConfig(file(secondRole)) // what the SDK reads
+	if _, err := load(t, c).Credentials().Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := s.Keep(); ok || l.entries(t) != 0 {
-		t.Errorf("%d entries, may keep a token: %v", l.entries(t), ok)
+	if l.entries(t) != 0 {
+		t.Errorf("%d entries", l.entries(t))
 	}
-	// With nobody at the link they are kept.
-	if first := l.key(t, awsconf.Config{Profile: "p"}); l.key(t, awsconf.Config{Profile: "p"}) != first {
-		t.Error("they are never kept")
+	// With the first one again it is cached.
+	writeConfig(file(firstRole))
+	kept := l.key(t, awsconf.Config{Profile: "p"})
+	if again := l.key(t, awsconf.Config{Profile: "p"}); again != kept {
+		t.Errorf("with the first file again: %s, want %s", again, kept)
 	}
 }
 
@@ -212,10 +166,9 @@ func TestUnseenSources(t *testing.T) {
 	l := newLater(t)
 	say(session("one"))
 	plain, role := awsconf.Config{Profile: "p"}, awsconf.Config{Profile: "p", Roles: []awsconf.Role{{ARN: firstRole}}}
-	s := load(t, awsconf.Config{Profile: "p", Store: l.store()})
 	l.key(t, plain)
-	if _, _, ok := s.Keep(); ok || l.entries(t) != 0 {
-		t.Errorf("a token may be kept: %v, and %d entries are", ok, l.entries(t))
+	if l.entries(t) != 0 {
+		t.Errorf("%d entries are cached", l.entries(t))
 	}
 	first := l.key(t, role)
 	if again := l.key(t, role); again != first || assumed(fake) != 1 {
@@ -231,10 +184,6 @@ func TestUnseenSources(t *testing.T) {
 	say(session("three"))
 	if got := l.key(t, plain); got != asked {
 		t.Errorf("%s, want what was kept, %s", got, asked)
-	}
-	s = load(t, awsconf.Config{Profile: "p", CacheOpaque: true, Store: l.store()})
-	if _, _, ok := s.Keep(); !ok {
-		t.Error("a token may not be kept")
 	}
 }
 

@@ -73,7 +73,7 @@ func (l *lasting) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.app.source(session, l.cluster)
+	_, err = l.app.source(session.Signer(), l.cluster)
 	return err
 }
 
@@ -118,13 +118,13 @@ func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 	l.mu.Lock()
 	cluster, before := l.cluster, l.good
 	l.mu.Unlock()
-	tok, err := l.app.mint(ctx, session, cluster)
+	tok, err := l.app.mint(ctx, session.Signer(), cluster)
 	if err == nil {
 		before = session
 	} else if before != nil && before != session {
 		// AWS may be away. What was refused may have been one path alone, and what was got
 		// before may be good for hours.
-		if old, no := l.app.mint(ctx, before, cluster); no == nil {
+		if old, no := l.app.mint(ctx, before.Signer(), cluster); no == nil {
 			l.log.Warn("signed with the credentials of before", "reason", err)
 			l.Invalidate()
 			return old, nil
@@ -150,7 +150,7 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	// Where it cannot be told what the configuration depends on, it is loaded anew.
 	changed := true
 	if print, err := awsconf.NewFingerprint(config); err == nil {
-		key = print.TokenKey("")
+		key = print.Key()
 		changed = key != l.print
 	}
 	if l.session != nil && !changed {
@@ -180,7 +180,7 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	return session, nil
 }
 
-// storeFromNow is a store that serves nothing that was made before now.
+// storeFromNow is a store that serves nothing that was cached before now.
 func (a *app) storeFromNow() (*credcache.Store, error) {
 	storage, err := a.cacheStorage()
 	if err != nil {

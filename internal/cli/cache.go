@@ -15,8 +15,8 @@ import (
 // cacheVar chooses how the cache keeps secrets.
 const cacheVar = "EKSKEY_CACHE"
 
-// store is the cache that flags and environment ask for. Nil, without an error,
-// where nothing is to be cached, or nowhere.
+// store is the cache that flags and environment choose. It is nil, without an error,
+// if nothing is to be cached or there is no directory for it.
 func (a *app) store() (*credcache.Store, error) {
 	if a.global.noCache {
 		return nil, nil
@@ -31,7 +31,7 @@ func (a *app) store() (*credcache.Store, error) {
 		return nil, nil
 	}
 	return credcache.New(credcache.Config{
-		Dir: dir, Storage: storage, Now: a.env.Now, Began: credcache.ProcessStart(), Log: a.log, Waiting: a.tellWaiting, Refresh: a.global.refresh,
+		Dir: dir, Storage: storage, Now: a.env.Now, Log: a.log, Waiting: a.tellWaiting, Refresh: a.global.refresh,
 	}), nil
 }
 
@@ -50,7 +50,7 @@ func (a *app) cacheStorage() (credcache.Storage, error) {
 	return storage, nil
 }
 
-// standing is the cache as it lies there, also where nothing new is to be cached.
+// standing is the cache that exists, even if nothing new is to be cached.
 func (a *app) standing() (*credcache.Store, error) {
 	storage, err := a.cacheStorage()
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *app) standing() (*credcache.Store, error) {
 	}
 	dir, err := credcache.DefaultDir(a.env.Getenv)
 	if err != nil {
-		return nil, &hintError{err: err, hint: "name the folder with EKSKEY_CACHE_DIR"}
+		return nil, &hintError{err: err, hint: "name the directory with EKSKEY_CACHE_DIR"}
 	}
 	return credcache.New(credcache.Config{Dir: dir, Storage: storage, Now: a.env.Now, Log: a.log}), nil
 }
@@ -69,9 +69,9 @@ func (a *app) standing() (*credcache.Store, error) {
 func newCacheListCommand(_ *app, run func(context.Context) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List what is cached, without the secrets",
-		Long: `List the credentials of roles and the tokens that are kept on disk, for whom they
-are, and until when. No secret is shown.`,
+		Short: "List cached credentials, without the secrets",
+		Long: `List the cached credentials: their profile and roles, and when they expire. No
+secret is shown.`,
 		Example: `  ekskey cache list
   ekskey cache list --output json`,
 		Args: cobra.NoArgs,
@@ -79,10 +79,9 @@ are, and until when. No secret is shown.`,
 	}
 }
 
-// cacheEntry is a thing that is cached.
+// cacheEntry is a cache entry as it is listed.
 type cacheEntry struct {
 	Kind        string    `json:"kind"`
-	Cluster     string    `json:"cluster,omitempty"`
 	Region      string    `json:"region,omitempty"`
 	Profile     string    `json:"profile,omitempty"`
 	Roles       []string  `json:"roles,omitempty"`
@@ -111,7 +110,7 @@ func (a *app) runCacheList(context.Context) error {
 	entries := make([]cacheEntry, len(list)) // not nil: an empty list, not null
 	for i, e := range list {
 		entries[i] = cacheEntry{
-			Kind: e.Kind, Cluster: e.About.Cluster, Region: e.About.Region, Profile: e.About.Profile, Roles: e.About.Roles,
+			Kind: e.Kind, Region: e.Region, Profile: e.About.Profile, Roles: e.About.Roles,
 			Source: e.About.Source, AccessKeyID: e.AccessKeyID, Created: e.Created.UTC(), Expires: e.Expires.UTC(),
 			State: e.State, Sealed: e.Sealed, File: e.File,
 		}
@@ -120,20 +119,21 @@ func (a *app) runCacheList(context.Context) error {
 		rows := make([][]string, len(entries))
 		for i, e := range entries {
 			rows[i] = []string{
-				e.Kind, dash(e.Cluster), dash(e.Region), dash(strings.Join(append(nonEmpty(e.Profile), e.Roles...), " > ")),
+				e.Kind, dash(e.Region), dash(strings.Join(append(nonEmpty(e.Profile), e.Roles...), " > ")),
 				dash(e.AccessKeyID), moment(e.Created), moment(e.Expires), e.State,
 			}
 		}
-		a.table(w, []string{"KIND", "CLUSTER", "REGION", "PROFILE > ROLES", "KEY ID", "CREATED", "EXPIRES", "STATE"}, rows)
+		a.table(w, []string{"KIND", "REGION", "PROFILE > ROLES", "KEY ID", "CREATED", "EXPIRES", "STATE"}, rows)
 	})
 }
 
 func newCacheClearCommand(_ *app, run func(context.Context) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clear",
-		Short: "Forget what is cached",
-		Long: `Remove all cached credentials and tokens from the disk, and with EKSKEY_CACHE=keyring
-the key from the keyring. What AWS has issued stays good until it expires.`,
+		Short: "Remove all cached credentials",
+		Long: `Remove all cached credentials, and with EKSKEY_CACHE=keyring the key from the
+keyring. The next command gets new ones from AWS, also where a role was deleted
+and created again. What AWS has issued stays valid until it expires.`,
 		Example: "  ekskey cache clear",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },

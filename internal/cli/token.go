@@ -92,9 +92,30 @@ func (a *app) runToken(ctx context.Context, o tokenOptions) error {
 	return nil
 }
 
+// tokenFor mints a token for a cluster: with cached credentials, where there are
+// some, and then nothing of AWS's configuration is loaded.
+func (a *app) tokenFor(ctx context.Context, cluster string) (token.Token, error) {
+	config, err := a.awsConfig()
+	if err != nil {
+		return token.Token{}, err
+	}
+	if config.Static() {
+		config.EnvironmentOnly, config.Store = true, nil
+	}
+	if signer, ok := awsconf.Cached(&config); ok {
+		return a.mint(ctx, signer, cluster)
+	}
+	ctx = stoppable(ctx)
+	session, err := a.loadConfig(ctx, config)
+	if err != nil {
+		return token.Token{}, err
+	}
+	return a.mint(ctx, session.Signer(), cluster)
+}
+
 // mint makes one token, always for AWS's own host.
-func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string) (token.Token, error) {
-	source, err := a.source(session, cluster)
+func (a *app) mint(ctx context.Context, signer awsconf.Signer, cluster string) (token.Token, error) {
+	source, err := a.source(signer, cluster)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -105,16 +126,16 @@ func (a *app) mint(ctx context.Context, session *awsconf.Session, cluster string
 	return tok, err
 }
 
-// source is what mints tokens. It fails where none can ever be minted, and asks for
-// no credentials.
-func (a *app) source(session *awsconf.Session, cluster string) (*token.Source, error) {
-	if session.Region() == "" && session.STSVariant().FIPS {
+// source mints tokens. It fails where none can ever be minted, and asks for no
+// credentials.
+func (a *app) source(signer awsconf.Signer, cluster string) (*token.Source, error) {
+	if signer.Region == "" && signer.Variant.FIPS {
 		// The global host, which stands in for no region, is no FIPS host.
 		return nil, &awsconf.NoRegionError{}
 	}
 	return token.New(token.Config{
-		Cluster: cluster, Region: session.Region(), Variant: session.STSVariant(),
-		Credentials: session.Credentials(), Now: a.env.Now,
+		Cluster: cluster, Region: signer.Region, Variant: signer.Variant,
+		Credentials: signer.Credentials, Now: a.env.Now,
 	})
 }
 

@@ -92,6 +92,7 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 	}
 	id, err := verifier.Verify(ctx, raw)
 	if err != nil {
+		a.dropRefused(err, raw)
 		return err
 	}
 	report := verifyReport{
@@ -105,6 +106,20 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 			{"session name", report.SessionName}, {"access key", report.AccessKeyID},
 		}...)
 	})
+}
+
+// dropRefused removes the credentials that signed a token from the cache, if STS says
+// that they are no longer valid.
+func (a *app) dropRefused(err error, raw string) {
+	var denied *verify.DeniedError
+	if !errors.As(err, &denied) || denied.Code != "ExpiredToken" && denied.Code != "InvalidClientTokenId" {
+		return
+	}
+	if parsed, err := token.Parse(raw); err == nil {
+		if store, err := a.standing(); err == nil {
+			store.DropAccessKey(parsed.AccessKeyID)
+		}
+	}
 }
 
 // regionOf is the region that a token says it is signed for, if that is one.

@@ -73,6 +73,10 @@ func (a *app) runWhoami(ctx context.Context, cluster string) error {
 		}
 	}
 	out, err := session.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if session.DropRefused(err) {
+		a.log.Debug("AWS refused the cached credentials: getting new ones")
+		out, err = session.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	}
 	if err := session.Explain(err); err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func (a *app) askCluster(ctx context.Context, session *awsconf.Session, name str
 	if err != nil {
 		return nil, fmt.Errorf("reading the cluster's certificate authority: %w", err)
 	}
-	tok, err := a.mint(ctx, session, tokenName(cluster))
+	tok, err := a.mint(ctx, session.Signer(), tokenName(cluster))
 	if err != nil {
 		return nil, err
 	}

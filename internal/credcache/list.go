@@ -6,13 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
 // Info is an entry as `cache list` shows it. It holds no secret.
 type Info struct {
-	// Kind is "token" or "credentials".
+	// Kind is "credentials".
 	Kind string
 	// Key is the entry's key in hexadecimal, as in its file's name.
 	Key string
@@ -26,6 +25,8 @@ type Info struct {
 	Expires     time.Time
 	// Sealed says that the secret is sealed with a key from the keyring.
 	Sealed bool
+	// Region is the region of the profile; empty if it names none.
+	Region string
 	About  About
 }
 
@@ -35,9 +36,9 @@ const (
 	StateExpired = "expired"
 )
 
-// List tells of each entry in the folder, also of those that would not be
-// served, by kind and then by expiry. A missing folder is an empty one; so is
-// any under [None]. A folder that may not be used is an error.
+// List describes each entry in the directory, also of those that would not be
+// served, by expiry. A missing directory is an empty one; so is
+// any under [None]. A directory that may not be used is an error.
 func (s *Store) List() ([]Info, error) {
 	names, err := s.names()
 	if err != nil {
@@ -45,14 +46,14 @@ func (s *Store) List() ([]Info, error) {
 	}
 	var list []Info
 	for _, name := range names {
-		kind, key, ok := parseFile(name)
+		key, ok := parseEntryName(name)
 		if !ok {
 			continue
 		}
-		h, _, err := s.readFile(kind, key)
+		h, _, err := s.readFile(key)
 		info := Info{
-			Kind: string(kind), Key: key.String(), File: s.path(name), State: StateValid,
-			AccessKeyID: h.AccessKeyID, Created: h.Created, Expires: h.Expires, Sealed: h.Sealed, About: h.About,
+			Kind: "credentials", Key: key.String(), File: s.path(name), State: StateValid,
+			AccessKeyID: h.AccessKeyID, Created: h.Created, Expires: h.Expires, Sealed: h.Sealed, About: h.About, Region: h.Settings.Region,
 		}
 		switch {
 		case errors.Is(err, errExpired):
@@ -65,15 +66,12 @@ func (s *Store) List() ([]Info, error) {
 		list = append(list, info)
 	}
 	slices.SortStableFunc(list, func(a, b Info) int {
-		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
-			return c
-		}
 		return a.Expires.Compare(b.Expires)
 	})
 	return list, nil
 }
 
-// names are all names in the folder.
+// names are all names in the directory.
 func (s *Store) names() ([]string, error) {
 	err := s.open(false)
 	if errors.Is(err, errNone) || errors.Is(err, fs.ErrNotExist) {

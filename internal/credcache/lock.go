@@ -2,9 +2,9 @@ package credcache
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"strings"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -12,62 +12,123 @@ import (
 
 const (
 	lockSuffix = ".lock"
-	// lockWait is how long one process waits for others that make the same thing:
-	// longer than somebody takes to type a code, or a program to print one.
+	// lockWait is how long a process waits for another that fetches the same
+	// credentials: longer than somebody takes to type a code.
 	lockWait = 2 * time.Minute
-	// lockQuiet is how long it waits without a word.
+	// lockQuiet is how long it waits without a message.
 	lockQuiet = time.Second
+
+	pollMin = 2 * time.Millisecond
+	pollMax = 40 * time.Millisecond
 )
 
 func isLock(name string) bool {
-	id, ok := strings.CutSuffix(name, lockSuffix)
-	raw, err := hex.DecodeString(id)
-	return ok && err == nil && len(raw) == len(Key{}) && hex.EncodeToString(raw) == id
+	_, ok := parseName(name, "", lockSuffix)
+	return ok
 }
 
-// Lock makes processes that want the thing of one key wait for each other, so
-// that one makes it and the others find it made: look again after locking. A
-// dead process holds nothing. Where one that lives does not let go for two minutes,
-// because it is stopped or a person is gone, one of those that wait goes on in its
-// place, and so on. Where there is no lock to be had, or ctx ends, the caller goes
-// on without; it is not told, for there is nothing else it could do. Unlock must be
-// called; a second call does nothing.
-func (s *Store) Lock(ctx context.Context, k Key) (unlock func()) {
-	return s.lock(ctx, k, lockWait)
+// Lease is the lock of a key, or nothing where there is no lock to be had.
+type Lease struct {
+	store *Store
+	key   Key
+	scope string
+	lock  *safefile.OSLock // nil if not held
 }
 
-func (s *Store) lock(ctx context.Context, k Key, wait time.Duration) (unlock func()) {
+// Lock makes processes that want the credentials of one key wait for each other, so
+// that one fetches them and the others find them cached: call [Store.Get] again
+// after it. If the holder failed while this process waited, and called
+// [Lease.Fail] with the same scope, its failure is returned, and the caller should
+// fail in the same way.
+//
+// A dead process holds no lock. If a live one does not release it for two minutes,
+// because it is stopped or a person is away, one of those who wait goes on in its
+// place, and so on. If there is no lock to be had, or ctx ends, the caller goes on
+// without one. Release must be called.
+func (s *Store) Lock(ctx context.Context, k Key, scope string) (*Lease, *Failure) {
+	return s.lock(ctx, k, scope, lockWait)
+}
+
+func (s *Store) lock(ctx context.Context, k Key, scope string, wait time.Duration) (*Lease, *Failure) {
+	l := &Lease{store: s, key: k, scope: scope}
+	if err := s.open(true); err != nil {
+		s.failed("no lock", s.dir, err)
+		return l, nil
+	}
+	before := s.readFailure(k)
 	path := s.path(k.String() + lockSuffix)
-	l, err := s.acquire(ctx, path, wait)
+	failure, err := l.acquire(ctx, path, before, wait)
 	var held *safefile.HeldError
 	if errors.As(err, &held) {
-		s.failed("others hold the lock for too long", path, err)
-		// All who have waited in vain would go on at once.
+		s.failed("the lock is held for too long", path, err)
+		// Otherwise all who have waited in vain would go on at once.
 		h := NewHash("second lock")
 		h.Add("first", k.String())
 		path = s.path(h.Sum().String() + lockSuffix)
-		l, err = s.acquire(ctx, path, wait)
+		failure, err = l.acquire(ctx, path, before, wait)
 	}
 	if err != nil {
 		s.failed("going on without a lock", path, err)
-		return func() {}
 	}
-	return func() { _ = l.Release() }
+	return l, failure
 }
 
-// acquire tells that it waits.
-func (s *Store) acquire(ctx context.Context, path string, wait time.Duration) (*safefile.OSLock, error) {
-	if err := s.open(true); err != nil {
-		return nil, err
+// acquire takes the lock, or returns the failure of its holder.
+func (l *Lease) acquire(ctx context.Context, path string, before failureFile, wait time.Duration) (*Failure, error) {
+	start := time.Now()
+	told := false
+	for delay := pollMin; ; delay = min(delay*3/2, pollMax) {
+		if err := context.Cause(ctx); err != nil {
+			return nil, fmt.Errorf("waiting for %s: %w", path, err)
+		}
+		lock, err := safefile.TryOS(path, true)
+		// With the lock or without: what failed while we waited failed for us too.
+		if failure := l.store.sharedFailure(l.key, before, l.scope); failure != nil {
+			if lock != nil {
+				_ = lock.Release()
+			}
+			return failure, nil
+		}
+		var held *safefile.HeldError
+		waited := time.Since(start)
+		if !errors.As(err, &held) || waited >= wait {
+			l.lock = lock
+			return nil, err
+		}
+		if !told && waited >= lockQuiet {
+			told = true
+			l.store.log.Debug("cache: waiting for another process", "file", path)
+			if l.store.waiting != nil {
+				l.store.waiting()
+			}
+		}
+		pause(ctx, delay)
 	}
-	l, err := safefile.AcquireOS(ctx, path, min(wait, lockQuiet))
-	var held *safefile.HeldError
-	if !errors.As(err, &held) || wait <= lockQuiet {
-		return l, err
+}
+
+// pause waits for about delay, or until ctx ends.
+func pause(ctx context.Context, delay time.Duration) {
+	timer := time.NewTimer(delay/2 + rand.N(delay)) // #nosec G404 -- jitter, no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	s.log.Debug("cache: waiting for another process", "file", path)
-	if s.waiting != nil {
-		s.waiting()
+}
+
+// Release releases the lock. A second call does nothing.
+func (l *Lease) Release() {
+	if l.lock != nil {
+		_ = l.lock.Release()
+		l.lock = nil
 	}
-	return safefile.AcquireOS(ctx, path, wait-lockQuiet)
+}
+
+// Done is Release for a holder that fetched nothing: it also removes what is too
+// old or too much in the directory, as [Store.Put] does.
+func (l *Lease) Done() {
+	if l.lock != nil {
+		l.store.sweep("")
+	}
+	l.Release()
 }

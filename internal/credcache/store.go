@@ -1,15 +1,13 @@
-// Package credcache keeps role credentials and finished tokens on disk, for the
-// many short processes that a session with kubectl is made of.
+// Package credcache keeps the temporary credentials of roles on disk, for the many
+// short processes that a session with kubectl is made of.
 //
-// It knows nothing of AWS configuration: the caller says by a [Key] what a thing
-// was made from, and by [Input]s which files must not have changed since. What
-// is served is never another key's, never late, and never a token that the same
-// client process has been given before, for it asks again only when the token
-// was refused.
+// It knows nothing of AWS configuration: by a [Key] the caller says what the
+// credentials were made from, and by [Input]s which files must not have changed
+// since. An entry is never served for another key, and never with less than two
+// minutes left.
 //
-// Nothing here fails a caller. What cannot be read, written or trusted is a
-// miss and a line at debug level, which names the file and the reason and never
-// a secret.
+// Nothing here fails a caller. What cannot be read, written or trusted is a cache
+// miss and a line at debug level with the file and the reason, and never a secret.
 package credcache
 
 import (
@@ -20,7 +18,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -51,8 +48,8 @@ func ParseStorage(s string) (Storage, error) {
 	return "", fmt.Errorf("cache storage %q is none of disk, keyring, none", s)
 }
 
-// DefaultDir is $EKSKEY_CACHE_DIR, else the folder ekskey in the user's cache
-// folder: $XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, %LocalAppData%. Paths
+// DefaultDir is $EKSKEY_CACHE_DIR, else the directory ekskey in the user's cache
+// directory: $XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, %LocalAppData%. Paths
 // that are not absolute are an error: what they mean changes from call to call.
 func DefaultDir(getenv func(string) string) (string, error) {
 	name, rest := "EKSKEY_CACHE_DIR", ""
@@ -62,10 +59,10 @@ func DefaultDir(getenv func(string) string) (string, error) {
 		dir = getenv(name)
 	}
 	if dir == "" {
-		return "", fmt.Errorf("finding the cache folder: %s is not set", name)
+		return "", fmt.Errorf("finding the cache directory: %s is not set", name)
 	}
 	if !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("finding the cache folder: %s is not an absolute path", name)
+		return "", fmt.Errorf("finding the cache directory: %s is not an absolute path", name)
 	}
 	return filepath.Join(dir, rest), nil
 }
@@ -84,9 +81,9 @@ func userCacheDir(getenv func(string) string) (name, rest string) {
 	return "HOME", filepath.Join(".cache", "ekskey")
 }
 
-// Config says where and how a Store keeps things. Only Dir must be set.
+// Config configures a Store. Only Dir is required.
 type Config struct {
-	// Dir is the folder, see [DefaultDir]. It is made when first written to.
+	// Dir is the directory, see [DefaultDir]. It is created at the first write.
 	// Empty works as [None].
 	Dir string
 	// Storage is how secrets are kept; the zero value is [Disk].
@@ -95,22 +92,18 @@ type Config struct {
 	Vault Vault
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Began is when this process did, see [ProcessStart]. The zero value is the time
-	// at which the Store is made.
-	Began time.Time
 	// Log gets a line at debug level for each thing ignored; nil logs nothing.
 	Log *slog.Logger
 	// Waiting is called when a process has waited for another for a second, to tell a
 	// person. Nil tells nobody.
 	Waiting func()
-	// Refresh serves nothing that was made before the Store was. What another
-	// process made since is new enough.
+	// Refresh serves nothing that was created before the Store was. What another
+	// process has fetched since is new enough.
 	Refresh bool
 }
 
-// Store is a cache folder, made for one asking of a client: a process that
-// answers many makes one for each. It may be used by several goroutines at
-// once, and any number of processes may have a Store on one folder.
+// Store is a cache directory. It may be used by several goroutines at once, and any
+// number of processes may have a Store on one directory.
 type Store struct {
 	dir     string
 	storage Storage
@@ -118,15 +111,7 @@ type Store struct {
 	now     func() time.Time
 	log     *slog.Logger
 	waiting func()
-	began   time.Time
-	// asked is when this Store was made, or last gave a token: what is younger
-	// cannot be what a client complains about.
-	asked atomic.Pointer[time.Time]
-	// fresh is set once the Store serves nothing older than that.
-	fresh atomic.Bool
-
-	askMu sync.Mutex
-	asks  map[string]*asking // by the path of the marker
+	since   time.Time // entries that are not younger are not served
 
 	keyMu sync.Mutex
 	key   func() []byte // nil until the vault was asked
@@ -148,33 +133,25 @@ func New(cfg Config) *Store {
 	if s.vault == nil {
 		s.vault = systemVault{}
 	}
-	s.fresh.Store(cfg.Refresh)
-	s.answered()
-	if s.began = cfg.Began; s.began.IsZero() {
-		s.began = *s.asked.Load()
+	if cfg.Refresh {
+		s.since = s.now()
 	}
 	return s
 }
 
-// answered says that what there is by now may have been given to a client.
-func (s *Store) answered() {
-	now := s.now()
-	s.asked.Store(&now)
-}
-
-// isNew reports whether an entry was made since this Store was.
-func (s *Store) isNew(e entry) bool { return e.Created.After(*s.asked.Load()) }
+// Now is the Store's clock.
+func (s *Store) Now() time.Time { return s.now() }
 
 var (
 	errNone   = errors.New("the cache is turned off")
-	errNoDir  = errors.New("there is no cache folder")
-	errAbsent = errors.New("there is none")
+	errNoDir  = errors.New("there is no cache directory")
+	errAbsent = errors.New("does not exist")
 )
 
-// open checks that the folder can be trusted, and makes it where asked to. That
+// open checks that the directory can be trusted, and makes it where asked to. That
 // is done each time: it costs a system call, and a Store may live for days.
 func (s *Store) open(make bool) error {
-	if err := s.folder(make); err != nil {
+	if err := s.openDir(make); err != nil {
 		return err
 	}
 	if make && s.storage == Keyring {
@@ -184,8 +161,8 @@ func (s *Store) open(make bool) error {
 	return nil
 }
 
-// folder is open without a look at the keyring.
-func (s *Store) folder(make bool) error {
+// openDir is open without a look at the keyring.
+func (s *Store) openDir(make bool) error {
 	if s.storage == None {
 		return errNone
 	}
@@ -197,15 +174,15 @@ func (s *Store) folder(make bool) error {
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// missed writes the one line that a miss costs.
-func (s *Store) missed(what, path string, err error) {
-	if errors.Is(err, os.ErrNotExist) && !errors.Is(err, errAskedAgain) {
+// missed logs a cache miss.
+func (s *Store) missed(path string, err error) {
+	if errors.Is(err, os.ErrNotExist) {
 		err = errAbsent
 	}
-	s.failed("no "+what, path, err)
+	s.failed("no entry", path, err)
 }
 
-// failed writes the one line that anything else costs.
+// failed logs anything else.
 func (s *Store) failed(what, path string, err error) {
 	if !errors.Is(err, errNone) {
 		s.log.Debug("cache: "+what, "file", path, "reason", err.Error())

@@ -2,6 +2,7 @@ package credcache
 
 import (
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,77 +15,79 @@ import (
 )
 
 const (
-	// maxEntries is how many entries of a kind are kept; the first to expire go
-	// first. Tokens expire before credentials do, so neither may crowd out the other.
+	// maxEntries is how many entries are kept; the first to expire go first.
 	maxEntries = 256
-	// grace is for a file that was just made and not given its time yet.
+	// maxOthers is how many locks, and how many failures, are kept.
+	maxOthers = 2 * maxEntries
+	// grace is for a file that was just written and whose time is not set yet.
 	grace = time.Minute
-	// tempAge is when a temporary file's maker is dead or will not miss it.
-	tempAge = 10 * time.Minute
-	// lockAge is when a lock's file is removed if nobody holds it.
+	// leftoverAge is when the maker of a temporary file is dead, and when nobody waits
+	// for a failure any more.
+	leftoverAge = 10 * time.Minute
+	// lockAge is the age at which a lock file that nobody holds is removed.
 	lockAge = time.Hour
 )
 
-// sweep removes what has expired and what killed processes left, and keeps the
-// number of entries bounded. It spares the entry just written. What it cannot
-// remove stays for the next time.
+// sweep removes what has expired, what killed processes and earlier versions left,
+// and keeps the number of files of each kind bounded. It spares the entry just
+// written. What it cannot remove stays for the next time.
 func (s *Store) sweep(just string) {
 	names, err := s.names()
 	if err != nil {
 		s.failed("not swept", s.dir, err)
 		return
 	}
-	entries := map[kind][]kept{}
-	var locks []kept
+	var entries, locks, failures, temps []kept
 	now := s.now()
 	for _, name := range names {
-		if name == just {
+		if name == just || !ours(name) {
 			continue
 		}
 		info, err := os.Lstat(s.path(name))
 		if err != nil || info.IsDir() {
 			continue
 		}
-		// The time of an entry and of a marker is when it expires, by our clock;
-		// the time of others is when they were made, by the system's.
+		// The time of an entry is when it expires, by our clock; the time of others is
+		// when they were written, by the system's.
 		left, age := info.ModTime().Sub(now), time.Since(info.ModTime()).Abs()
-		k, _, isEntry := parseFile(name)
+		file := kept{name, info.ModTime()}
+		_, isEntry := parseEntryName(name)
 		switch {
-		case isEntry && (age < grace || left > 0 && left <= credentialsLife):
-			entries[k] = append(entries[k], kept{name, info.ModTime()})
-		case isEntry,
-			// A marker whose maker was killed has the time when it was made.
-			isMarker(name) && age > grace && (left <= -tokenLife || left > credentialsLife),
-			isTempName(name) && age > tempAge:
+		case isObsolete(name),
+			isEntry && age >= grace && (left <= 0 || left > credentialsLife),
+			(isFailure(name) || isTempName(name)) && age > leftoverAge:
 			_ = os.Remove(s.path(name))
 		case isLock(name) && age > lockAge:
 			_ = removeLock(s.path(name))
+		case isEntry:
+			entries = append(entries, file)
 		case isLock(name):
-			locks = append(locks, kept{name, info.ModTime()})
+			locks = append(locks, file)
+		case isFailure(name):
+			failures = append(failures, file)
+		default:
+			temps = append(temps, file)
 		}
 	}
-	written, _, _ := parseFile(just)
-	for k, of := range entries {
-		most := maxEntries
-		if k == written {
-			most--
-		}
-		for _, e := range beyond(of, most) {
-			_ = os.Remove(s.path(e.name))
-		}
+	most := maxEntries
+	if just != "" {
+		most--
 	}
-	for _, l := range beyond(locks, 2*maxEntries) {
+	for _, f := range slices.Concat(beyond(entries, most), beyond(failures, maxOthers), beyond(temps, maxOthers)) {
+		_ = os.Remove(s.path(f.name))
+	}
+	for _, l := range beyond(locks, maxOthers) {
 		_ = removeLock(s.path(l.name))
 	}
 }
 
-// kept is a file, and when it expires or, of a lock, was made.
+// kept is a file, and when it expires or was written.
 type kept struct {
 	name string
 	at   time.Time
 }
 
-// beyond gives those that are too many, the first by time.
+// beyond returns those that are too many, the oldest first.
 func beyond(files []kept, most int) []kept {
 	slices.SortFunc(files, func(a, b kept) int {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.name, b.name))
@@ -93,8 +96,8 @@ func beyond(files []kept, most int) []kept {
 }
 
 // Clear removes all entries, whoever they are for, and with them all else of
-// ours in the folder that no process is using; under [Keyring] the key too. It
-// returns how many entries it removed. Files of other names, folders, and what
+// ours in the directory that no process is using; under [Keyring] the key too. It
+// returns how many entries it removed. Files of other names, directories, and what
 // links point to are left alone. It tries all before it returns the errors.
 func (s *Store) Clear() (int, error) {
 	names, err := s.names()
@@ -117,7 +120,7 @@ func (s *Store) Clear() (int, error) {
 		} else {
 			err = os.Remove(path)
 		}
-		_, _, isEntry := parseFile(name)
+		_, isEntry := parseEntryName(name)
 		switch {
 		case err == nil && isEntry:
 			n++
@@ -136,10 +139,22 @@ func (s *Store) Clear() (int, error) {
 	return n, errors.Join(errs...)
 }
 
-// ours reports whether a file of this name is one that this package makes.
+// ours reports whether a file of this name is one that this package, or an earlier
+// version of it, writes.
 func ours(name string) bool {
-	_, _, ok := parseFile(name)
-	return ok || isMarker(name) || isLock(name) || isTempName(name)
+	_, isEntry := parseEntryName(name)
+	return isEntry || isFailure(name) || isLock(name) || isObsolete(name) || isTempName(name)
+}
+
+// isObsolete knows the files of earlier versions: tokens, and markers of who was
+// given one.
+func isObsolete(name string) bool {
+	if _, ok := parseName(name, "token-", jsonSuffix); ok {
+		return true
+	}
+	id, ok := strings.CutPrefix(name, "asked-")
+	raw, err := hex.DecodeString(id)
+	return ok && err == nil && len(raw) == 16 && hex.EncodeToString(raw) == id
 }
 
 func isTempName(name string) bool {
@@ -147,8 +162,8 @@ func isTempName(name string) bool {
 	if !ok {
 		return false
 	}
-	_, _, isEntry := parseFile(base)
-	return isEntry || isMarker(base)
+	_, isEntry := parseEntryName(base)
+	return isEntry || isFailure(base) || isObsolete(base)
 }
 
 // removeLock removes a lock's file unless a process holds it. Whoever waits for

@@ -1,0 +1,143 @@
+package awsconf
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+
+	"github.com/ekskey/ekskey/internal/credcache"
+)
+
+// failureKind says what a failure to get credentials means for those that are
+// cached and for other processes.
+type failureKind string
+
+const (
+	// failedAway: AWS gave no answer, or had too many calls.
+	failedAway failureKind = "no answer"
+	// failedLogin: a person has to log in again.
+	failedLogin failureKind = "login is over"
+	// failedDenied: AWS refused.
+	failedDenied failureKind = "denied"
+	// failedOther: anything else that another process would run into as well.
+	failedOther failureKind = "other"
+	// failedOwn: it depends on this process, such as its terminal or its program for
+	// codes.
+	failedOwn failureKind = "own"
+)
+
+// failure is why credentials could not be had, explained.
+type failure struct {
+	kind failureKind
+	err  error // *CredentialsError, or the context's error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap returns the explained error.
+func (f *failure) Unwrap() error { return f.err }
+
+// shared is what other processes are told.
+func (f *failure) shared() credcache.Failure {
+	out := credcache.Failure{Kind: string(f.kind), Cause: f.err.Error()}
+	var creds *CredentialsError
+	if errors.As(f.err, &creds) {
+		out.Hint = creds.Hint
+	}
+	return out
+}
+
+// newFailure is the failure of another process.
+func newFailure(f credcache.Failure) *failure {
+	return &failure{kind: failureKind(f.Kind), err: &CredentialsError{Cause: f.Cause, Hint: f.Hint}}
+}
+
+// failureOf explains the error of a source of credentials.
+func (s *Session) failureOf(ctx context.Context, err error, role string) *failure {
+	var done *failure
+	if errors.As(err, &done) {
+		return done
+	}
+	return &failure{kind: kindOf(ctx, err), err: s.explainCredentials(ctx, err, role)}
+}
+
+// ownError is an error that depends on this process alone.
+type ownError struct{ error }
+
+func (e ownError) Unwrap() error { return e.error }
+
+func kindOf(ctx context.Context, err error) failureKind {
+	var own ownError
+	var process *processcreds.ProviderError
+	switch {
+	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.As(err, &own), errors.As(err, &process):
+		return failedOwn
+	case isAway(err):
+		return failedAway
+	case isLoginOver(err):
+		return failedLogin
+	}
+	var api *APIError
+	if !errors.As(Explain(err), &api) {
+		return failedOther
+	}
+	switch {
+	case isCodeRefused(api):
+		return failedOwn // whose code it was
+	case api.Skew != 0:
+		return failedOther
+	case api.Unauthorized(), api.BadCredentials(), api.NotFound(), api.Code == "ForbiddenException":
+		return failedDenied
+	}
+	return failedOther
+}
+
+// isLoginOver reports whether somebody has to log in again, or renew a web identity
+// token or the keys of the environment.
+func isLoginOver(err error) bool {
+	var sso *ssocreds.InvalidTokenError
+	if errors.As(err, &sso) || strings.Contains(err.Error(), "cached SSO token") {
+		return true
+	}
+	if strings.Contains(err.Error(), "login token") || strings.Contains(err.Error(), "login session") {
+		return true
+	}
+	var api *APIError
+	if !errors.As(Explain(err), &api) {
+		return false
+	}
+	switch {
+	case called(err, "SSO"), called(err, "SSO OIDC"):
+		return ssoExpired(api)
+	case called(err, "Signin"):
+		return true
+	}
+	return api.Expired()
+}
+
+// isCodeRefused reports whether STS did not accept the code of a second factor.
+func isCodeRefused(e *APIError) bool {
+	for _, text := range []string{"invalid MFA one time pass code", "unable to validate MFA code", "at 'tokenCode'"} {
+		if strings.Contains(e.Message, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// connectionScope is a digest of the variables that decide how this process connects
+// to AWS. A failure to connect is shared only with processes that connect in the same
+// way.
+func connectionScope(getenv func(string) string) string {
+	h := credcache.NewHash("connections")
+	for _, name := range []string{
+		"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG",
+	} {
+		h.Add(name, getenv(name))
+	}
+	return h.Sum().String()
+}
