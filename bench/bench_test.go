@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -13,16 +12,6 @@ import (
 
 	"github.com/ekskey/ekskey/token"
 )
-
-func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == launchFlag {
-		if err := launch(context.Background(), os.Stdout, os.Stderr, os.Args[2], os.Args[3:]...); err != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
@@ -109,13 +98,13 @@ func TestPerCallTellsFailure(t *testing.T) {
 	}
 }
 
-// Each run has a parent of its own, and it is the program that is timed.
+// A program that fails is an error with what it said.
 func TestTime(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &programs{self: self}
+	p := &programs{}
 	d, err := p.time(t.Context(), os.Environ(), self, "-test.run", "^$")()
 	if err != nil || d <= 0 || d > time.Hour {
 		t.Errorf("%v, %v", d, err)

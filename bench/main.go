@@ -39,15 +39,9 @@ func (e *missingError) Error() string { return e.what + " was not measured: " + 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var err error
-	if len(os.Args) > 2 && os.Args[1] == launchFlag {
-		err = launch(ctx, os.Stdout, os.Stderr, os.Args[2], os.Args[3:]...)
-	} else {
-		sandbox := flag.String("sandbox", "", "the `program` ekskey-sandbox; without it, kubectl and the proxy of an API server are not measured")
-		flag.Parse()
-		err = run(ctx, os.Stdout, os.Stderr, *sandbox)
-	}
-	if err != nil {
+	sandbox := flag.String("sandbox", "", "the `program` ekskey-sandbox; without it, kubectl and the proxy of an API server are not measured")
+	flag.Parse()
+	if err := run(ctx, os.Stdout, os.Stderr, *sandbox); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "error:", err)
 		stop()
 		os.Exit(1)
@@ -64,11 +58,14 @@ func run(ctx context.Context, out, progress io.Writer, sandbox string) (err erro
 	if err != nil {
 		return err
 	}
-	var rows []row
+	hits, err := p.hits(ctx)
+	if err != nil {
+		return err
+	}
+	rows := hits
 	var notes []string
 	for _, measure := range []func(context.Context) (row, error){
 		mintRow,
-		p.hitAgainstEmpty,
 		p.coldAgainstEmpty,
 		p.againstAuthenticator,
 		p.againstAWS,

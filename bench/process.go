@@ -22,21 +22,17 @@ const (
 
 // programs are the binaries measured, and where their files are.
 type programs struct {
-	dir                 string
-	self, ekskey, empty string
+	dir           string
+	ekskey, empty string
 }
 
 // newPrograms builds them, stripped.
 func newPrograms(ctx context.Context, dir string) (*programs, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	source := filepath.Join(dir, "empty.go")
 	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
 		return nil, err
 	}
-	p := &programs{dir: dir, self: self, ekskey: filepath.Join(dir, "ekskey"+exe()), empty: filepath.Join(dir, "empty"+exe())}
+	p := &programs{dir: dir, ekskey: filepath.Join(dir, "ekskey"+exe()), empty: filepath.Join(dir, "empty"+exe())}
 	for file, pkg := range map[string]string{p.ekskey: "github.com/ekskey/ekskey/cmd/ekskey", p.empty: source} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", file, pkg) // #nosec G204 -- paths of our own
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -45,6 +41,23 @@ func newPrograms(ctx context.Context, dir string) (*programs, error) {
 		}
 	}
 	return p, nil
+}
+
+// time gives a function that runs a program once and takes its time.
+func (p *programs) time(ctx context.Context, env []string, name string, args ...string) func() (time.Duration, error) {
+	return func() (time.Duration, error) {
+		cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- what bench says is to be measured
+		cmd.Env = env
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		begin := time.Now()
+		err := cmd.Run()
+		took := time.Since(begin)
+		if err != nil {
+			return 0, fmt.Errorf("running %s: %w\n%s", filepath.Base(name), err, stderr.String())
+		}
+		return took, nil
+	}
 }
 
 // environment has none of the user's own settings of AWS and of ekskey, and what

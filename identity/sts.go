@@ -36,10 +36,10 @@ type stsRow struct {
 // once. The caller owns the slice.
 func STSEndpoints() []STSEndpoint {
 	out := []STSEndpoint{{Host: GlobalSTSHost, Region: GlobalSTSRegion, Partition: "aws"}}
-	seen := map[string]bool{GlobalSTSHost: true}
+	listed := map[string]bool{GlobalSTSHost: true}
 	for i := range stsRows {
-		if r := &stsRows[i]; !seen[r.host] {
-			seen[r.host] = true
+		if r := &stsRows[i]; !listed[r.host] {
+			listed[r.host] = true
 			out = append(out, STSEndpoint{Host: r.host, Region: r.region, Partition: r.partition})
 		}
 	}

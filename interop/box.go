@@ -43,14 +43,14 @@ type box struct {
 	bearer    *http.Client // with none
 }
 
-// startBox starts a sandbox in a folder of its own.
+// startBox starts a sandbox in a directory of its own.
 func startBox(ctx context.Context, program string, progress io.Writer) (_ *box, err error) {
 	if program, err = filepath.Abs(program); err != nil {
 		return nil, fmt.Errorf("finding ekskey-sandbox: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "ekskey-interop-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+		return nil, fmt.Errorf("making a directory: %w", err)
 	}
 	b := &box{dir: dir, state: filepath.Join(dir, "state"), exited: make(chan error, 1)}
 	// Killed, it takes what it started with it.
@@ -102,7 +102,7 @@ func (b *box) waitReady(ctx context.Context) error {
 			return fmt.Errorf("the sandbox ended: %w", err)
 		case <-time.After(100 * time.Millisecond):
 		}
-		// While it is written it is not there, or not whole.
+		// While it is written it does not exist, or not whole.
 		if text, err := os.ReadFile(filepath.Join(b.state, "sandbox.json")); err == nil {
 			_ = json.Unmarshal(text, &record)
 		}
@@ -126,7 +126,7 @@ func (b *box) readEnviron(ctx context.Context) error {
 	cmd.Env = b.program.Env
 	text, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("asking the sandbox for its environment: %w", err)
+		return fmt.Errorf("querying the sandbox for its environment: %w", err)
 	}
 	var env struct {
 		Set  map[string]string
@@ -198,7 +198,7 @@ func field(kubeconfig []byte, key string) (string, error) {
 func (b *box) ask(ctx context.Context, client *http.Client, method, path, contentType, body string, header http.Header) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, method, b.apiServer+path, strings.NewReader(body))
 	if err != nil {
-		return 0, fmt.Errorf("asking the API server: %w", err)
+		return 0, fmt.Errorf("calling the API server: %w", err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -208,7 +208,7 @@ func (b *box) ask(ctx context.Context, client *http.Client, method, path, conten
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("asking the API server: %w", err)
+		return 0, fmt.Errorf("calling the API server: %w", err)
 	}
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
@@ -230,7 +230,7 @@ func (b *box) with(ctx context.Context, token string) (int, error) {
 		http.Header{"Authorization": {"Bearer " + token}})
 }
 
-// limitAge makes ekskey-server refuse tokens over this age. It is started anew
+// limitAge makes ekskey-server refuse tokens over this age. It is started again
 // for that: whoever ends it, the sandbox starts it again.
 func (b *box) limitAge(ctx context.Context, age time.Duration) error {
 	file := filepath.Join(b.state, "server", "config.yaml")

@@ -10,13 +10,13 @@ import (
 type client struct {
 	name string
 	// install gets it ready and says how it is driven. It fails with *missingError
-	// where a toolchain is not there.
+	// if a toolchain is not installed.
 	install func(ctx context.Context, in *installer) (driver, error)
 	// tokenFileUser is the user entry that has the client read a token file, with
 	// %s for the file; empty means Kubernetes' own tokenFile.
 	tokenFileUser string
 	// rereads says, and where that is written, that the client reads a token file
-	// anew so seldom that it needs tokens of longAge. Empty means that it does not.
+	// again so seldom that it needs tokens of longAge. Empty means that it does not.
 	rereads string
 	// limits says for a way what the client itself cannot do, and where that is
 	// written.
@@ -51,7 +51,7 @@ func clients() []*client {
 	}
 }
 
-// ours drives one of the programs of this folder.
+// ours drives one of the programs of this directory.
 func ours(path string, args ...string) driver {
 	return func(ctx context.Context, s *session) (string, error) {
 		e := newEvents()

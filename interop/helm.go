@@ -76,7 +76,7 @@ func driveHelm(ctx context.Context, s *session, helm, chart string) (string, err
 	if got := len(strings.Fields(out)); got != 1+len(waiters) {
 		return "", fmt.Errorf("helm list named %d releases: %q", got, out)
 	}
-	return fmt.Sprintf("install and list; install --wait by asking and by a watch for %s, no 401", time.Since(began).Round(time.Second)), nil
+	return fmt.Sprintf("install and list; install --wait by polling and by a watch for %s, no 401", time.Since(began).Round(time.Second)), nil
 }
 
 // prepareHelm makes the namespace as kube-controller-manager would leave it.

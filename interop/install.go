@@ -21,7 +21,7 @@ type missingError struct{ Tool string }
 
 func (e *missingError) Error() string { return "no " + e.Tool + " on this machine" }
 
-// installer puts clients into a folder of the user, once for each state of what
+// installer puts clients into a directory of the user, once for each state of what
 // says how.
 type installer struct {
 	source, cache string
@@ -33,7 +33,7 @@ func newInstaller(o options, progress io.Writer) (*installer, error) {
 	if cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("finding a folder to install in: %w", err)
+			return nil, fmt.Errorf("finding a directory to install in: %w", err)
 		}
 		cache = filepath.Join(dir, "ekskey-interop")
 	}
@@ -42,7 +42,7 @@ func newInstaller(o options, progress io.Writer) (*installer, error) {
 		o.source, err = filepath.Abs(o.source)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding a folder to install in: %w", err)
+		return nil, fmt.Errorf("finding a directory to install in: %w", err)
 	}
 	return &installer{source: o.source, cache: cache, progress: progress}, nil
 }
@@ -72,7 +72,7 @@ func (in *installer) run(ctx context.Context, dir, path string, args ...string) 
 	return nil
 }
 
-// once copies these files of a client's folder to a folder that is named by
+// once copies these files of a client's directory to a directory that is named by
 // their contents, and has it filled unless that was done before.
 func (in *installer) once(name string, files []string, fill func(dir string) error) (string, error) {
 	sum := sha256.New()
@@ -91,10 +91,10 @@ func (in *installer) once(name string, files []string, fill func(dir string) err
 		return dir, nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return "", fmt.Errorf("making room to install: %w", err)
+		return "", fmt.Errorf("preparing the install directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making a folder to install in: %w", err)
+		return "", fmt.Errorf("making a directory to install in: %w", err)
 	}
 	for file, b := range contents {
 		if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
@@ -129,7 +129,7 @@ func venvPython(dir string) string {
 	return filepath.Join(dir, "venv", "bin", "python")
 }
 
-// checkFiles holds the files of a folder to a list as sha256sum writes it: no
+// checkFiles holds the files of a directory to a list as sha256sum writes it: no
 // other content, none missing and none more.
 func checkFiles(dir, list string) error {
 	text, err := os.ReadFile(list) // #nosec G304 -- ours

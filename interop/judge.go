@@ -54,7 +54,7 @@ type course struct {
 
 // judge says what is wrong, or in a few words what was seen.
 func judge(c course, events []event) (string, error) {
-	lists, last, seen := 0, c.began, time.Time{}
+	lists, last, newest := 0, c.began, time.Time{}
 	for _, e := range events {
 		switch e.kind {
 		case "failed":
@@ -73,8 +73,8 @@ func judge(c course, events []event) (string, error) {
 			}
 			lists, last = lists+1, e.at
 		case "saw":
-			if made, ok := c.ticks[e.n]; ok && made.After(seen) {
-				seen = made
+			if made, ok := c.ticks[e.n]; ok && made.After(newest) {
+				newest = made
 			}
 		}
 	}
@@ -83,12 +83,12 @@ func judge(c course, events []event) (string, error) {
 		return "", fmt.Errorf("it never listed pods")
 	case c.ended.Sub(last) > quiet:
 		return "", fmt.Errorf("no list in the last %s", c.ended.Sub(last).Round(time.Second))
-	case seen.IsZero():
+	case newest.IsZero():
 		return "", fmt.Errorf("the watch gave nothing")
-	case seen.Before(c.expired), seen.Before(c.cut):
-		return "", fmt.Errorf("the watch gave nothing after %s; the token ended at %s", since(c.began, seen), since(c.began, c.expired))
-	case c.ended.Sub(seen) > 2*quiet:
-		return "", fmt.Errorf("the watch gave nothing in the last %s", c.ended.Sub(seen).Round(time.Second))
+	case newest.Before(c.expired), newest.Before(c.cut):
+		return "", fmt.Errorf("the watch gave nothing after %s; the token ended at %s", since(c.began, newest), since(c.began, c.expired))
+	case c.ended.Sub(newest) > 2*quiet:
+		return "", fmt.Errorf("the watch gave nothing in the last %s", c.ended.Sub(newest).Round(time.Second))
 	}
 	how := "watch kept"
 	if !c.cut.IsZero() {

@@ -54,15 +54,15 @@ func driveKubectl(ctx context.Context, s *session, kubectl string) (string, erro
 	case <-time.After(startWithin):
 		return "", errors.New("kubectl proxy does not listen")
 	}
-	asking, stop := context.WithCancel(ctx)
+	polling, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	defer func() { stop(); <-ended }()
 	go func() {
 		defer close(ended)
-		for asking.Err() == nil {
-			code, err := statusOf(asking, url)
+		for polling.Err() == nil {
+			code, err := statusOf(polling, url)
 			switch {
-			case asking.Err() != nil:
+			case polling.Err() != nil:
 			case err != nil:
 				e.add(event{time.Now(), "failed", 0, err.Error()})
 			case code != http.StatusOK:
@@ -71,7 +71,7 @@ func driveKubectl(ctx context.Context, s *session, kubectl string) (string, erro
 				e.add(event{time.Now(), "listed", 1, ""})
 			}
 			select {
-			case <-asking.Done():
+			case <-polling.Done():
 			case <-time.After(time.Second):
 			}
 		}

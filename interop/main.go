@@ -10,7 +10,7 @@
 //
 //	<client> <exec|token-file|proxy> <pass|fail|skip|limit> <detail>
 //
-// skip says that a toolchain is not there, limit what the client itself cannot
+// skip means that a toolchain is not installed, limit what the client itself cannot
 // do and where its code says so. It exits with 1 if anything failed.
 package main
 
@@ -60,8 +60,8 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.sandbox, "sandbox", "../bin/ekskey-sandbox", "the `program` ekskey-sandbox")
-	flag.StringVar(&o.source, "source", ".", "the `folder` of this command's source, which has the clients")
-	flag.StringVar(&o.cache, "cache", "", "the `folder` to install the clients in (default ekskey-interop in the user's cache folder)")
+	flag.StringVar(&o.source, "source", ".", "the `directory` of this command's source, which has the clients")
+	flag.StringVar(&o.cache, "cache", "", "the `directory` to install the clients in (default ekskey-interop in the user's cache directory)")
 	flag.StringVar(&o.only, "only", "", "`names` of clients, or of client/way, with commas between them (default all)")
 	flag.IntVar(&o.parallel, "parallel", 5, "how many to drive at once")
 	flag.Parse()

@@ -20,8 +20,8 @@ import (
 // with real ones: refused after 15 minutes, called expired after 14.
 const (
 	shortAge, shortLife = 20 * time.Second, 15 * time.Second
-	// longAge is for clients that read a token file once a minute: it has room
-	// for a token that is 30 seconds old when it is read.
+	// longAge is for clients that read a token file once a minute: it allows
+	// a token that is 30 seconds old when it is read.
 	longAge, longLife = 90 * time.Second, 30 * time.Second
 )
 
@@ -61,7 +61,7 @@ func (b *box) phase(ctx context.Context, age time.Duration, jobs []job) (_ *phas
 		}
 	}()
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+		return nil, fmt.Errorf("making a directory: %w", err)
 	}
 	if err := p.writeCredentials(); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (p *phase) writeKubeconfig(ctx context.Context) error {
 	return err
 }
 
-// env is a program's environment in a folder of its own.
+// env is a program's environment in a directory of its own.
 func (p *phase) env(dir string, more ...string) []string {
 	return append(append(p.environ[:len(p.environ):len(p.environ)],
 		"AWS_PROFILE=interop", "AWS_CONFIG_FILE="+p.awsConfig(), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(dir, "none"),
@@ -178,14 +178,14 @@ func (p *phase) onePod(ctx context.Context) (string, error) {
 	}
 	resp, err := p.admin.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("asking for a pod: %w", err)
+		return "", fmt.Errorf("getting a pod: %w", err)
 	}
 	defer resp.Body.Close()
 	var list struct {
 		Items []struct{ Metadata struct{ Name string } }
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || len(list.Items) == 0 {
-		return "", fmt.Errorf("asking for a pod: status %d, %w", resp.StatusCode, err)
+		return "", fmt.Errorf("getting a pod: status %d, %w", resp.StatusCode, err)
 	}
 	return list.Items[0].Metadata.Name, nil
 }
@@ -224,7 +224,7 @@ type session struct {
 func (p *phase) drive(ctx context.Context, j job) (string, error) {
 	s := &session{phase: p, way: j.way, dir: filepath.Join(p.dir, j.client.name+"-"+j.way)}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return "", fmt.Errorf("making a folder: %w", err)
+		return "", fmt.Errorf("making a directory: %w", err)
 	}
 	server := p.apiServer
 	if j.way == wayProxy {

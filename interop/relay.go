@@ -48,7 +48,7 @@ func (r *relay) serve(down net.Conn) {
 	if !r.keep(down, up) {
 		return
 	}
-	defer r.forget(down, up)
+	defer r.untrack(down, up)
 	done := make(chan struct{}, 2)
 	pass := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)
@@ -68,7 +68,7 @@ func (r *relay) keep(conns ...net.Conn) bool {
 	return !r.closed
 }
 
-func (r *relay) forget(conns ...net.Conn) {
+func (r *relay) untrack(conns ...net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range conns {

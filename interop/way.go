@@ -30,7 +30,7 @@ func (p *phase) startProxy(ctx context.Context) (*proxy, error) {
 	if err := p.serve(ctx, file, "proxy", "--cluster", cluster, "--port", "0", "--kubeconfig-out", file); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(file) // #nosec G304 -- the runner's own folder
+	text, err := os.ReadFile(file) // #nosec G304 -- the runner's own directory
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig of ekskey proxy: %w", err)
 	}
@@ -39,18 +39,18 @@ func (p *phase) startProxy(ctx context.Context) (*proxy, error) {
 }
 
 // serve starts one of ekskey's commands, to run for the phase, and returns once
-// there is this file, whose folder it makes.
+// there is this file, whose directory it makes.
 func (p *phase) serve(ctx context.Context, file, command string, args ...string) error {
 	dir := filepath.Dir(file)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("making a directory: %w", err)
 	}
 	run, err := start(dir, command, p.env(dir), func(string) {}, p.ekskey, append([]string{command}, args...)...)
 	if err != nil {
 		return err
 	}
 	p.stop = append(p.stop, run.stop)
-	late := time.After(time.Minute)
+	timeout := time.After(time.Minute)
 	for {
 		if info, err := os.Stat(file); err == nil && info.Size() > 0 {
 			return nil
@@ -60,7 +60,7 @@ func (p *phase) serve(ctx context.Context, file, command string, args ...string)
 			return ctx.Err()
 		case <-run.ended:
 			return fmt.Errorf("ekskey %s ended: %s", command, run.said())
-		case <-late:
+		case <-timeout:
 			return errors.New("ekskey " + command + " does not get ready: " + run.said())
 		case <-time.After(50 * time.Millisecond):
 		}

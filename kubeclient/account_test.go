@@ -45,7 +45,7 @@ func TestAnotherAccountsCluster(t *testing.T) {
 	if err := list(set); err == nil || foreign.tokens() != 0 || w.described() != 2 {
 		t.Errorf("%v; %d tokens were shown to another account's cluster, EKS was asked %d times", err, foreign.tokens(), w.described())
 	}
-	if err := client.asking.err; err == nil || !strings.Contains(err.Error(), "is not of account "+account) {
+	if err := client.rediscovery.err; err == nil || !strings.Contains(err.Error(), "is not of account "+account) {
 		t.Errorf("%v", err)
 	}
 }

@@ -19,64 +19,64 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// Client keeps what programs need to talk to one cluster. It is safe for
-// concurrent use. Close it.
+// Client holds the tokens and connections for one cluster. It is safe for concurrent
+// use. Close it.
 type Client struct {
 	cluster string
 	region  string
 	session *awsconf.Session
-	// credentials are the ones that sign, behind a function because package fmt prints
-	// what stands in a field, whatever its methods say.
-	credentials func() aws.CredentialsProvider
-	given       bool // the endpoint is: EKS is never asked
-	now         func() time.Time
-	log         *slog.Logger
+	// credentials are the signing credentials, behind a function because package fmt
+	// prints the content of unexported fields.
+	credentials   func() aws.CredentialsProvider
+	fixedEndpoint bool // EKS is never called
+	now           func() time.Time
+	log           *slog.Logger
 
-	inside *rest.Config // of the cluster the program runs in; else nil
+	inside *rest.Config // of the cluster that the program runs in; else nil
 
-	ctx     context.Context // ends when the Client does
-	end     context.CancelFunc
-	running sync.WaitGroup
-	keeper  *token.Keeper
-	place   atomic.Pointer[place]
-	asking  asking
-	conns   connections
-	toAWS   *awsconf.Connections
+	ctx         context.Context // ends with Close
+	end         context.CancelFunc
+	running     sync.WaitGroup
+	keeper      *token.Keeper
+	endpoint    atomic.Pointer[clusterEndpoint]
+	rediscovery rediscovery
+	conns       connections
+	toAWS       *awsconf.Connections
 
 	mu    sync.Mutex
-	lanes map[weak.Pointer[http.Transport]]*lane
+	pools map[weak.Pointer[http.Transport]]*pooledTransport
 }
 
-// New finds a cluster, and keeps its tokens fresh until Close is called or ctx
-// ends: a ctx with a timeout bounds the life of the Client, not of New. It asks
-// EKS where the cluster is, unless Config says so; the first token is minted in
-// the background.
+// New finds a cluster, and renews its tokens until Close is called or ctx ends: a ctx
+// with a timeout bounds the lifetime of the Client, not only of New. It calls EKS for
+// the endpoint, unless Config has it; the first token is minted in the background.
 //
 // It fails with *ConfigError, *CredentialsError, *RoleRefusedError,
-// *ClusterNotFoundError, *ClusterNotReadyError, *DescribeError, *UnreachableError
-// or the context's error. Later, requests fail with these as well, and with
+// *ClusterNotFoundError, *ClusterNotReadyError, *DescribeError, *UnreachableError or
+// the context's error. Later, requests fail with these as well, and with
 // *token.CredentialsExpiredError and ErrClosed.
 func New(ctx context.Context, c Config) (*Client, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	k := &Client{cluster: c.Cluster, log: c.Log, lanes: map[weak.Pointer[http.Transport]]*lane{}}
+	k := &Client{cluster: c.Cluster, log: c.Log, pools: map[weak.Pointer[http.Transport]]*pooledTransport{}}
 	clock := c.Now
 	if clock == nil {
 		clock = time.Now
 	}
-	// The time of day, which goes on while a machine sleeps or a function is frozen.
+	// Round(0) drops the monotonic clock, which stands still while a machine sleeps or
+	// a function is frozen.
 	k.now = func() time.Time { return clock().Round(0) }
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
 	if c.inCluster() {
-		if err := k.enter(); err != nil {
+		if err := k.useServiceAccount(); err != nil {
 			return nil, err
 		}
 		return k, nil
 	}
-	err := k.find(ctx, c)
+	err := k.discover(ctx, c)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -101,21 +101,21 @@ func New(ctx context.Context, c Config) (*Client, error) {
 	return k, nil
 }
 
-// enter is New for the cluster that the program runs in.
-func (k *Client) enter() error {
+// useServiceAccount is New for the cluster that the program runs in.
+func (k *Client) useServiceAccount() error {
 	conf, err := rest.InClusterConfig()
 	if errors.Is(err, rest.ErrNotInCluster) {
-		return &ConfigError{Field: "cluster", Reason: "is not named, and the program runs in none"}
+		return &ConfigError{Field: "Cluster", Reason: "is required outside of a cluster"}
 	}
 	if err != nil {
-		return &ConfigError{Field: "service account", Reason: "cannot be used: " + err.Error()}
+		return &ConfigError{Field: "service account", Reason: "is not usable: " + err.Error()}
 	}
 	k.inside = conf
 	return nil
 }
 
-// find loads what AWS's configuration says, and finds the cluster.
-func (k *Client) find(ctx context.Context, c Config) error {
+// discover loads the AWS configuration and finds the cluster.
+func (k *Client) discover(ctx context.Context, c Config) error {
 	k.toAWS = awsconf.NewConnections(1)
 	conf := c.aws()
 	conf.Connections = k.toAWS
@@ -123,60 +123,59 @@ func (k *Client) find(ctx context.Context, c Config) error {
 	if err != nil {
 		return explain(err)
 	}
-	k.session, k.region, k.given = session, session.Region(), c.Endpoint != ""
+	k.session, k.region, k.fixedEndpoint = session, session.Region(), c.Endpoint != ""
 	k.credentials = session.Credentials
 	if c.Credentials != nil && len(c.RoleARNs)+len(c.Roles) == 0 {
-		// Not the session's copy of them, so that a provider that does not cache is
-		// asked each time, and one that does can be told to forget.
+		// Use the provider itself and not the session's cached copy, so that a provider
+		// without a cache is called each time, and one with a cache can be invalidated.
 		k.credentials = func() aws.CredentialsProvider { return c.Credentials }
 	}
-	k.asking.turn = make(chan struct{}, 1)
-	var where *place
-	if k.given {
+	k.rediscovery.turn = make(chan struct{}, 1)
+	var found *clusterEndpoint
+	if k.fixedEndpoint {
 		var source *token.Source
 		if source, err = k.source(c.Cluster); err == nil {
-			where, err = newPlace(c.Endpoint, bytes.Clone(c.CAData), source)
+			found, err = newClusterEndpoint(c.Endpoint, bytes.Clone(c.CAData), source)
 		}
 	} else {
-		where, err = k.describe(ctx)
+		found, err = k.describe(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	k.place.Store(where)
+	k.endpoint.Store(found)
 	return nil
 }
 
-// Close ends the renewals and closes all connections, those of watches too. It
-// returns when nothing of the Client runs any more, but for a call that AWS's SDK
-// has under way where AWS does not answer: that ends by itself, within half a minute.
-// Requests fail with ErrClosed from then on. What exec and port-forward have opened
-// is the caller's to close. A Client of the cluster it runs in has nothing to close.
-// It is safe to call it again.
+// Close stops the renewals and closes all connections, including those of watches. It
+// returns when nothing of the Client is running, except for a pending call of the AWS
+// SDK, which ends by itself within half a minute. After Close, requests fail with
+// ErrClosed. The caller closes exec and port-forward sessions. A Client for the cluster
+// that it runs in has nothing to close. Close may be called again.
 func (k *Client) Close() {
 	if k.inside != nil {
 		return
 	}
-	k.mu.Lock() // so that nothing is started any more
+	k.mu.Lock() // so that nothing starts after it
 	k.end()
 	k.mu.Unlock()
 	k.running.Wait()
 	k.toAWS.Close()
 }
 
-// RESTConfig is a configuration for client-go and what is built on it, the
-// caller's own. It holds no secret. Timeouts, rates (client-go's own are 5 a
-// second), proxies, dialers, the user agent and further wrappers may be set; what
-// is in WrapTransport must stay, and goes with rest.CopyConfig. All that are made
-// from it, and copies of it, share tokens, connections and Close.
+// RESTConfig returns a configuration for client-go and libraries based on it. The
+// caller owns it. It contains no secret. Timeouts, rate limits (client-go's default is
+// 5 requests per second), proxies, dialers, the user agent and further wrappers may be
+// set; the WrapTransport must stay, and rest.CopyConfig keeps it. All clients made from
+// it and from its copies share tokens, connections and Close.
 //
-// client-go's rest.Config.Host and CA do not change after it was made: where EKS
-// later says another endpoint or CA, that is used all the same.
+// client-go reads Host and CA only once: if EKS later reports another endpoint or CA,
+// the Client uses it all the same.
 func (k *Client) RESTConfig() *rest.Config {
 	if k.inside != nil {
 		return rest.CopyConfig(k.inside)
 	}
-	at := k.place.Load()
+	at := k.endpoint.Load()
 	return &rest.Config{
 		Host:            at.url,
 		TLSClientConfig: rest.TLSClientConfig{CAData: bytes.Clone(at.ca)},
@@ -184,9 +183,9 @@ func (k *Client) RESTConfig() *rest.Config {
 	}
 }
 
-// Token is a token for the cluster, for what is not made from RESTConfig. It does
-// not work in the cluster that the program runs in, whose tokens are Kubernetes'
-// own: ErrInCluster.
+// Token returns a token for the cluster, for programs that do not use RESTConfig. In
+// the cluster that the program runs in, whose tokens are Kubernetes' own, it fails with
+// ErrInCluster.
 func (k *Client) Token(ctx context.Context) (token.Token, error) {
 	if k.inside != nil {
 		return token.Token{}, ErrInCluster
@@ -212,18 +211,19 @@ func (k *Client) start(run func()) error {
 	return nil
 }
 
-// laneOf gives the lane of a transport of client-go's. It goes when the transport
-// does.
-func (k *Client) laneOf(base *http.Transport, at *place) *lane {
+// pooledTransportOf returns the pooledTransport of a transport of client-go's. It is
+// removed with that transport.
+func (k *Client) pooledTransportOf(base *http.Transport, at *clusterEndpoint) *pooledTransport {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key := weak.Make(base)
-	if l, ok := k.lanes[key]; ok {
+	if l, ok := k.pools[key]; ok {
 		return l
 	}
-	l := newLane(base, at, &k.conns)
-	k.lanes[key] = l
-	// Weakly, because client-go shares base among Clients, and it may outlive this one.
+	l := newPooledTransport(base, at, &k.conns)
+	k.pools[key] = l
+	// A weak pointer, because client-go shares base among Clients, and base may outlive
+	// this one.
 	client := weak.Make(k)
 	runtime.AddCleanup(base, func(key weak.Pointer[http.Transport]) {
 		if k := client.Value(); k != nil {
@@ -235,8 +235,8 @@ func (k *Client) laneOf(base *http.Transport, at *place) *lane {
 
 func (k *Client) drop(key weak.Pointer[http.Transport]) {
 	k.mu.Lock()
-	l := k.lanes[key]
-	delete(k.lanes, key)
+	l := k.pools[key]
+	delete(k.pools, key)
 	k.mu.Unlock()
 	l.closeIdle()
 }

@@ -18,14 +18,14 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// minter mints for the cluster as it is known now.
+// minter mints for the current endpoint of the cluster.
 type minter struct{ client *Client }
 
 // Token mints a token.
 func (m minter) Token(ctx context.Context) (token.Token, error) {
 	bounded, cancel := within(ctx, m.client.ctx)
 	defer cancel()
-	tok, err := m.client.place.Load().source.Token(bounded)
+	tok, err := m.client.endpoint.Load().source.Token(bounded)
 	switch {
 	case err == nil:
 		return tok, nil
@@ -34,7 +34,8 @@ func (m minter) Token(ctx context.Context) (token.Token, error) {
 	case m.client.ctx.Err() != nil:
 		return token.Token{}, ErrClosed
 	}
-	// Given credentials are asked directly, and the SDK's errors may quote secrets.
+	// The caller's credentials are used directly, and the SDK's errors may quote
+	// secrets.
 	var expired *token.CredentialsExpiredError
 	if !errors.As(err, &expired) {
 		err = m.client.session.ExplainCredentials(bounded, err)
@@ -42,38 +43,39 @@ func (m minter) Token(ctx context.Context) (token.Token, error) {
 	return token.Token{}, explain(err)
 }
 
-// Invalidate has the credentials got anew.
-func (m minter) Invalidate() { m.client.place.Load().source.Invalidate() }
+// Invalidate reloads the credentials.
+func (m minter) Invalidate() { m.client.endpoint.Load().source.Invalidate() }
 
-// source mints tokens for a cluster by this name.
+// source mints tokens for a cluster of this name.
 func (k *Client) source(name string) (*token.Source, error) {
 	source, err := token.New(token.Config{
 		Cluster: name, Region: k.region, Variant: k.session.STSVariant(), Credentials: k.credentials(), Now: k.now,
 	})
 	if err != nil {
-		return nil, &ConfigError{Field: "region", Reason: "cannot be: " + err.Error()}
+		return nil, &ConfigError{Field: "Region", Reason: "is invalid: " + err.Error()}
 	}
 	return source, nil
 }
 
-// describe asks EKS where the cluster is.
-func (k *Client) describe(ctx context.Context) (*place, error) {
+// describe calls EKS for the endpoint.
+func (k *Client) describe(ctx context.Context) (*clusterEndpoint, error) {
 	if k.region == "" {
-		return nil, &ConfigError{Field: "region", Reason: "is set nowhere, and EKS is asked by region"}
+		return nil, &ConfigError{Field: "Region", Reason: "is required, because neither the environment nor the profile sets one"}
 	}
 	out, err := k.session.EKS(k.region).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &k.cluster})
 	if err != nil {
 		return nil, k.explainDescribe(k.session.Explain(err))
 	}
 	account := ""
-	if before := k.place.Load(); before != nil {
-		// The credentials may be another account's by now, with a cluster of that name.
+	if before := k.endpoint.Load(); before != nil {
+		// The credentials may be of another account by now, with a cluster of the same
+		// name.
 		account = before.account
 	}
 	if err := discovery.Check(out.Cluster, k.cluster, k.region, account); err != nil {
 		return nil, &DescribeError{Cluster: k.cluster, Region: k.region, Reason: err.Error()}
 	}
-	return k.placeOf(out.Cluster)
+	return k.endpointOf(out.Cluster)
 }
 
 func (k *Client) explainDescribe(err error) error {
@@ -87,13 +89,12 @@ func (k *Client) explainDescribe(err error) error {
 	return &DescribeError{Cluster: k.cluster, Region: k.region, Code: api.Code, Reason: api.Message}
 }
 
-func (k *Client) odd(reason string) error {
-	return &DescribeError{Cluster: k.cluster, Region: k.region, Reason: "the answer " + reason}
+func (k *Client) invalidAnswer(reason string) error {
+	return &DescribeError{Cluster: k.cluster, Region: k.region, Reason: "the response " + reason}
 }
 
-// placeOf takes from an answer, which has been held against the question, what is
-// needed.
-func (k *Client) placeOf(c *types.Cluster) (*place, error) {
+// endpointOf returns the endpoint from a checked response of EKS.
+func (k *Client) endpointOf(c *types.Cluster) (*clusterEndpoint, error) {
 	if c.ConnectorConfig != nil {
 		return nil, &ClusterNotReadyError{Cluster: k.cluster, Status: "only registered with EKS"}
 	}
@@ -103,106 +104,106 @@ func (k *Client) placeOf(c *types.Cluster) (*place, error) {
 	}
 	ca, err := base64.StdEncoding.DecodeString(aws.ToString(c.CertificateAuthority.Data))
 	if err != nil {
-		return nil, k.odd("has a CA that is not base64")
+		return nil, k.invalidAnswer("has a CA that is not base64")
 	}
 	source, err := k.source(discovery.TokenName(c))
 	if err != nil {
 		return nil, err
 	}
-	where, err := newPlace(endpoint, ca, source)
+	found, err := newClusterEndpoint(endpoint, ca, source)
 	if err != nil {
-		return nil, k.odd("cannot be used: " + err.Error())
+		return nil, k.invalidAnswer("is invalid: " + err.Error())
 	}
-	where.account = strings.Split(aws.ToString(c.Arn), ":")[4] // of an ARN that was checked
-	return where, nil
+	found.account = strings.Split(aws.ToString(c.Arn), ":")[4] // the ARN was checked
+	return found, nil
 }
 
-// How long EKS is not asked again after an answer that changed nothing, or none:
-// twice as long each time, less up to half.
+// The back-off of rediscovery after a response without a change, or an error: it
+// doubles each time, less a random part of up to half.
 const (
 	firstPause = 2 * time.Second
 	longPause  = time.Minute
 )
 
-// asking is about asking EKS again.
-type asking struct {
-	turn  chan struct{} // holds one while somebody asks
-	vain  int           // how often in a row it was of no use
-	after time.Time     // not before
-	err   error         // of the last time
+// rediscovery is the state of calling EKS again.
+type rediscovery struct {
+	turn      chan struct{} // has one element while somebody calls EKS
+	fruitless int           // consecutive calls without a change
+	after     time.Time     // not before
+	err       error         // of the last call
 }
 
-// askTimeout bounds one question to EKS, its credentials included.
+// askTimeout bounds one call to EKS, including its credentials.
 const askTimeout = time.Minute
 
-// again asks EKS again where the cluster is, because seen does not work. It gives
-// seen where there is nothing new. Only one asks at a time, and seldom. An error
-// is EKS's, now or a moment ago. The answer is waited for as long as ctx lasts, and
-// is for the next request where that is too short: else each of many impatient
-// requests would ask, and none would learn.
-func (k *Client) again(ctx context.Context, seen *place) (*place, error) {
+// rediscover calls EKS again for the endpoint, because the one that was tried does not
+// work. It returns the same endpoint if there is no change. Only one caller calls EKS
+// at a time, with a back-off. An error is that of EKS, now or during the back-off. The
+// call goes on when ctx ends, for the next request: otherwise each of many impatient
+// requests would call EKS, and none would get the result.
+func (k *Client) rediscover(ctx context.Context, tried *clusterEndpoint) (*clusterEndpoint, error) {
 	select {
-	case k.asking.turn <- struct{}{}:
+	case k.rediscovery.turn <- struct{}{}:
 	case <-ctx.Done():
-		return seen, context.Cause(ctx)
+		return tried, context.Cause(ctx)
 	case <-k.ctx.Done():
-		return seen, ErrClosed
+		return tried, ErrClosed
 	}
 	var (
-		where  *place
-		err    error
-		learnt = make(chan struct{})
+		found     *clusterEndpoint
+		err       error
+		described = make(chan struct{})
 	)
 	closed := k.start(func() {
-		defer func() { <-k.asking.turn; close(learnt) }()
-		where, err = k.learn(seen)
+		defer func() { <-k.rediscovery.turn; close(described) }()
+		found, err = k.describeAgain(tried)
 	})
 	if closed != nil {
-		<-k.asking.turn
-		return seen, closed
+		<-k.rediscovery.turn
+		return tried, closed
 	}
 	select {
-	case <-learnt:
-		return where, err
+	case <-described:
+		return found, err
 	case <-ctx.Done():
-		return seen, context.Cause(ctx)
+		return tried, context.Cause(ctx)
 	}
 }
 
-// learn is again for the one whose turn it is.
-func (k *Client) learn(seen *place) (*place, error) {
-	if now := k.place.Load(); now != seen {
+// describeAgain is rediscover for the caller whose turn it is.
+func (k *Client) describeAgain(tried *clusterEndpoint) (*clusterEndpoint, error) {
+	if now := k.endpoint.Load(); now != tried {
 		return now, nil
 	}
-	// A longer wait than longPause is a clock that was put back.
-	if wait := k.asking.after.Sub(k.now()); wait > 0 && wait <= longPause {
-		return seen, k.asking.err
+	// A longer wait than longPause means that the clock was set back.
+	if wait := k.rediscovery.after.Sub(k.now()); wait > 0 && wait <= longPause {
+		return tried, k.rediscovery.err
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
 	defer cancel()
-	where, err := k.describe(ctx)
+	found, err := k.describe(ctx)
 	if k.ctx.Err() != nil {
-		return seen, ErrClosed
+		return tried, ErrClosed
 	}
-	k.asking.err = err
-	if err != nil || where.url == seen.url && bytes.Equal(where.ca, seen.ca) {
+	k.rediscovery.err = err
+	if err != nil || found.url == tried.url && bytes.Equal(found.ca, tried.ca) {
 		pause := longPause
-		if k.asking.vain < 5 {
-			pause = firstPause << k.asking.vain
+		if k.rediscovery.fruitless < 5 {
+			pause = firstPause << k.rediscovery.fruitless
 		}
 		pause -= time.Duration(float64(pause/2) * rand.Float64()) // #nosec G404 -- spreads calls, hides nothing
-		k.asking.vain++
-		k.asking.after = k.now().Add(pause)
+		k.rediscovery.fruitless++
+		k.rediscovery.after = k.now().Add(pause)
 		if err != nil {
-			k.log.Warn("asking EKS again failed", "cluster", k.cluster, "error", err)
+			k.log.Warn("describing the cluster again failed", "cluster", k.cluster, "error", err)
 		}
-		return seen, err
+		return tried, err
 	}
-	if bytes.Equal(where.ca, seen.ca) {
-		where.pool = seen.pool // and so the transports stay
+	if bytes.Equal(found.ca, tried.ca) {
+		found.pool = tried.pool // so that the transports stay
 	}
-	k.asking.vain = 0
-	k.place.Store(where)
-	k.log.Info("the cluster has moved", "cluster", k.cluster, "endpoint", where.url, "newCA", where.pool != seen.pool)
-	return where, nil
+	k.rediscovery.fruitless = 0
+	k.endpoint.Store(found)
+	k.log.Info("the cluster has a new endpoint or CA", "cluster", k.cluster, "endpoint", found.url, "newCA", found.pool != tried.pool)
+	return found, nil
 }

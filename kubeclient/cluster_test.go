@@ -207,7 +207,7 @@ func TestCARotates(t *testing.T) {
 	if err := list(set); !errors.As(err, &away) || away.Cause != CauseTLS {
 		t.Fatalf("EKS says nothing new, and it went well: %v", err)
 	}
-	client.asking.after = time.Time{} // the pause is over
+	client.rediscovery.after = time.Time{} // the pause is over
 	w.moveTo("https://"+w.k8s.Address, ca)
 	for range 3 {
 		if err := list(set); err != nil {
@@ -260,7 +260,7 @@ func TestPauseGoesByTheTimeOfDay(t *testing.T) {
 			t.Errorf("EKS was asked %d times, want %d", w.described(), want)
 		}
 	}
-	if at := client.asking.after; at.IsZero() || at != at.Round(0) {
+	if at := client.rediscovery.after; at.IsZero() || at != at.Round(0) {
 		t.Errorf("the pause is over at %v", at)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// connections are all that the transports of a Client have open. They are tracked
-// because http.Transport closes only those that are idle.
+// connections are all open connections of a Client's transports. They are tracked
+// because http.Transport closes only idle ones.
 type connections struct {
-	life context.Context // of the Client: what is being dialed ends with it
+	life context.Context // of the Client: dials end with it
 
 	mu     sync.Mutex
 	closed bool
@@ -19,7 +19,7 @@ type connections struct {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialer dials connections that close closes. Nil means that of the net package.
+// dialer dials connections that close closes. Nil means the dialer of package net.
 func (c *connections) dialer(dial dialFunc) dialFunc {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
@@ -53,7 +53,7 @@ func within(ctx, life context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel() }
 }
 
-// close closes all of them, and those that are dialed from now on.
+// close closes all of them, and those that are dialed later.
 func (c *connections) close() {
 	c.mu.Lock()
 	open := c.open
@@ -69,7 +69,7 @@ type connection struct {
 	all *connections
 }
 
-// Close closes the connection and forgets it.
+// Close closes the connection and removes it from the list.
 func (c *connection) Close() error {
 	c.all.mu.Lock()
 	delete(c.all.open, c)

@@ -1,6 +1,5 @@
-// Package kubeclient gives Go programs a *rest.Config for an Amazon EKS cluster
-// that keeps working: its tokens renew themselves, and so does what it knows of
-// the cluster.
+// Package kubeclient provides a long-lived *rest.Config for an Amazon EKS cluster: it
+// renews its tokens, and rediscovers the cluster's endpoint and CA.
 //
 //	client, err := kubeclient.New(ctx, kubeclient.Config{Cluster: "prod", Region: "eu-central-1"})
 //	if err != nil {
@@ -9,11 +8,11 @@
 //	defer client.Close()
 //	clientset, err := kubernetes.NewForConfig(client.RESTConfig())
 //
-// Tokens are renewed in the background ahead of their end, and at once when the
-// API server answers 401; the request is then sent again, and its caller sees
-// nothing of it. Watches and other long requests go on: a renewal touches no
-// connection. Where the API server can no longer be reached, or shows a
-// certificate of another authority, EKS is asked again where the cluster is.
+// Tokens are renewed in the background before they expire, and at once when the API
+// server answers 401; the request is then sent again, and its caller does not notice.
+// Watches and other long requests continue: a renewal closes no connection. If the API
+// server cannot be reached, or its certificate is from another CA, the cluster is
+// described again.
 //
-// docs/client-go.md shows how to use it.
+// See docs/client-go.md.
 package kubeclient

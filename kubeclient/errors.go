@@ -12,50 +12,50 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// ErrClosed is what requests fail with after Close.
+// ErrClosed is the error of requests after Close.
 var ErrClosed = errors.New("the Kubernetes client is closed")
 
-// ErrInCluster says that there are no tokens of EKS for the service account of the
-// cluster that the program runs in.
-var ErrInCluster = errors.New("the program runs as a service account, which has no token of EKS")
+// ErrInCluster reports that the service account of the cluster that the program runs in
+// has no EKS tokens.
+var ErrInCluster = errors.New("the program runs as a service account, which has no EKS token")
 
-// ConfigError says which field of Config, or which setting, is wrong.
+// ConfigError reports an invalid field of Config, or an invalid setting.
 type ConfigError struct{ Field, Reason string }
 
-func (e *ConfigError) Error() string { return "kubernetes client: " + e.Field + " " + e.Reason }
+func (e *ConfigError) Error() string { return e.Field + " " + e.Reason }
 
-// CredentialsError says why there are no usable AWS credentials.
+// CredentialsError reports that there are no usable AWS credentials.
 type CredentialsError struct {
 	Reason string
-	// Hint is what to do about it; empty where nothing is known.
+	// Hint is what to do about it; empty if unknown.
 	Hint string
-	// Err is the AWS SDK's error. Its text may hold secrets: do not print it.
+	// Err is the AWS SDK's error. Its text may contain secrets: do not print it.
 	Err error
 }
 
 func (e *CredentialsError) Error() string { return e.Reason }
 
-// Unwrap gives the SDK's error.
+// Unwrap returns the SDK's error.
 func (e *CredentialsError) Unwrap() error { return e.Err }
 
-// RoleRefusedError says that AWS does not let the caller assume a role.
+// RoleRefusedError reports that AWS denied assuming a role.
 type RoleRefusedError struct {
-	// Code is AWS's, such as AccessDenied.
+	// Code is the AWS error code, such as AccessDenied.
 	Code   string
 	Reason string
-	// Err is the AWS SDK's error. Its text may hold secrets: do not print it.
+	// Err is the AWS SDK's error. Its text may contain secrets: do not print it.
 	Err error
 }
 
 func (e *RoleRefusedError) Error() string { return e.Reason }
 
-// Unwrap gives the SDK's error.
+// Unwrap returns the SDK's error.
 func (e *RoleRefusedError) Unwrap() error { return e.Err }
 
-// ClusterNotFoundError says that EKS knows no such cluster.
+// ClusterNotFoundError reports that EKS has no such cluster.
 type ClusterNotFoundError struct {
 	Cluster, Region string
-	// Err is why EKS was asked again; nil if it was asked for the first time.
+	// Err is the reason why EKS was called again; nil for the first call.
 	Err error
 }
 
@@ -63,13 +63,13 @@ func (e *ClusterNotFoundError) Error() string {
 	return "there is no cluster " + e.Cluster + " in " + e.Region + " for this account"
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ClusterNotFoundError) Unwrap() error { return e.Err }
 
-// ClusterNotReadyError says that a cluster has no API server to talk to.
+// ClusterNotReadyError reports that a cluster has no endpoint yet, or no longer.
 type ClusterNotReadyError struct {
 	Cluster string
-	// Status is EKS's, such as CREATING.
+	// Status is the cluster's status, such as CREATING.
 	Status string
 }
 
@@ -77,16 +77,17 @@ func (e *ClusterNotReadyError) Error() string {
 	return "cluster " + e.Cluster + " has no endpoint to connect to: it is " + e.Status
 }
 
-// DescribeError says that EKS did not tell where a cluster is.
+// DescribeError reports that EKS did not return the endpoint.
 type DescribeError struct {
 	Cluster, Region string
-	// Code is AWS's, such as AccessDeniedException; empty if the answer was odd.
+	// Code is the AWS error code, such as AccessDeniedException; empty if the response
+	// was invalid.
 	Code   string
 	Reason string
 }
 
 func (e *DescribeError) Error() string {
-	text := "asking EKS in " + e.Region + " for cluster " + e.Cluster + ": "
+	text := "describing cluster " + e.Cluster + " in " + e.Region + ": "
 	if e.Code != "" {
 		text += e.Code
 		if e.Reason == "" {
@@ -97,35 +98,34 @@ func (e *DescribeError) Error() string {
 	return text + e.Reason
 }
 
-// Cause is why something cannot be reached.
+// Cause is why a connection failed.
 type Cause string
 
 // The causes.
 const (
-	CauseDNS     Cause = "dns"     // its name cannot be resolved
-	CauseTLS     Cause = "tls"     // its certificate is not to be trusted, or it speaks no TLS
-	CauseConnect Cause = "connect" // it takes no connection
-	CauseOther   Cause = "other"   // it gave no answer
+	CauseDNS     Cause = "dns"     // its name does not resolve
+	CauseTLS     Cause = "tls"     // its certificate is not trusted, or it does not speak TLS
+	CauseConnect Cause = "connect" // it refuses connections
+	CauseOther   Cause = "other"   // it did not answer
 )
 
-// UnreachableError says that an API server, or a service of AWS, cannot be
-// reached.
+// UnreachableError reports that an API server or an AWS service cannot be reached.
 type UnreachableError struct {
-	// Host is the API server's host[:port], or the name of AWS's service.
+	// Host is the API server's host[:port], or the name of the AWS service.
 	Host  string
 	Cause Cause
-	// Err is what the network said.
+	// Err is the network error.
 	Err error
 
 	reason string
 }
 
-func (e *UnreachableError) Error() string { return "reaching " + e.Host + ": " + e.reason }
+func (e *UnreachableError) Error() string { return "connecting to " + e.Host + ": " + e.reason }
 
-// Unwrap gives what the network said.
+// Unwrap returns the network error.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// causeOf says why a connection did not come about; CauseOther if it did.
+// causeOf says why a connection failed; CauseOther if it did not.
 func causeOf(err error) Cause {
 	var (
 		name        *net.DNSError
@@ -136,7 +136,7 @@ func causeOf(err error) Cause {
 		dial        *net.OpError
 	)
 	switch {
-	case errors.As(err, &dial) && dial.Op == "proxyconnect": // whatever keeps the proxy from being reached
+	case errors.As(err, &dial) && dial.Op == "proxyconnect": // for whatever reason the proxy cannot be reached
 		return CauseConnect
 	case errors.As(err, &name):
 		return CauseDNS
@@ -148,8 +148,8 @@ func causeOf(err error) Cause {
 	return CauseOther
 }
 
-// explain turns what awsconf, token and credentials providers fail with into
-// the errors of this package.
+// explain converts errors of awsconf, token and credentials providers to those of this
+// package.
 func explain(err error) error {
 	var (
 		expired *token.CredentialsExpiredError
@@ -163,9 +163,9 @@ func explain(err error) error {
 	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &expired):
 		return err
 	case errors.As(err, &setting):
-		return &ConfigError{Field: setting.Setting, Reason: "cannot be: " + setting.Reason}
+		return &ConfigError{Field: setting.Setting, Reason: "is invalid: " + setting.Reason}
 	case errors.As(err, &bundle):
-		return &ConfigError{Field: "CA bundle", Reason: "cannot be read: " + bundle.Error()}
+		return &ConfigError{Field: "CA bundle", Reason: "is not usable: " + bundle.Error()}
 	}
 	inner, reason, hint := err, "", ""
 	if errors.As(err, &creds) {
@@ -180,7 +180,7 @@ func explain(err error) error {
 		if api.Unauthorized() && strings.HasPrefix(api.Operation, "AssumeRole") {
 			return &RoleRefusedError{Code: api.Code, Reason: reason, Err: err}
 		}
-	case errors.As(inner, &away) && away.Service != "ec2imds": // which is seldom there at all
+	case errors.As(inner, &away) && away.Service != "ec2imds": // which rarely exists
 		return &UnreachableError{Host: "AWS " + away.Service, Cause: causeOf(away.Err), Err: away.Err, reason: away.Reason}
 	case reason == "":
 		reason = "getting credentials: " + err.Error()

@@ -36,22 +36,22 @@ func TestConfigErrors(t *testing.T) {
 		change func(*Config)
 		field  string
 	}{
-		{"a CA that is none", func(*Config) {}, "CA"},
-		{"no CA", func(c *Config) { c.CAData = nil }, "endpoint"},
-		{"no endpoint", func(c *Config) { c.Endpoint = "" }, "endpoint"},
-		{"an endpoint without TLS", func(c *Config) { c.Endpoint = "http://127.0.0.1:1" }, "endpoint"},
-		{"an endpoint with a user", func(c *Config) { c.Endpoint = "https://a:b@127.0.0.1:1" }, "endpoint"},
-		{"an endpoint with a path", func(c *Config) { c.Endpoint = "https://127.0.0.1:1/x" }, "endpoint"},
-		{"an endpoint without a cluster", func(c *Config) { c.Cluster = "" }, "cluster"},
-		{"a cluster's name that cannot be", func(c *Config) { c.Cluster = "a b" }, "cluster"},
+		{"a CA that is none", func(*Config) {}, "CAData"},
+		{"no CA", func(c *Config) { c.CAData = nil }, "Endpoint"},
+		{"no endpoint", func(c *Config) { c.Endpoint = "" }, "Endpoint"},
+		{"an endpoint without TLS", func(c *Config) { c.Endpoint = "http://127.0.0.1:1" }, "Endpoint"},
+		{"an endpoint with a user", func(c *Config) { c.Endpoint = "https://a:b@127.0.0.1:1" }, "Endpoint"},
+		{"an endpoint with a path", func(c *Config) { c.Endpoint = "https://127.0.0.1:1/x" }, "Endpoint"},
+		{"an endpoint without a cluster", func(c *Config) { c.Cluster = "" }, "Cluster"},
+		{"a cluster's name that cannot be", func(c *Config) { c.Cluster = "a b" }, "Cluster"},
 		{"a region that cannot be", func(c *Config) { c.Region = "nowhere" }, "region"},
-		{"no region", func(c *Config) { c.Region, c.Endpoint, c.CAData = "", "", nil }, "region"},
-		{"roles twice", func(c *Config) { c.RoleARNs, c.Roles = []string{"x"}, []Role{{ARN: "y"}} }, "roles"},
+		{"no region", func(c *Config) { c.Region, c.Endpoint, c.CAData = "", "", nil }, "Region"},
+		{"roles twice", func(c *Config) { c.RoleARNs, c.Roles = []string{"x"}, []Role{{ARN: "y"}} }, "Roles"},
 		{"a role that is none", func(c *Config) { c.RoleARNs = []string{"arn:aws:iam::111122223333:user/x"} }, "role"},
-		{"a profile and credentials", func(c *Config) { c.Profile = "x" }, "profile"},
-		{"a negative age", func(c *Config) { c.TokenMaxAge = -1 }, "greatest age of a token"},
-		{"in no cluster", func(c *Config) { *c = Config{} }, "cluster"},
-		{"credentials for no cluster", func(c *Config) { *c = Config{Credentials: c.Credentials} }, "cluster"},
+		{"a profile and credentials", func(c *Config) { c.Profile = "x" }, "Profile"},
+		{"a negative age", func(c *Config) { c.TokenMaxAge = -1 }, "TokenMaxAge"},
+		{"in no cluster", func(c *Config) { *c = Config{} }, "Cluster"},
+		{"credentials for no cluster", func(c *Config) { *c = Config{Credentials: c.Credentials} }, "Cluster"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conf := good()

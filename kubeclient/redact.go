@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// String names the cluster, and nothing that is secret.
+// String names the cluster, and no secret.
 func (k *Client) String() string { return "kubeclient.Client{cluster: " + k.cluster + "}" }
 
 // GoString is String, for %#v.

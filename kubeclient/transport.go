@@ -16,38 +16,36 @@ import (
 	"github.com/ekskey/ekskey/internal/resend"
 )
 
-// wrap is what client-go puts around a transport that it made from a
-// configuration of this place, and that dialers of upgraded connections are put
-// into.
-func (k *Client) wrap(at *place, rt http.RoundTripper) http.RoundTripper {
-	r := &router{client: k, at: at, given: rt}
+// wrap wraps a transport that client-go made from a configuration for this endpoint,
+// and the dialers of upgraded connections.
+func (k *Client) wrap(at *clusterEndpoint, rt http.RoundTripper) http.RoundTripper {
+	r := &router{client: k, at: at, base: rt}
 	if base := transportIn(rt); base != nil {
-		r.lane = k.laneOf(base, at)
-		return &ending{k.keeper.RoundTripper(r), r}
+		r.pooledTransport = k.pooledTransportOf(base, at)
+		return &closedError{k.keeper.RoundTripper(r), r}
 	}
 	if holder, ok := rt.(utilnet.TLSClientConfigHolder); ok {
-		// A dialer for one upgraded connection, with a tls.Config made for it alone:
-		// the one thing by which it can be told of a CA that is newer than its
-		// rest.Config.
+		// A dialer for one upgraded connection, with a tls.Config of its own: the only
+		// way to give it a CA that is newer than its rest.Config.
 		if conf := holder.TLSClientConfig(); conf != nil && conf.RootCAs != nil && conf.RootCAs.Equal(at.pool) {
 			r.dials = conf
 		}
-		return &upgrade{RoundTripper: &ending{k.keeper.RoundTripper(&upgradeBase{r}), r}, router: r}
+		return &upgrade{RoundTripper: &closedError{k.keeper.RoundTripper(&upgradeBase{r}), r}, router: r}
 	}
-	return &ending{k.keeper.RoundTripper(r), r}
+	return &closedError{k.keeper.RoundTripper(r), r}
 }
 
-// ending says ErrClosed in place of what a request failed with that Close cut off.
-type ending struct {
+// closedError returns ErrClosed instead of the error of a request that Close cut off.
+type closedError struct {
 	http.RoundTripper
 	router *router
 }
 
-// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
-func (e *ending) WrappedRoundTripper() http.RoundTripper { return e.router.given }
+// WrappedRoundTripper is the method by which Kubernetes' libraries unwrap transports.
+func (e *closedError) WrappedRoundTripper() http.RoundTripper { return e.router.base }
 
-// RoundTrip sends a request.
-func (e *ending) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper.
+func (e *closedError) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := e.RoundTripper.RoundTrip(req)
 	if e.router.client.ctx.Err() == nil || err == nil && res.StatusCode != http.StatusUnauthorized {
 		return res, err
@@ -58,8 +56,8 @@ func (e *ending) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, ErrClosed
 }
 
-// transportIn is the http.Transport that client-go made, inside what client-go
-// itself puts around one. Nil if there is another RoundTripper.
+// transportIn returns the http.Transport that client-go made, from inside its own
+// wrappers. Nil if there is another RoundTripper.
 func transportIn(rt http.RoundTripper) *http.Transport {
 	for {
 		if t, ok := rt.(*http.Transport); ok {
@@ -73,29 +71,29 @@ func transportIn(rt http.RoundTripper) *http.Transport {
 	}
 }
 
-// router sends requests to where the cluster is now, and asks where that is when
-// it cannot be reached there.
+// router sends requests to the current endpoint, and rediscovers it if it cannot be
+// reached.
 type router struct {
-	client *Client
-	at     *place            // what the caller's rest.Config was made for
-	given  http.RoundTripper // client-go's: it lives as long as its users
-	lane   *lane             // nil if requests go through given
-	dials  *tls.Config       // what given dials by, if it trusts the cluster's CA; else nil
+	client          *Client
+	at              *clusterEndpoint  // of the caller's rest.Config
+	base            http.RoundTripper // client-go's: it lives as long as its users
+	pooledTransport *pooledTransport  // nil if requests go through base
+	dials           *tls.Config       // the TLS configuration of base, if it trusts the cluster's CA; else nil
 }
 
-// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
-func (r *router) WrappedRoundTripper() http.RoundTripper { return r.given }
+// WrappedRoundTripper is the method by which Kubernetes' libraries unwrap transports.
+func (r *router) WrappedRoundTripper() http.RoundTripper { return r.base }
 
-// RoundTrip sends a request.
+// RoundTrip implements http.RoundTripper.
 func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	k := r.client
 	if k.ctx.Err() != nil {
 		resend.Close(req)
 		return nil, ErrClosed
 	}
-	seen := k.place.Load()
+	tried := k.endpoint.Load()
 	var shaking handshake
-	res, err := r.send(seen, shaking.watch(req))
+	res, err := r.send(tried, shaking.watch(req))
 	if res != nil {
 		res.Request = req
 	}
@@ -112,38 +110,38 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	case cause == CauseOther || req.Context().Err() != nil || req.URL.Host != r.at.host:
 		return nil, err
 	}
-	err = &UnreachableError{Host: seen.host, Cause: cause, Err: err, reason: err.Error()}
-	if k.given {
+	err = &UnreachableError{Host: tried.host, Cause: cause, Err: err, reason: err.Error()}
+	if k.fixedEndpoint {
 		return nil, err
 	}
-	newer, askErr := k.again(req.Context(), seen)
+	newer, askErr := k.rediscover(req.Context(), tried)
 	var gone *ClusterNotFoundError
 	if errors.As(askErr, &gone) {
 		return nil, &ClusterNotFoundError{Cluster: gone.Cluster, Region: gone.Region, Err: err}
 	}
-	again, can := resend.Again(req)
-	if newer == seen || !can {
+	retry, can := resend.Clone(req)
+	if newer == tried || !can {
 		return nil, err
 	}
-	return r.send(newer, again)
+	return r.send(newer, retry)
 }
 
-// handshake tells whether it was TLS that failed: net/http's errors do not.
+// handshake records whether TLS failed: net/http's errors do not say so.
 type handshake struct{ failed atomic.Bool }
 
 func (h *handshake) watch(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
-			// A load balancer that changes hangs up; client-go tries again then, if it is
-			// told io.EOF itself.
+			// A load balancer that changes closes the connection; client-go retries if
+			// it gets io.EOF itself.
 			h.failed.Store(err != nil && !errors.Is(err, io.EOF))
 		},
 		GotConn: func(httptrace.GotConnInfo) { h.failed.Store(false) },
 	}))
 }
 
-// send sends a request to a place.
-func (r *router) send(to *place, req *http.Request) (*http.Response, error) {
+// send sends a request to an endpoint.
+func (r *router) send(to *clusterEndpoint, req *http.Request) (*http.Response, error) {
 	sent := req
 	if req.URL.Host == r.at.host && to.host != r.at.host {
 		sent = req.Clone(req.Context())
@@ -152,9 +150,9 @@ func (r *router) send(to *place, req *http.Request) (*http.Response, error) {
 			sent.Host = ""
 		}
 	}
-	rt := r.given
-	if r.lane != nil {
-		rt = r.lane.transport(to)
+	rt := r.base
+	if r.pooledTransport != nil {
+		rt = r.pooledTransport.transport(to)
 	} else if r.dials != nil && r.dials.RootCAs != to.pool {
 		r.dials.RootCAs = to.pool
 	}
@@ -165,33 +163,33 @@ func (r *router) send(to *place, req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// lane is one of client-go's transports as it is used here: with all its settings,
-// but with the CA of today, and with connections that end with the Client.
-type lane struct {
-	template *http.Transport // sends nothing itself
+// pooledTransport is one of client-go's transports with all its settings, but with the
+// current CA, and with connections that end with the Client.
+type pooledTransport struct {
+	template *http.Transport // is only cloned
 	follows  bool            // its CA is the cluster's, and not the caller's own
 
-	mu    sync.Mutex
-	now   *http.Transport
-	place *place
+	mu       sync.Mutex
+	now      *http.Transport
+	endpoint *clusterEndpoint
 }
 
-func newLane(base *http.Transport, at *place, conns *connections) *lane {
+func newPooledTransport(base *http.Transport, at *clusterEndpoint, conns *connections) *pooledTransport {
 	t := base.Clone()
-	// Of base's own HTTP/2 connections, which a clone would share.
+	// TLSNextProto has base's own HTTP/2 connections, which a clone would share.
 	t.TLSNextProto = nil
 	t.DialContext = conns.dialer(base.DialContext)
 	conf := t.TLSClientConfig
-	return &lane{template: t, follows: conf != nil && conf.RootCAs != nil && conf.RootCAs.Equal(at.pool)}
+	return &pooledTransport{template: t, follows: conf != nil && conf.RootCAs != nil && conf.RootCAs.Equal(at.pool)}
 }
 
-// transport is the one to use for a place.
-func (l *lane) transport(to *place) *http.Transport {
+// transport returns the transport for an endpoint.
+func (l *pooledTransport) transport(to *clusterEndpoint) *http.Transport {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.now == nil || l.follows && l.place.pool != to.pool {
+	if l.now == nil || l.follows && l.endpoint.pool != to.pool {
 		if l.now != nil {
-			// What is under way on it goes on.
+			// Requests in flight on it continue.
 			l.now.CloseIdleConnections()
 		}
 		l.now = l.template.Clone()
@@ -200,12 +198,12 @@ func (l *lane) transport(to *place) *http.Transport {
 			l.now.TLSClientConfig.RootCAs = to.pool
 		}
 		utilnet.SetTransportDefaults(l.now) // HTTP/2, as client-go has it
-		l.place = to
+		l.endpoint = to
 	}
 	return l.now
 }
 
-func (l *lane) closeIdle() {
+func (l *pooledTransport) closeIdle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now != nil {
@@ -213,17 +211,17 @@ func (l *lane) closeIdle() {
 	}
 }
 
-// upgrade hands on the error by which a WebSocket's dialer says 401, which has no
+// upgrade passes on the error by which a WebSocket dialer reports a 401, which has no
 // http.Response.
 type upgrade struct {
 	http.RoundTripper
 	router *router
 }
 
-// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
-func (u *upgrade) WrappedRoundTripper() http.RoundTripper { return u.router.given }
+// WrappedRoundTripper is the method by which Kubernetes' libraries unwrap transports.
+func (u *upgrade) WrappedRoundTripper() http.RoundTripper { return u.router.base }
 
-// RoundTrip opens a connection.
+// RoundTrip implements http.RoundTripper.
 func (u *upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := u.RoundTripper.RoundTrip(req)
 	if res != nil {
@@ -234,19 +232,19 @@ func (u *upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// upgradeBase makes an http.Response of the error by which a WebSocket's dialer
-// says 401.
+// upgradeBase makes an http.Response of the error by which a WebSocket dialer reports a
+// 401.
 type upgradeBase struct{ router *router }
 
-// WrappedRoundTripper is what Kubernetes' libraries look for transports by.
-func (b *upgradeBase) WrappedRoundTripper() http.RoundTripper { return b.router.given }
+// WrappedRoundTripper is the method by which Kubernetes' libraries unwrap transports.
+func (b *upgradeBase) WrappedRoundTripper() http.RoundTripper { return b.router.base }
 
-// RoundTrip opens a connection.
+// RoundTrip implements http.RoundTripper.
 func (b *upgradeBase) RoundTrip(req *http.Request) (*http.Response, error) {
-	// Dialers change what they get.
+	// Dialers change their request.
 	res, err := b.router.RoundTrip(req.Clone(req.Context()))
-	// The error is a text: the API server's "Unauthorized", or "(401 Unauthorized)".
-	// One that only looks like it costs one more attempt.
+	// The error is a text: the API server's "Unauthorized", or "(401 Unauthorized)". A
+	// text that only looks like it costs one more attempt.
 	if err != nil && strings.Contains(err.Error(), "Unauthorized") {
 		return &http.Response{
 			StatusCode: http.StatusUnauthorized, Request: req, Header: http.Header{}, Body: &refusedUpgrade{http.NoBody, err},

@@ -111,7 +111,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok || !repeatable(req) {
 		return res, nil
 	}
-	again, can := resend.Again(req)
+	again, can := resend.Clone(req)
 	if !can {
 		return res, nil
 	}

@@ -52,7 +52,7 @@ func (v *Verifier) askOnce(ctx context.Context, p *token.Parsed) (identity.Ident
 	req.Header.Set(token.ClusterHeader, v.cluster)
 	resp, err := v.roundTripper.RoundTrip(req)
 	if err != nil {
-		return identity.Identity{}, &UnavailableError{Reason: "asking " + p.Host, Err: cause(err)}
+		return identity.Identity{}, &UnavailableError{Reason: "calling " + p.Host, Err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))

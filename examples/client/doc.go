@@ -1,3 +1,3 @@
 // Package client holds programs that show how to use package kubeclient, each in a
-// folder of its own, and the tests that run them.
+// directory of its own, and the tests that run them.
 package client

@@ -148,7 +148,7 @@ func (f *function) open(ctx context.Context) (*opened, error) {
 }
 
 // drop gives up a client that did not get through to the API server, so that the
-// next invocation looks at everything anew: at once, where the client itself would
+// next invocation looks at everything again: at once, where the client itself would
 // wait longer from failure to failure, in time that passes only while the function
 // runs; and over new connections, should the old ones have died while it was
 // frozen.

@@ -84,9 +84,9 @@ func TestForgottenPages(t *testing.T) {
 		first      bool // whether the first page is refused already
 		pods       string
 	}{
-		{"goes on", "anew", false, `{"pods":3,`},
+		{"goes on", "again", false, `{"pods":3,`},
 		{"cannot go on", "", false, ""},
-		{"at the first page", "anew", true, ""},
+		{"at the first page", "again", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -136,11 +136,11 @@ func TestFailures(t *testing.T) {
 		{"a role refused", set("ROLE_ARN", "arn:aws:iam::111122223333:role/nobodys"), kindRole, "assuming role arn:aws:iam::111122223333:role/nobodys: AccessDenied"},
 		{"EKS refuses", func(_ *testing.T, w *world) {
 			w.aws.SetFault(fakeaws.DescribeCluster, fakeaws.Fault{Code: "AccessDenied"})
-		}, kindDescribe, "asking EKS in eu-central-1 for cluster demo: AccessDenied"},
+		}, kindDescribe, "describing cluster demo in eu-central-1: AccessDenied"},
 		{"no credentials", func(t *testing.T, _ *world) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, kindCredentials, "credentials"},
 		{"a CA that is none", func(_ *testing.T, w *world) {
 			w.env["CLUSTER_ENDPOINT"], w.env["CLUSTER_CA"] = "https://127.0.0.1:1", "LS0="
-		}, kindSetting, "CA holds no PEM certificate"},
+		}, kindSetting, "CAData contains no PEM certificate"},
 		{"AWS is slow", func(_ *testing.T, w *world) {
 			w.aws.SetFault(fakeaws.DescribeCluster, fakeaws.Fault{Latency: time.Minute})
 		}, kindTimeout, "opening the cluster: context deadline exceeded"},

@@ -115,7 +115,7 @@ func TestNothingIsNotAllowed(t *testing.T) {
 		}
 	}
 	var none *Set
-	if none.Decide(parse("get pods x")).Allowed() || len(none.Grants()) != 0 || len((&Set{}).Unpublished(parse("get pods x"))) != 0 {
+	if none.Decide(parse("get pods x")).Allowed() || len(none.Grants()) != 0 || len(none.Unpublished(parse("get pods x"))) != 0 {
 		t.Error("an empty set grants something")
 	}
 	// A path makes it a non-resource request, whatever else is set.

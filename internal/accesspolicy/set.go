@@ -73,8 +73,11 @@ func (s *Set) Grants() []Grant {
 // Unpublished returns the policies whose rules are not published and whose scope
 // covers the request: on EKS one of them may allow it.
 func (s *Set) Unpublished(q Request) []*Policy {
+	if s == nil {
+		return nil
+	}
 	var found []*Policy
-	for _, g := range s.Grants() {
+	for _, g := range s.grants {
 		if !g.Policy.published && g.Scope.Covers(q) {
 			found = append(found, g.Policy)
 		}

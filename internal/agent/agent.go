@@ -1,10 +1,10 @@
-// Package agent keeps token files fresh, for programs that read a token from a file
-// and can run none.
+// Package agent renews token files, for programs that read a token from a file and
+// cannot run an exec plugin.
 //
-// Each file has a token that is good, or is not there: when no new one can be had
-// the last stays until it ends, and is removed then, because a missing file says
-// more than a token that every cluster refuses. When the agent ends the files stay;
-// their tokens end by themselves within 14 minutes.
+// A file either contains a valid token or does not exist: without a new token the last
+// one stays until it expires, and is then removed, because a missing file is a clearer
+// error than a token that every cluster refuses. When the agent stops, the files stay
+// until their tokens expire, within 14 minutes.
 package agent
 
 import (
@@ -24,38 +24,39 @@ const (
 	// could not be written.
 	writeAgain    = time.Second
 	writeAgainMax = time.Minute
-	// maxSleep bounds each wait, because timers stand still while a machine sleeps,
-	// and is how often the files are looked at, because others may remove them.
+	// maxSleep bounds each wait, because timers stand still while a machine sleeps. It
+	// is also the interval at which the files are checked, because other programs may
+	// remove them.
 	maxSleep = 15 * time.Second
 )
 
-// Target is one cluster, and the file for its tokens.
+// Target is a cluster and the file for its tokens.
 type Target struct {
-	// Name is the cluster's, for reports.
+	// Name is the cluster's name, for reports.
 	Name string
-	// File is where its tokens go. Its Ours is set by New.
+	// File is the token file. New sets its Ours.
 	File safefile.SecretFile
-	// Tokens makes them. Run runs it.
+	// Tokens mints the tokens. Run runs it.
 	Tokens *token.Keeper
 }
 
-// Config says what to keep fresh.
+// Config configures an Agent.
 type Config struct {
-	// Targets are the clusters; at least one.
+	// Targets are the clusters; at least one is required.
 	Targets []Target
-	// Ready, if its Path is set, is a file that is there while all tokens are good,
-	// and says until when; see CheckReady. Its Ours is set by New.
+	// Ready, if its Path is set, is a file that exists while all tokens are valid, and
+	// contains the time until which they are; see CheckReady. New sets its Ours.
 	Ready safefile.SecretFile
-	// Tell is told when all tokens are good for the first time, and that it ends; it
-	// is for systemd. Nil means nobody.
+	// Tell is called when all tokens are valid for the first time, and when the agent
+	// stops; it is for systemd. Nil means no notification.
 	Tell func(state string)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets what happens, without a secret. Nil means none.
+	// Log receives events, without secrets. Nil means no log.
 	Log *slog.Logger
 }
 
-// FileError says why a file is not to be written. It unwraps to the reason.
+// FileError reports why a file cannot be written. It unwraps to the reason.
 type FileError struct {
 	// What is "token" or "ready".
 	What string
@@ -65,37 +66,37 @@ type FileError struct {
 
 func (e *FileError) Error() string { return e.What + " file " + e.Path + ": " + e.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// Agent keeps files fresh. Make one with New.
+// Agent renews token files. Create it with New.
 type Agent struct {
 	cfg Config
 
 	mu     sync.Mutex
 	states []state
-	ready  string // what this agent wrote into the ready file; empty if it is not there
+	ready  string // content that this agent wrote to the ready file; empty if there is no file
 	told   bool
 }
 
-// state is what is in a target's file.
+// state is the state of a target's file.
 type state struct {
-	data   []byte    // the token that was written, or was there
-	expiry time.Time // when it ends; zero if there is none
-	ours   bool      // this agent wrote it, and it is there
-	stuck  bool      // it has ended, and could not be removed yet
-	err    error     // why there is no newer one
+	data   []byte    // the token in the file
+	expiry time.Time // of the token; zero if there is none
+	ours   bool      // this agent wrote the file, and it exists
+	stuck  bool      // the token has expired, and the file could not be removed yet
+	err    error     // why there is no newer token
 }
 
-// errOther is why a file is not well in which there is a token of somebody else.
-var errOther = errors.New("another program has written a token there")
+// errOther reports a file with a token of another program.
+var errOther = errors.New("another program wrote a token to the file")
 
-// errEnding is why there is no file where there are credentials yet.
-var errEnding = errors.New("the credentials are about to end")
+// errEnding reports that there is no file although there are credentials.
+var errEnding = errors.New("the credentials are about to expire")
 
-// New looks at all files and makes an Agent. It asks for no token. It fails with
-// *FileError where a file cannot be written or holds something else, so that a
-// wrong name shows at once.
+// New checks all files and returns an Agent. It mints no token. It fails with
+// *FileError if a file cannot be written or has other content, so that a wrong name is
+// reported at once.
 func New(c Config) (*Agent, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -119,7 +120,7 @@ func New(c Config) (*Agent, error) {
 		a.cfg.Ready.Ours = isReady
 		err := a.cfg.Ready.Check()
 		if err == nil {
-			err = a.cfg.Ready.Remove(nil) // a killed agent's
+			err = a.cfg.Ready.Remove(nil) // left by a killed agent
 		}
 		if err != nil {
 			return nil, &FileError{What: "ready", Path: a.cfg.Ready.Path, Err: err}
@@ -128,12 +129,12 @@ func New(c Config) (*Agent, error) {
 	return a, nil
 }
 
-// isToken reports whether a file may be replaced: it holds a token and no more.
+// isToken reports whether a file may be replaced: it contains a token and nothing else.
 func isToken(data []byte) bool {
 	return len(data) >= len(token.Prefix) && string(data[:len(token.Prefix)]) == token.Prefix
 }
 
-// inherited is the token that another agent left.
+// inherited returns the state of a token that another agent left.
 func (a *Agent) inherited(f *safefile.SecretFile) state {
 	s := state{err: errors.New("no token yet")}
 	data, err := f.Read()
@@ -143,12 +144,12 @@ func (a *Agent) inherited(f *safefile.SecretFile) state {
 	s.data = data
 	var ok bool
 	if s.expiry, ok = endOf(data); !ok {
-		s.expiry = a.cfg.Now() // it is good for nothing, and goes at once
+		s.expiry = a.cfg.Now() // not a valid token: remove it at once
 	}
 	return s
 }
 
-// endOf is when a token is not good any more.
+// endOf returns the time at which a token expires.
 func endOf(data []byte) (time.Time, bool) {
 	parsed, err := token.Parse(string(data))
 	if err != nil {
@@ -157,8 +158,8 @@ func endOf(data []byte) (time.Time, bool) {
 	return parsed.End().Add(-token.Margin), true
 }
 
-// Run keeps the files fresh until the context ends. Then the ready file goes, and
-// the tokens stay.
+// Run renews the files until the context ends. Then it removes the ready file and keeps
+// the token files.
 func (a *Agent) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range a.cfg.Targets {
@@ -174,8 +175,8 @@ func (a *Agent) Run(ctx context.Context) {
 	a.setReady("")
 }
 
-// keep writes one file whenever there is a new token or the file is not as it was
-// written, and removes it when the last one ends.
+// keep writes one file whenever there is a new token or the file was changed, and
+// removes it when the last token expires.
 func (a *Agent) keep(ctx context.Context, i int) {
 	t := &a.cfg.Targets[i]
 	var failures int
@@ -185,7 +186,7 @@ func (a *Agent) keep(ctx context.Context, i int) {
 		has := t.Tokens.State()
 		end := has.Expiry
 		if e := has.Token.Expiry; e.Before(end) {
-			end = e // the Keeper has one that is about to end a moment longer
+			end = e // the Keeper uses a token of expiring credentials a moment longer
 		}
 		switch {
 		case has.Token.Value() == "":
@@ -217,7 +218,7 @@ func (a *Agent) keep(ctx context.Context, i int) {
 	}
 }
 
-// put makes sure that a token is in its file.
+// put makes sure that the file contains a token.
 func (a *Agent) put(i int, value []byte, expiry time.Time) error {
 	t := &a.cfg.Targets[i]
 	a.mu.Lock()
@@ -235,7 +236,7 @@ func (a *Agent) put(i int, value []byte, expiry time.Time) error {
 	}
 	err = nil
 	if end, ok := endOf(in); ok && end.After(expiry) && !bytes.Equal(in, s.data) {
-		err = errOther // and it is good for longer than this one
+		err = errOther // and its token is valid for longer
 	} else {
 		err = t.File.Write(value)
 	}
@@ -258,8 +259,8 @@ func (a *Agent) set(i int, s state) {
 	a.setReady(a.readiness())
 }
 
-// fresh reports whether a target's file has a good token of this agent. The lock
-// is held. A failed renewal does not make a token less good.
+// fresh reports whether a target's file contains a valid token of this agent. The lock
+// is held. A failed renewal does not invalidate the token.
 func (a *Agent) fresh(i int) bool {
 	s := a.states[i]
 	return s.ours && a.cfg.Now().Before(s.expiry)
@@ -271,8 +272,8 @@ func (a *Agent) failed(i int, err error) {
 	a.states[i].err = err
 }
 
-// expire removes the file when its token ends, and gives how long that is from now.
-// What somebody else put there stays.
+// expire removes the file when its token expires, and returns the time until then. A
+// file of another program stays.
 func (a *Agent) expire(i int, now time.Time) time.Duration {
 	a.mu.Lock()
 	s := a.states[i]
@@ -288,10 +289,10 @@ func (a *Agent) expire(i int, now time.Time) time.Duration {
 	var foreign *safefile.ForeignError
 	switch {
 	case err == nil:
-		a.cfg.Log.Warn("token file removed, for its token has ended", "cluster", t.Name, "file", t.File.Path)
+		a.cfg.Log.Warn("token file removed: its token has expired", "cluster", t.Name, "file", t.File.Path)
 	case !errors.As(err, &foreign):
 		if !s.stuck {
-			a.cfg.Log.Warn("token file with an ended token not removed", "cluster", t.Name, "file", t.File.Path, "reason", err)
+			a.cfg.Log.Warn("token file with an expired token could not be removed", "cluster", t.Name, "file", t.File.Path, "reason", err)
 		}
 		s.ours, s.stuck = false, true
 		a.set(i, s)

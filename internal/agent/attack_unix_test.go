@@ -251,7 +251,7 @@ func TestCredentialsEnd(t *testing.T) {
 		if n := asked.Load() - before; n > 20 {
 			t.Errorf("the credentials were asked for %d times in a minute", n)
 		}
-		if ok, text := a.Healthy(); ok || !strings.Contains(text, "credentials are about to end") {
+		if ok, text := a.Healthy(); ok || !strings.Contains(text, "credentials are about to expire") {
 			t.Error(text)
 		}
 		cancel()

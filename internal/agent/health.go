@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Healthy reports whether all files have good tokens, with a line for each cluster.
+// Healthy reports whether all files contain valid tokens, with a line for each cluster.
 func (a *Agent) Healthy() (bool, string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -33,15 +33,15 @@ func (a *Agent) Healthy() (bool, string) {
 	return all, b.String()
 }
 
-// ServeHTTP answers GET /healthz: 200 if Healthy, else 503. It answers no page of a
-// browser, and no other host than loopback.
+// ServeHTTP answers GET /healthz: 200 if Healthy, else 503. It refuses requests of web
+// pages, and hosts other than loopback.
 func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
 	if host != "127.0.0.1" && host != "::1" && host != "localhost" && host != "[::1]" || r.Header.Get("Origin") != "" {
-		http.Error(w, "the Host header names no loopback address, or a page asks", http.StatusForbidden)
+		http.Error(w, "the Host header is not a loopback address, or the request is from a web page", http.StatusForbidden)
 		return
 	}
 	if r.URL.Path != "/healthz" {
@@ -49,7 +49,7 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		http.Error(w, "only GET is allowed", http.StatusMethodNotAllowed)
 		return
 	}
 	healthy, text := a.Healthy()
@@ -61,8 +61,8 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(text))
 }
 
-// Notify gives a Config.Tell that tells systemd, by the socket that NOTIFY_SOCKET
-// names. Nobody listening is no error. Its zero socket gives nil.
+// Notify returns a Config.Tell that notifies systemd, on the socket of NOTIFY_SOCKET.
+// It is no error if nobody listens. For an empty socket it is nil.
 //
 // Source: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 func Notify(socket string) func(state string) {

@@ -9,34 +9,33 @@ import (
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// readyText is what is in a ready file before the time, and what tells that it is
-// an agent's.
+// readyText begins a ready file and marks it as that of an agent.
 const readyText = "ekskey agent: all tokens are good"
 
-// readyUntil is between readyText and the time.
+// readyUntil is the text before the time.
 const readyUntil = " until "
 
 func isReady(data []byte) bool { return strings.HasPrefix(string(data), readyText) }
 
-// CheckReady looks at what is in a ready file: it fails unless an agent wrote it and
-// the first of the tokens ends after now. An agent that was killed leaves its ready
-// file, so that it is there says nothing.
+// CheckReady checks the content of a ready file: it fails unless an agent wrote it and
+// no token expires before now. A killed agent leaves its ready file, so its existence
+// alone proves nothing.
 func CheckReady(data []byte, now time.Time) error {
 	text, ok := strings.CutPrefix(string(data), readyText+readyUntil)
 	if !ok {
-		return errors.New("no agent wrote it")
+		return errors.New("it was not written by ekskey agent")
 	}
 	until, err := time.Parse(time.RFC3339, strings.TrimSuffix(text, "\n"))
 	if err != nil {
-		return errors.New("it does not say until when the tokens are good")
+		return errors.New("it does not contain the time until which the tokens are valid")
 	}
 	if !now.Before(until) {
-		return errors.New("a token has ended at " + until.UTC().Format(time.RFC3339))
+		return errors.New("a token expired at " + until.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// keepReady looks at the ready file again and again.
+// keepReady updates the ready file periodically.
 func (a *Agent) keepReady(ctx context.Context) {
 	tick := time.NewTicker(maxSleep)
 	defer tick.Stop()
@@ -57,8 +56,8 @@ func (a *Agent) keepReady(ctx context.Context) {
 	}
 }
 
-// readiness is what is to be in the ready file; empty if it is not to be there. The
-// lock is held.
+// readiness is the content of the ready file; empty if it must not exist. The lock is
+// held.
 func (a *Agent) readiness() string {
 	var first time.Time
 	for i, s := range a.states {
@@ -72,7 +71,7 @@ func (a *Agent) readiness() string {
 	return readyText + readyUntil + first.UTC().Format(time.RFC3339) + "\n"
 }
 
-// setReady makes the ready file, or with empty text removes it. The lock is held.
+// setReady writes the ready file or, with an empty text, removes it. The lock is held.
 func (a *Agent) setReady(text string) {
 	if text != "" && !a.told {
 		a.told = true
@@ -87,7 +86,7 @@ func (a *Agent) setReady(text string) {
 	} else if err = a.cfg.Ready.Remove([]byte(a.ready)); err != nil {
 		var foreign *safefile.ForeignError
 		if errors.As(err, &foreign) {
-			err = nil // it is not this agent's any more
+			err = nil // it belongs to another agent now
 		}
 	}
 	if err != nil {

@@ -70,7 +70,7 @@ type Config struct {
 }
 
 // Handler answers SubjectAccessReviews. It is safe for concurrent use.
-type Handler struct{ Config }
+type Handler struct{ cfg Config }
 
 // New makes a Handler.
 func New(c Config) *Handler {
@@ -80,14 +80,14 @@ func New(c Config) *Handler {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{c}
+	return &Handler{cfg: c}
 }
 
 // ServeHTTP answers one SubjectAccessReview.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	begin := h.Now()
+	begin := h.cfg.Now()
 	outcome := h.serve(w, r)
-	h.Metrics.count(outcome, h.Now().Sub(begin))
+	h.cfg.Metrics.count(outcome, h.cfg.Now().Sub(begin))
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) outcome {
@@ -98,11 +98,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) outcome {
 	}
 	v, err := h.decide(r.Context(), spec)
 	if err != nil {
-		h.Log.DebugContext(r.Context(), "access entries are not available", "username", spec.User, "reason", err)
+		h.cfg.Log.DebugContext(r.Context(), "access entries are not available", "username", spec.User, "reason", err)
 		http.Error(w, "access entries are not available", http.StatusServiceUnavailable)
 		return outcomeUnavailable
 	}
-	h.Log.DebugContext(r.Context(), "access reviewed", "username", spec.User, "allowed", v.status.Allowed, "why", v.why)
+	h.cfg.Log.DebugContext(r.Context(), "access reviewed", "username", spec.User, "allowed", v.status.Allowed, "why", v.why)
 	review.Write(w, apiVersion, kind, v.status)
 	if v.status.Allowed {
 		return outcomeAllowed
@@ -147,13 +147,13 @@ func (h *Handler) decide(ctx context.Context, spec *authzv1.SubjectAccessReviewS
 	if !ok {
 		return verdict{why: "the review is about neither a resource nor a path, or about both"}, nil
 	}
-	entry, err := h.Entries.Entry(ctx, id)
+	entry, err := h.cfg.Entries.Entry(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoEntry):
 		return verdict{why: "no access entry maps the principal"}, nil
 	case err != nil:
 		return verdict{}, err
-	case entry.PrincipalID == "" || entry.PrincipalID != id.PrincipalID:
+	case entry.PrincipalID != id.PrincipalID:
 		return verdict{why: "the access entry is pinned to another unique id"}, nil
 	case entry.Username == "" || entry.Username != spec.User:
 		return verdict{why: "the access entry gives another username"}, nil
@@ -225,7 +225,7 @@ func request(spec *authzv1.SubjectAccessReviewSpec) (q accesspolicy.Request, ok 
 		return accesspolicy.Request{
 			Verb: r.Verb, Group: r.Group, Resource: r.Resource, Subresource: r.Subresource, Namespace: r.Namespace,
 		}, true
-	case n != nil && r == nil && n.Path != "":
+	case n != nil && r == nil:
 		return accesspolicy.Request{Verb: n.Verb, Path: n.Path}, true
 	}
 	return q, false

@@ -226,6 +226,15 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s: %v %s", c.arn, ok, diff)
 		}
 	}
+	// No access entry names these, though STS does.
+	for arn, userID := range map[string]string{
+		"arn:aws:iam::111122223333:root":               "111122223333",
+		"arn:aws:sts::111122223333:federated-user/dev": "111122223333:dev",
+	} {
+		if id, ok := subject(map[string]authzv1.ExtraValue{"canonicalArn": {arn}, "principalId": {userID}, "sessionName": {""}}); ok {
+			t.Errorf("%+v", id)
+		}
+	}
 }
 
 // What is no clean question gets no answer in force.

@@ -129,9 +129,9 @@ func TestNotAskedWhereSomethingWasSent(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		api := newStub(t, http2, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		other := newStub(t, true, nil)
-		var asked atomic.Int64
+		var requestPath atomic.Int64
 		f := serve(t, authproxy.Config{Target: api.target(), Resolve: func(context.Context) (authproxy.Target, error) {
-			asked.Add(1)
+			requestPath.Add(1)
 			return other.target(), nil
 		}})
 		for _, body := range []string{"", "abc"} {
@@ -139,8 +139,8 @@ func TestNotAskedWhereSomethingWasSent(t *testing.T) {
 				t.Errorf("code %d", code)
 			}
 		}
-		if asked.Load() != 0 || len(other.requests()) != 0 || len(api.requests()) != 2 {
-			t.Errorf("asked %d times, sent %d and %d times", asked.Load(), len(api.requests()), len(other.requests()))
+		if requestPath.Load() != 0 || len(other.requests()) != 0 || len(api.requests()) != 2 {
+			t.Errorf("asked %d times, sent %d and %d times", requestPath.Load(), len(api.requests()), len(other.requests()))
 		}
 	}
 }

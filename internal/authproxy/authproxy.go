@@ -1,11 +1,10 @@
-// Package authproxy is a reverse proxy to one Kubernetes API server that adds a
-// token to each request, for clients on this machine that can make none.
+// Package authproxy is a reverse proxy to one Kubernetes API server that adds a token
+// to each request, for clients on this machine that cannot mint tokens.
 //
-// Who reaches it acts as its owner, so it is careful about who does: it is to be
-// served on loopback or on a Unix socket ([Listen]), wants a bearer of its own on
-// the former, and refuses what a browser sends for a foreign page. Nothing that
-// says who asks goes through it: it strips Authorization, Impersonate-*,
-// X-Remote-* and their like.
+// Whoever connects acts as the proxy's owner, so it controls access: it must be served
+// on loopback or on a Unix socket ([Listen]), requires its own bearer token on
+// loopback, and refuses requests of foreign web pages. It forwards nothing that claims
+// an identity: it removes Authorization, Impersonate-*, X-Remote-* and similar headers.
 package authproxy
 
 import (
@@ -26,75 +25,75 @@ import (
 )
 
 const (
-	// DefaultDrain is how long requests under way have when the proxy is to end.
+	// DefaultDrain is the time for requests in flight when the proxy stops.
 	DefaultDrain = 10 * time.Second
-	// headerTimeout bounds the time in which a request's headers arrive.
+	// headerTimeout bounds the time until a request's headers have arrived.
 	headerTimeout = 10 * time.Second
-	// idleTimeout is how long a connection without requests is kept.
+	// idleTimeout is how long an idle connection is kept.
 	idleTimeout = 2 * time.Minute
-	// refusedTimeout bounds what is read of a request after it was refused, and the answer.
+	// refusedTimeout bounds the reading of a refused request, and the response.
 	refusedTimeout = time.Second
 	// maxLogged is how much of a path is logged, in bytes.
 	maxLogged = 256
-	// maxHeader is more than the headers of any client have, in bytes.
+	// maxHeader is larger than the headers of any client, in bytes.
 	maxHeader = 64 << 10
-	// maxStreams is how many requests one HTTP/2 connection may have at once. Each
+	// maxStreams is the maximum of concurrent requests on one HTTP/2 connection. Each
 	// watch of a controller is one.
 	maxStreams = 1000
-	// cutGrace is how long handlers have to notice that they were cut.
+	// cutGrace is the time for handlers to notice that they were cut.
 	cutGrace = 2 * time.Second
 )
 
-// Tokens gives tokens, as a *token.Keeper does.
+// Tokens provides tokens, as a *token.Keeper does.
 type Tokens interface {
-	// Token gives one that is good.
+	// Token returns a valid token.
 	Token(ctx context.Context) (token.Token, error)
-	// Worked tells that the API server has taken one.
+	// Worked reports that the API server accepted a token.
 	Worked(t token.Token)
-	// Replace gives the one to try in place of one that was refused, or false.
+	// Replace returns another token after one was refused, or false.
 	Replace(ctx context.Context, refused token.Token) (tok token.Token, ok bool, err error)
 }
 
-// Config says what to stand in front of, and for whom.
+// Config configures a Proxy.
 type Config struct {
-	// Target is the API server. Needed.
+	// Target is the API server. Required.
 	Target Target
-	// Resolve asks again where the API server is, when its name, its address or its
-	// certificate does not do any more. Nil means that it is never asked.
+	// Resolve finds the API server again if its name, address or certificate no longer
+	// works. Nil means that it is fixed.
 	Resolve func(ctx context.Context) (Target, error)
-	// Tokens are what is added. Needed.
+	// Tokens are added to requests. Required.
 	Tokens Tokens
-	// Bearer is what clients must send as their bearer token. Empty means that
-	// whoever can connect may ask, which is for sockets that only their owner can
-	// open.
+	// Bearer is the bearer token that clients must send. Empty means that everybody who
+	// can connect has access, which is for sockets that only their owner can open.
 	Bearer string
-	// AnyHost leaves the Host header alone, for Unix sockets, which no browser
-	// connects to and whose clients make up a host.
+	// AnyHost ignores the Host header, for Unix sockets: no browser connects to them,
+	// and their clients invent a host.
 	AnyHost bool
-	// ReadOnly lets only GET, HEAD and OPTIONS through, and none of them that
-	// upgrade or that reach into pods and nodes.
+	// ReadOnly forwards only GET, HEAD and OPTIONS, and of those no upgrade and no
+	// access to pods and nodes.
 	ReadOnly bool
-	// Proxy chooses a proxy on the way to the API server; nil means none.
+	// Proxy selects an HTTP proxy for the API server; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Drain is how long requests under way have once the proxy is to end; zero
-	// means DefaultDrain.
+	// Drain is the time for requests in flight when the proxy stops; zero means
+	// DefaultDrain.
 	Drain time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets requests (debug) and failures (warn), without a secret. Nil means none.
+	// Log receives requests (debug) and failures (warn), without secrets. Nil means no
+	// log.
 	Log *slog.Logger
 }
 
-// Proxy is the reverse proxy, an http.Handler. Make one with New.
+// Proxy is the reverse proxy, an http.Handler. Create it with New.
 type Proxy struct {
-	cfg     Config
-	handler *httputil.ReverseProxy
-	current atomic.Pointer[upstream]
-	asking  asking
-	active  active
+	cfg         Config
+	handler     *httputil.ReverseProxy
+	current     atomic.Pointer[upstream]
+	rediscovery rediscovery
+	active      active
 }
 
-// New makes a Proxy. It fails with *TargetError and touches no network.
+// New returns a Proxy. It fails with *TargetError and uses no network.
 func New(c Config) (*Proxy, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -121,21 +120,21 @@ func New(c Config) (*Proxy, error) {
 	return p, nil
 }
 
-// ServeHTTP passes on a request that may be.
+// ServeHTTP forwards an allowed request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.active.add(1)
 	defer p.active.add(-1)
 	if p.cfg.Log.Enabled(r.Context(), slog.LevelDebug) {
 		began := p.cfg.Now()
-		seen := &seen{ResponseWriter: w}
-		w = seen
+		recorder := &statusRecorder{ResponseWriter: w}
+		w = recorder
 		defer func() {
-			// The path alone: a query may hold what nobody should read.
-			p.cfg.Log.Debug("request", "method", r.Method, "path", clip(r.URL.Path), "protocol", r.Proto, "status", seen.status, "took", p.cfg.Now().Sub(began))
+			// Only the path: a query may contain secrets.
+			p.cfg.Log.Debug("request", "method", r.Method, "path", clip(r.URL.Path), "protocol", r.Proto, "status", recorder.status, "took", p.cfg.Now().Sub(began))
 		}()
 	}
 	if no := p.checkSender(r); no != nil {
-		// Everybody on this machine can do this as often as he likes.
+		// Every local user can cause this at any rate.
 		p.refuse(w, r, no, slog.LevelDebug)
 		return
 	}
@@ -150,14 +149,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.handler.ServeHTTP(w, r)
 }
 
-// refuse answers a request of which nothing is passed on. The server would read
-// what is left of its body first, for as long as that takes.
+// refuse answers a request that is not forwarded. The server would otherwise read the
+// rest of its body first, for as long as that takes.
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, no *Status, level slog.Level) {
 	p.cfg.Log.Log(r.Context(), level, "request refused", "method", r.Method, "path", clip(r.URL.Path), "reason", no.Message)
-	// The server's clock, not Config.Now. Writers that have none have no connection.
+	// The server's clock, not Config.Now. Writers without deadlines have no connection.
 	deadline, c := time.Now().Add(refusedTimeout), http.NewResponseController(w)
 	_ = c.SetReadDeadline(deadline)
-	// Who takes no bytes of the answer, as HTTP/2 lets him say, would hold all that he sent.
+	// Otherwise a client that reads no response, as HTTP/2 allows, would keep its
+	// request in memory.
 	_ = c.SetWriteDeadline(deadline)
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
@@ -173,10 +173,10 @@ func clip(path string) string {
 	return path
 }
 
-// Serve answers on a listener until the context ends, and then drains: no new
-// requests, those under way are given Config.Drain, and what is left is cut. It
-// returns nil then. A certificate makes it speak TLS, and without one it takes
-// HTTP/2 from clients that know of it. It closes the listener.
+// Serve serves a listener until the context ends, and then drains: it accepts no new
+// requests, waits Config.Drain for those in flight, and cuts the rest. Then it returns
+// nil. With a certificate it uses TLS; without one it accepts HTTP/2 with prior
+// knowledge. It closes the listener.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate) error {
 	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -187,7 +187,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate
 	s := &http.Server{
 		Handler: p, Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		DisableGeneralOptionsHandler: true, // which asks for no bearer
+		DisableGeneralOptionsHandler: true, // it would need no bearer token
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		ErrorLog:                     slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
@@ -211,11 +211,11 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate
 	defer cancel()
 	err := s.Shutdown(drain)
 	if err == nil {
-		// Shutdown does not know of connections that were upgraded.
+		// Shutdown does not wait for upgraded connections.
 		err = p.active.wait(drain)
 	}
 	if err != nil {
-		p.cfg.Log.Info("cutting what is left", "requests", p.active.count())
+		p.cfg.Log.Info("cutting the remaining requests", "requests", p.active.count())
 		cut()
 		_ = s.Close()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutGrace)
@@ -229,11 +229,11 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate
 	return nil
 }
 
-// active counts requests under way.
+// active counts requests in flight.
 type active struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed when there are none; made by who waits
+	none chan struct{} // closed when there are none; made by the waiter
 }
 
 func (a *active) add(d int) {
@@ -271,21 +271,21 @@ func (a *active) wait(ctx context.Context) error {
 	}
 }
 
-// seen notes the status for the log.
-type seen struct {
+// statusRecorder records the status for the log.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (s *seen) WriteHeader(status int) {
+func (s *statusRecorder) WriteHeader(status int) {
 	s.status = status
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap leads http.ResponseController to what it needs.
-func (s *seen) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+// Unwrap is for http.ResponseController.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// buffers are for copying answers.
+// buffers are for copying responses.
 type buffers struct{ pool sync.Pool }
 
 const bufferSize = 32 << 10

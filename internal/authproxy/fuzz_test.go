@@ -25,14 +25,14 @@ func FuzzReadOnly(f *testing.F) {
 		}
 		read := u.Path
 		for range 3 {
-			if again, err := url.PathUnescape(read); err == nil {
-				read = again
+			if replayable, err := url.PathUnescape(read); err == nil {
+				read = replayable
 			}
 			read = path.Clean(strings.ReplaceAll(read, "\\", "/"))
 			rest, ok := strings.CutPrefix(read, pod+"/")
 			element, _, _ := strings.Cut(rest, "/")
 			element, _, _ = strings.Cut(element, ";")
-			if ok && reaching[strings.TrimSpace(element)] {
+			if ok && execSubresources[strings.TrimSpace(element)] {
 				t.Fatalf("%q is let through, and may be read as %q", pod+tail, read)
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// check decides whether a request of somebody who may ask may pass. It reads
-// nothing of the body.
+// check decides whether an authenticated request may be forwarded. It does not read the
+// body.
 func (p *Proxy) check(r *http.Request) *Status {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -21,15 +21,15 @@ func (p *Proxy) check(r *http.Request) *Status {
 		return refusal(http.StatusBadRequest, "the path does not begin with a slash")
 	}
 	if hasDots(r.URL.Path) {
-		// Somebody on the way could resolve them, and then this is another request
-		// than the one that was looked at.
+		// A server on the way could resolve them, and then execute another request than
+		// the one that was checked.
 		return refusal(http.StatusBadRequest, "the path has . or .. in it")
 	}
 	if protocol := upgrade(r); protocol != "" {
 		if p.cfg.ReadOnly {
 			return refusal(http.StatusForbidden, "the proxy is read-only: no upgrades")
 		}
-		// Others, such as h2c, would open a way past all that is looked at here.
+		// Other protocols, such as h2c, would bypass these checks.
 		if !strings.EqualFold(protocol, "websocket") && !strings.EqualFold(protocol, "SPDY/3.1") {
 			return refusal(http.StatusBadRequest, "only upgrades to websocket and SPDY/3.1 are passed on")
 		}
@@ -40,12 +40,11 @@ func (p *Proxy) check(r *http.Request) *Status {
 	return nil
 }
 
-// checkSender holds off web pages and whoever does not know the bearer.
+// checkSender refuses web pages and clients without the bearer token.
 func (p *Proxy) checkSender(r *http.Request) *Status {
-	// A page whose name was made to lead to 127.0.0.1 (DNS rebinding) has its own
-	// name here.
+	// A page whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name here.
 	if !p.cfg.AnyHost && !isLoopbackName(hostOnly(r.Host)) {
-		return refusal(http.StatusForbidden, "the Host header names no loopback address")
+		return refusal(http.StatusForbidden, "the Host header is not a loopback address")
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		if !sameOrigin(origin, r.Host, r.TLS != nil) {
@@ -58,12 +57,12 @@ func (p *Proxy) checkSender(r *http.Request) *Status {
 	if p.cfg.Bearer == "" {
 		return nil
 	}
-	// Exactly one, so that nobody is asked which of two counts.
-	given := r.Header.Values("Authorization")
-	if len(given) != 1 {
+	// Exactly one, so that it is clear which one counts.
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
 		return refusal(http.StatusUnauthorized, "the proxy wants its own bearer token, which is in the kubeconfig it wrote")
 	}
-	scheme, value, _ := strings.Cut(given[0], " ")
+	scheme, value, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(strings.TrimSpace(value)), []byte(p.cfg.Bearer)) != 1 {
 		return refusal(http.StatusUnauthorized, "this is not the proxy's bearer token; it changes with each start")
 	}
@@ -74,8 +73,8 @@ func isLoopbackName(host string) bool {
 	return host == "127.0.0.1" || host == "::1" || strings.EqualFold(host, "localhost")
 }
 
-// sameOrigin reports whether an Origin is that of the proxy itself: some clients
-// that are no browsers send it with WebSockets.
+// sameOrigin reports whether an Origin is that of the proxy itself: some clients other
+// than browsers send it with WebSockets.
 func sameOrigin(origin, host string, secure bool) bool {
 	u, err := url.Parse(origin)
 	if err != nil || !isLoopbackName(u.Hostname()) || !strings.EqualFold(u.Host, host) || u.Path != "" || u.User != nil {
@@ -84,9 +83,8 @@ func sameOrigin(origin, host string, secure bool) bool {
 	return u.Scheme == map[bool]string{false: "http", true: "https"}[secure]
 }
 
-// upgrade is the protocol that a request asks to change to, or empty. One that
-// names a protocol and no Connection, or the reverse, asks for it too, as far as
-// this proxy is concerned.
+// upgrade is the protocol that a request wants to upgrade to, or empty. A request with
+// an Upgrade header but no Connection header, or the reverse, counts as an upgrade too.
 func upgrade(r *http.Request) string {
 	if protocols := r.Header.Values("Upgrade"); len(protocols) > 0 {
 		return strings.Join(protocols, ",")
@@ -101,8 +99,8 @@ func upgrade(r *http.Request) string {
 	return ""
 }
 
-// hasDots reports whether a decoded path has an element . or .., also behind a
-// backslash, which some take for a slash.
+// hasDots reports whether a decoded path has an element . or .., also after a
+// backslash, which some programs treat as a slash.
 func hasDots(p string) bool {
 	for element := range strings.FieldsFuncSeq(p, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if element == "." || element == ".." {
@@ -112,14 +110,14 @@ func hasDots(p string) bool {
 	return false
 }
 
-// reaching are the subresources through which a GET runs or reaches what is in
-// pods and behind nodes.
+// execSubresources are the subresources through which a GET runs or accesses programs
+// in pods and on nodes.
 //
 // Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
-var reaching = map[string]bool{"exec": true, "attach": true, "portforward": true, "proxy": true}
+var execSubresources = map[string]bool{"exec": true, "attach": true, "portforward": true, "proxy": true}
 
-// checkReadOnly lets through what only reads. Paths are looked at as an API server
-// does (RequestInfoFactory), so every other way of writing one is refused first.
+// checkReadOnly allows requests that only read. It parses paths as an API server does
+// (RequestInfoFactory), so every other spelling of a path is refused first.
 func checkReadOnly(method string, u *url.URL) *Status {
 	if method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions {
 		return refusal(http.StatusForbidden, "the proxy is read-only: only GET, HEAD and OPTIONS")
@@ -127,15 +125,14 @@ func checkReadOnly(method string, u *url.URL) *Status {
 	if !plainPath(u) {
 		return refusal(http.StatusBadRequest, "the proxy is read-only, and this path can be read in more than one way")
 	}
-	if subresource := subresourceOf(u.Path); reaching[subresource] {
+	if subresource := subresourceOf(u.Path); execSubresources[subresource] {
 		return refusal(http.StatusForbidden, "the proxy is read-only: no "+subresource)
 	}
 	return nil
 }
 
-// plainPath reports whether there is but one way to read a path: no doubled
-// slashes, no backslashes, spaces or control characters, and nothing encoded that
-// separates.
+// plainPath reports whether a path is unambiguous: no doubled slashes, no backslashes,
+// spaces or control characters, and no encoded separators.
 func plainPath(u *url.URL) bool {
 	if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path {
 		return false
@@ -145,11 +142,11 @@ func plainPath(u *url.URL) bool {
 	}) {
 		return false
 	}
-	// Only a slash would make the decoded path have more elements.
+	// Only a slash would give the decoded path more elements.
 	return strings.Count(u.EscapedPath(), "/") == strings.Count(u.Path, "/")
 }
 
-// subresourceOf is the subresource that a path asks for, or empty.
+// subresourceOf is the subresource of a path, or empty.
 //
 // Source: RequestInfoFactory.NewRequestInfo in k8s.io/apiserver
 func subresourceOf(p string) string {

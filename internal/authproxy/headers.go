@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// stripped are the headers that do not go through, by their names or by how these
-// begin, in lower case. They say who asks, or where from, or that the method is
-// another; all of that is for the proxy to say.
+// stripped are the names or prefixes of the headers that are not forwarded, in lower
+// case. They claim an identity or an origin, or override the method; only the proxy may
+// set those.
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 // (impersonation, authenticating proxy), and k8s.io/apimachinery/pkg/util/net,
@@ -18,28 +18,28 @@ var (
 	strippedNames = map[string]bool{
 		"authorization": true, "proxy-authorization": true, "cookie": true, "forwarded": true, "x-real-ip": true,
 		"x-http-method-override": true, "x-http-method": true, "x-method-override": true,
-		// Answered by the server in front already.
+		// The proxy has handled it.
 		"expect": true,
-		// A browser's, which said enough.
+		// The browser headers were checked by the proxy.
 		"origin": true,
 	}
 	strippedPrefixes = []string{"impersonate-", "x-remote-", "x-forwarded-", "sec-fetch-"}
 )
 
-// bearerProtocol begins a WebSocket subprotocol in which API servers look for a
-// token where there is no header.
+// bearerProtocol begins a WebSocket subprotocol in which API servers accept a token
+// instead of a header.
 //
 // Source: k8s.io/apiserver/pkg/authentication/request/websocket
 const bearerProtocol = "base64url.bearer.authorization.k8s.io." // #nosec G101 -- what a protocol is called
 
-// ownOrigin is what the API server is told of where a WebSocket comes from. It
-// answers a watch without an Origin with 403, and takes any.
+// ownOrigin is the Origin of forwarded WebSockets. The API server refuses a watch
+// without an Origin with 403, and accepts any.
 //
 // Source: golang.org/x/net/websocket, Origin, which k8s.io/apiserver watches with
 const ownOrigin = "https://kubernetes"
 
-// rewrite makes the request that goes out. ReverseProxy has taken away what the
-// Connection header names, before: what is added later stays.
+// rewrite builds the outgoing request. ReverseProxy has removed the headers that
+// Connection names before; headers that are added later stay.
 func rewrite(r *httputil.ProxyRequest) {
 	h := r.Out.Header
 	for name := range h {
@@ -56,13 +56,13 @@ func rewrite(r *httputil.ProxyRequest) {
 	if strings.EqualFold(r.In.Header.Get("Upgrade"), "websocket") {
 		h.Set("Origin", ownOrigin)
 	}
-	// Trailers could name again what was stripped.
+	// Trailers could contain stripped headers.
 	r.Out.Trailer = nil
 	h.Del("Te")
-	r.Out.Host = "" // that of the URL, which the API server's certificate is for
+	r.Out.Host = "" // use the URL's host, which the API server's certificate has
 }
 
-// isStripped takes an underscore for a dash, as some servers do.
+// isStripped treats an underscore as a dash, as some servers do.
 func isStripped(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	if strippedNames[name] {

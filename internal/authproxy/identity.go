@@ -16,21 +16,19 @@ import (
 	"time"
 )
 
-// certificateLife is longer than any proxy runs without a start. A certificate is
-// made anew with each.
+// certificateLife is longer than any proxy runs. A certificate is made at each start.
 const certificateLife = 397 * 24 * time.Hour
 
-// NewBearer makes a bearer token that cannot be guessed.
+// NewBearer returns a random bearer token.
 func NewBearer() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails, by its documentation
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// NewCertificate makes a certificate for the loopback addresses and localhost, and
-// gives the PEM of its authority. The authority's key is thrown away, so that it
-// signs nothing else. kubectl sends a bearer over TLS only, which is why a proxy on
-// this machine needs one.
+// NewCertificate returns a certificate for the loopback addresses and localhost, and
+// the PEM of its CA. The CA's key is discarded, so that it signs nothing else. kubectl
+// sends a bearer token only over TLS, so even a proxy on loopback needs a certificate.
 func NewCertificate(now time.Time) (tls.Certificate, []byte, error) {
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,7 +66,7 @@ func NewCertificate(now time.Time) (tls.Certificate, []byte, error) {
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authorityDER}), nil
 }
 
-// kubeconfigMark begins every kubeconfig that Kubeconfig makes.
+// kubeconfigMark begins every kubeconfig that Kubeconfig returns.
 const kubeconfigMark = "# Made by ekskey proxy: its bearer is good until that ends.\n"
 
 // IsKubeconfig reports whether a file was made by Kubeconfig.
@@ -76,7 +74,7 @@ func IsKubeconfig(data []byte) bool {
 	return len(data) >= len(kubeconfigMark) && string(data[:len(kubeconfigMark)]) == kubeconfigMark
 }
 
-// Kubeconfig is one that leads to a proxy at an address (host:port).
+// Kubeconfig returns a kubeconfig for a proxy at an address (host:port).
 func Kubeconfig(address, bearer string, authority []byte) []byte {
 	return []byte(kubeconfigMark + `apiVersion: v1
 kind: Config
@@ -98,8 +96,8 @@ current-context: ekskey-proxy
 `)
 }
 
-// KubeconfigAddress is the address (host:port) that a kubeconfig made by Kubeconfig
-// leads to; empty if it was not made by that.
+// KubeconfigAddress returns the address (host:port) in a kubeconfig made by Kubeconfig,
+// or empty for other files.
 func KubeconfigAddress(data []byte) string {
 	if !IsKubeconfig(data) {
 		return ""

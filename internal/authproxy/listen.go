@@ -15,36 +15,36 @@ import (
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// maxSocketPath is what every system takes, in bytes: sun_path has 104 on macOS.
+// maxSocketPath is the limit of every system, in bytes: sun_path has 104 on macOS.
 const maxSocketPath = 103
 
-// ErrNoSocket says that this system gives Unix sockets no owner.
-var ErrNoSocket = errors.New("this system does not keep other users from a Unix socket")
+// ErrNoSocket reports that Unix sockets have no owner on this system.
+var ErrNoSocket = errors.New("Unix sockets are not protected from other users on this system")
 
-// AddressError says that an address is not one on loopback.
+// AddressError reports an address that is not on loopback.
 type AddressError struct{ Address string }
 
 func (e *AddressError) Error() string {
-	return fmt.Sprintf("%q is not 127.0.0.1 or ::1, and nothing but loopback is listened on", e.Address)
+	return fmt.Sprintf("%q is not 127.0.0.1 or ::1, and only loopback addresses are allowed", e.Address)
 }
 
-// ListenError says why an address or a socket is not to be had.
+// ListenError reports why an address or a socket is not available.
 type ListenError struct {
 	Address string
 	Reason  string
-	// Socket says that it is one.
+	// Socket is true for a Unix socket.
 	Socket bool
-	// Taken says that another program has it.
+	// Taken is true if another program uses it.
 	Taken bool
 	Err   error
 }
 
 func (e *ListenError) Error() string { return "listening on " + e.Address + ": " + e.Reason }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Listen listens on 127.0.0.1 or ::1. Port 0 is any that is free. It fails with
+// Listen listens on 127.0.0.1 or ::1. Port 0 selects a free port. It fails with
 // *AddressError, before anything is opened, or *ListenError.
 func Listen(ctx context.Context, address string, port int) (net.Listener, error) {
 	ip, err := netip.ParseAddr(address)
@@ -82,10 +82,9 @@ func (s *socket) Close() error {
 	return s.Listener.Close()
 }
 
-// ListenSocket listens on a Unix socket that only its owner can open (mode 0600).
-// One that was left by a process that is gone is replaced; anything else at the
-// path is not. The folder must be ours, and nobody else may write in it. It fails
-// with *ListenError.
+// ListenSocket listens on a Unix socket that only its owner can open (mode 0600). A
+// socket of a dead process is replaced; any other file is not. The directory must
+// belong to us, and nobody else may write in it. It fails with *ListenError.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	fail := func(reason string, taken bool, err error) (net.Listener, error) {
 		return nil, &ListenError{Address: path, Socket: true, Reason: reason, Taken: taken, Err: err}
@@ -94,9 +93,9 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 		return fail(ErrNoSocket.Error(), false, ErrNoSocket)
 	}
 	if len(path) > maxSocketPath {
-		return fail(fmt.Sprintf("its path has more than %d bytes, so that nobody could connect", maxSocketPath), false, nil)
+		return fail(fmt.Sprintf("its path has more than %d bytes, which is too long for a socket", maxSocketPath), false, nil)
 	}
-	// Else somebody could put a socket of his own in its place, and be sent requests.
+	// Otherwise another user could replace the socket and receive requests.
 	folder, err := filepath.Abs(filepath.Dir(path))
 	if err == nil {
 		err = safefile.CheckDir(folder)
@@ -118,10 +117,10 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 			_ = c.Close()
 			return fail("another program listens there", true, nil)
 		} else if !isRefused(err) {
-			return fail("there is a socket, and it cannot be told if it is in use: "+err.Error(), true, err)
+			return fail("cannot check whether the existing socket is in use:  "+err.Error(), true, err)
 		}
 	}
-	// In a folder that nobody else can enter until the mode is right.
+	// Create it in a directory that nobody else can enter until the mode is set.
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".ekskey-")
 	if err != nil {
 		return fail(err.Error(), false, err)

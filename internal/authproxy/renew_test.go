@@ -168,7 +168,7 @@ func TestServerGone(t *testing.T) {
 		{"no TLS", authproxy.Target{Server: "https://" + plain.Addr().String(), CA: api.ca}, "does not look like a TLS handshake"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ask := func(c authproxy.Config) (authproxy.Status, int) {
+			resolve := func(c authproxy.Config) (authproxy.Status, int) {
 				t.Helper()
 				f := serve(t, c)
 				var codes int
@@ -185,27 +185,27 @@ func TestServerGone(t *testing.T) {
 				}
 				return s, codes
 			}
-			if s, code := ask(authproxy.Config{Target: tt.target}); code != 502 || !strings.Contains(s.Message, tt.says) {
+			if s, code := resolve(authproxy.Config{Target: tt.target}); code != 502 || !strings.Contains(s.Message, tt.says) {
 				t.Errorf("%d %s", code, s.Message)
 			}
-			var asked atomic.Int64
+			var requestPath atomic.Int64
 			gone := func(context.Context) (authproxy.Target, error) {
-				asked.Add(1)
+				requestPath.Add(1)
 				return authproxy.Target{}, errors.New("there is no cluster demo in eu-central-1 for this account")
 			}
-			if s, code := ask(authproxy.Config{Target: tt.target, Resolve: gone}); code != 502 || !strings.Contains(s.Message, tt.says) || !strings.Contains(s.Message, "there is no cluster demo") {
+			if s, code := resolve(authproxy.Config{Target: tt.target, Resolve: gone}); code != 502 || !strings.Contains(s.Message, tt.says) || !strings.Contains(s.Message, "there is no cluster demo") {
 				t.Errorf("%d %s", code, s.Message)
 			}
-			if asked.Load() != 1 {
-				t.Errorf("EKS was asked %d times in a moment", asked.Load())
+			if requestPath.Load() != 1 {
+				t.Errorf("EKS was asked %d times in a moment", requestPath.Load())
 			}
 			same := func(context.Context) (authproxy.Target, error) { return tt.target, nil }
-			if s, code := ask(authproxy.Config{Target: tt.target, Resolve: same}); code != 502 || !strings.Contains(s.Message, tt.says) {
+			if s, code := resolve(authproxy.Config{Target: tt.target, Resolve: same}); code != 502 || !strings.Contains(s.Message, tt.says) {
 				t.Errorf("%d %s", code, s.Message)
 			}
 			moved := func(context.Context) (authproxy.Target, error) { return other.target(), nil }
 			before := len(other.requests())
-			if s, code := ask(authproxy.Config{Target: tt.target, Resolve: moved}); code != 200 || len(other.requests()) != before+3 {
+			if s, code := resolve(authproxy.Config{Target: tt.target, Resolve: moved}); code != 200 || len(other.requests()) != before+3 {
 				t.Errorf("%d %s", code, s.Message)
 			}
 		})

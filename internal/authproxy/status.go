@@ -10,8 +10,7 @@ import (
 	"unicode"
 )
 
-// Status is the document in which Kubernetes says that something failed, so that
-// its clients show the reason.
+// Status is Kubernetes' error document, so that clients show the message.
 //
 // Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
 type Status struct {
@@ -24,7 +23,7 @@ type Status struct {
 	Code       int      `json:"code"`
 }
 
-// reasons are Kubernetes's words for codes.
+// reasons are Kubernetes' reasons for codes.
 var reasons = map[int]string{
 	http.StatusBadRequest: "BadRequest", http.StatusUnauthorized: "Unauthorized", http.StatusForbidden: "Forbidden",
 	http.StatusMethodNotAllowed: "MethodNotAllowed", http.StatusServiceUnavailable: "ServiceUnavailable",
@@ -38,14 +37,13 @@ func refusal(code int, message string) *Status {
 	}
 }
 
-// asksWhatThereIs reports whether a path is one of those that client-go asks first,
-// to learn what the API server has. It reads no Status there: it shows the reason if
-// it is plain text, and "unknown" if not; and a text of its own in place of any reason
-// if the code is 503 or 504.
+// isDiscoveryPath reports whether a path is one that client-go requests first, for API
+// discovery. There it does not parse a Status: it shows the message if it is plain
+// text, else "unknown"; and for the codes 503 and 504 it shows its own text.
 //
 // Source: k8s.io/client-go/discovery, and NewGenericServerResponse of
 // k8s.io/apimachinery/pkg/api/errors.
-func asksWhatThereIs(path string) bool {
+func isDiscoveryPath(path string) bool {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	switch parts[0] {
 	case "api":
@@ -59,7 +57,7 @@ func asksWhatThereIs(path string) bool {
 func writeStatus(w http.ResponseWriter, r *http.Request, s *Status) {
 	body, _ := json.Marshal(s) // strings and a number: it cannot fail
 	kind := "application/json"
-	if asksWhatThereIs(r.URL.Path) {
+	if isDiscoveryPath(r.URL.Path) {
 		body, kind = []byte(s.Message), "text/plain; charset=utf-8"
 		if s.Code > http.StatusBadGateway {
 			s.Code = http.StatusBadGateway
@@ -72,14 +70,14 @@ func writeStatus(w http.ResponseWriter, r *http.Request, s *Status) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(s.Code)
-	_, _ = w.Write(body) // who does not read it has gone
+	_, _ = w.Write(body) // an error means that the client is gone
 }
 
-// failed answers where the API server did not.
+// failed answers a request if the API server did not.
 func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		// Nobody is there to read it, or the drain is over.
-		p.cfg.Log.Debug("request given up", "method", r.Method, "path", r.URL.Path)
+		// The client is gone, or the drain is over.
+		p.cfg.Log.Debug("request abandoned", "method", r.Method, "path", r.URL.Path)
 		writeStatus(w, r, refusal(http.StatusServiceUnavailable, "the proxy ends"))
 		return
 	}
@@ -100,8 +98,8 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	writeStatus(w, r, refusal(code, message))
 }
 
-// printable keeps what others said, as in a certificate, from steering the terminal
-// that a client shows it on.
+// printable keeps foreign text, as in a certificate, from controlling the terminal on
+// which a client shows it.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

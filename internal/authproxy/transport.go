@@ -19,52 +19,52 @@ import (
 )
 
 const (
-	// maxHeld is how large a request's body may be, in bytes, to be kept until the
-	// answer is there, so that it can be sent again with a new token.
+	// maxHeld is the size of a request's body, in bytes, up to which it is buffered
+	// until the response has arrived, so that it can be sent again with a new token.
 	maxHeld = 256 << 10
 	// maxDrained is how much of a 401's body is read so that its connection can be
-	// used again.
+	// reused.
 	maxDrained = 16 << 10
-	// askAgain and askAgainMax are the first and the longest wait between two
-	// questions where the API server is.
-	askAgain    = 5 * time.Second
-	askAgainMax = 5 * time.Minute
-	// askTimeout bounds one.
-	askTimeout = 30 * time.Second
+	// rediscoverWait and rediscoverWaitMax are the first and the longest wait between
+	// two calls of Resolve.
+	rediscoverWait    = 5 * time.Second
+	rediscoverWaitMax = 5 * time.Minute
+	// rediscoverTimeout bounds one call of Resolve.
+	rediscoverTimeout = 30 * time.Second
 )
 
-// noTokenError says that there is no token to send.
+// noTokenError reports that there is no token to send.
 type noTokenError struct{ err error }
 
 func (e *noTokenError) Error() string { return e.err.Error() }
 func (e *noTokenError) Unwrap() error { return e.err }
 
-// UnreachableError says that the API server gave no answer.
+// UnreachableError reports that the API server did not answer.
 type UnreachableError struct {
 	Host string
-	// Reason is the innermost cause in words.
+	// Reason is the innermost cause, as text.
 	Reason string
-	// Asked is why it is not known where else it might be; nil if that was not asked.
-	Asked   error
-	Timeout bool
-	Err     error
+	// Rediscovery is the error of Resolve; nil if it was not called.
+	Rediscovery error
+	Timeout     bool
+	Err         error
 }
 
 func (e *UnreachableError) Error() string {
 	text := "calling the API server " + e.Host + ": " + e.Reason
-	if e.Asked != nil {
-		text += "; asking for its address again: " + e.Asked.Error()
+	if e.Rediscovery != nil {
+		text += "; describing the cluster again: " + e.Rediscovery.Error()
 	}
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// RoundTrip sends a request with a token, once more with another if it was refused,
-// and once more to another address if there is one.
+// RoundTrip sends a request with a token, once more with another token if it was
+// refused, and once more to another endpoint if there is one.
 func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
-	body, again, err := hold(req)
+	body, replayable, err := bufferBody(req)
 	if err != nil {
 		return nil, fmt.Errorf("reading the request: %w", err)
 	}
@@ -72,16 +72,16 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, &noTokenError{err}
 	}
-	asked, rawPath := req.URL.Path, req.URL.RawPath
+	requestPath, rawPath := req.URL.Path, req.URL.RawPath
 	u := p.current.Load()
-	res, had, err := u.do(req, asked, rawPath, tok)
+	res, had, err := u.do(req, requestPath, rawPath, tok)
 	if err != nil && (!had || neverSent(err)) && req.Context().Err() == nil {
-		next, why := p.elsewhere(req.Context(), u)
-		if next == nil || !again {
+		next, why := p.rediscover(req.Context(), u)
+		if next == nil || !replayable {
 			return nil, unreachable(u, err, why)
 		}
-		u, req = next, anew(req, body)
-		res, _, err = u.do(req, asked, rawPath, tok)
+		u, req = next, cloneForRetry(req, body)
+		res, _, err = u.do(req, requestPath, rawPath, tok)
 	}
 	if err != nil {
 		return nil, unreachable(u, err, nil)
@@ -90,29 +90,29 @@ func (p *Proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 		p.worked(tok, res)
 		return res, nil
 	}
-	// Where there is no other, what the API server says is more than why.
+	// Without another token, the API server's response says more than the error.
 	next, ok, err := p.cfg.Tokens.Replace(req.Context(), tok)
-	if err != nil || !ok || !again || maybeAnother(req.Method, asked) {
+	if err != nil || !ok || !replayable || maybeAnother(req.Method, requestPath) {
 		return res, nil
 	}
-	_, _ = io.CopyN(io.Discard, res.Body, maxDrained) // for the connection's sake only
+	_, _ = io.CopyN(io.Discard, res.Body, maxDrained) // so that the connection can be reused
 	_ = res.Body.Close()
-	if res, _, err = u.do(anew(req, body), asked, rawPath, next); err != nil {
+	if res, _, err = u.do(cloneForRetry(req, body), requestPath, rawPath, next); err != nil {
 		return nil, unreachable(u, err, nil)
 	}
 	p.worked(next, res)
 	return res, nil
 }
 
-// worked tells of a token that was taken. A server in trouble says nothing of it.
+// worked reports an accepted token. A server error says nothing about the token.
 func (p *Proxy) worked(tok token.Token, res *http.Response) {
 	if res.StatusCode != http.StatusUnauthorized && res.StatusCode < http.StatusInternalServerError {
 		p.cfg.Tokens.Worked(tok)
 	}
 }
 
-// maybeAnother reports whether a 401 may be that of a program behind the API server
-// that has done something already: one that a `proxy` subresource leads to.
+// maybeAnother reports whether a 401 may come from a program behind the API server that
+// has acted already: one below a `proxy` subresource.
 func maybeAnother(method, p string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -121,8 +121,8 @@ func maybeAnother(method, p string) bool {
 	return subresourceOf(path.Clean(p)) == "proxy"
 }
 
-// hold keeps a small body, and reports whether the request can be sent again.
-func hold(req *http.Request) (body []byte, again bool, err error) {
+// bufferBody buffers a small body, and reports whether the request can be replayed.
+func bufferBody(req *http.Request) (body []byte, replayable bool, err error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, true, nil
 	}
@@ -139,8 +139,8 @@ func hold(req *http.Request) (body []byte, again bool, err error) {
 	return body, true, nil
 }
 
-// anew is a request to send again. The one sent may still be in use.
-func anew(req *http.Request, body []byte) *http.Request {
+// cloneForRetry returns a request to send again. The original may still be in use.
+func cloneForRetry(req *http.Request, body []byte) *http.Request {
 	req = req.Clone(req.Context())
 	if body != nil {
 		req.Body, _ = req.GetBody() // which does not fail
@@ -149,8 +149,8 @@ func anew(req *http.Request, body []byte) *http.Request {
 }
 
 // neverSent reports whether an error means that the name, the address or the
-// certificate is wrong, so that nothing of the request was seen by anybody, though a
-// connection that had just ended may have been tried before.
+// certificate is wrong, so that no server has received any part of the request, even if
+// a connection that had just ended was tried before.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -161,7 +161,7 @@ func neverSent(err error) bool {
 		errors.As(err, &host) || errors.As(err, &record)
 }
 
-func unreachable(u *upstream, err, asked error) error {
+func unreachable(u *upstream, err, rediscovery error) error {
 	reason, timeout := err.Error(), false
 	var op *net.OpError
 	var dns *net.DNSError
@@ -171,16 +171,16 @@ func unreachable(u *upstream, err, asked error) error {
 	}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		reason = "there is no such host"
+		reason = "the host does not exist"
 	case timeout:
 	case errors.As(err, &op):
 		reason = op.Err.Error()
 	}
-	return &UnreachableError{Host: u.base.Host, Reason: reason, Asked: asked, Timeout: timeout, Err: err}
+	return &UnreachableError{Host: u.base.Host, Reason: reason, Rediscovery: rediscovery, Timeout: timeout, Err: err}
 }
 
-// asking asks where the API server is, one at a time and not too often.
-type asking struct {
+// rediscovery calls Resolve, one call at a time and with a back-off.
+type rediscovery struct {
 	mu       sync.Mutex
 	next     time.Time
 	failures int
@@ -188,12 +188,12 @@ type asking struct {
 	flight   chan struct{}
 }
 
-// elsewhere is another way to the API server than old, or nil and why there is none.
-func (p *Proxy) elsewhere(ctx context.Context, old *upstream) (*upstream, error) {
+// rediscover returns another upstream than old, or nil and the error of Resolve.
+func (p *Proxy) rediscover(ctx context.Context, old *upstream) (*upstream, error) {
 	if p.cfg.Resolve == nil {
 		return nil, nil
 	}
-	a := &p.asking
+	a := &p.rediscovery
 	a.mu.Lock()
 	if now := p.current.Load(); now != old {
 		a.mu.Unlock()
@@ -205,7 +205,7 @@ func (p *Proxy) elsewhere(ctx context.Context, old *upstream) (*upstream, error)
 	}
 	if a.flight == nil {
 		a.flight = make(chan struct{})
-		go p.ask(context.WithoutCancel(ctx), old)
+		go p.resolve(context.WithoutCancel(ctx), old)
 	}
 	done := a.flight
 	a.mu.Unlock()
@@ -222,28 +222,28 @@ func (p *Proxy) elsewhere(ctx context.Context, old *upstream) (*upstream, error)
 	return nil, a.last
 }
 
-// ask asks once, for all who wait.
-func (p *Proxy) ask(ctx context.Context, old *upstream) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+// resolve calls Resolve once, for all waiting requests.
+func (p *Proxy) resolve(ctx context.Context, old *upstream) {
+	ctx, cancel := context.WithTimeout(ctx, rediscoverTimeout)
 	defer cancel()
 	target, err := p.cfg.Resolve(ctx)
 	var u *upstream
 	if err == nil && !target.same(old.target) {
 		u, err = newUpstream(target, p.cfg.Proxy)
 	}
-	a := &p.asking
+	a := &p.rediscovery
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.last = err
 	if u != nil {
-		p.cfg.Log.Info("the API server has moved", "from", old.base.Host, "to", u.base.Host)
+		p.cfg.Log.Info("the API server has a new endpoint", "from", old.base.Host, "to", u.base.Host)
 		p.current.Store(u)
 		old.close()
 		a.failures = 0
 	} else {
 		a.failures++
 	}
-	wait := min(askAgain<<min(a.failures, 8), askAgainMax)
+	wait := min(rediscoverWait<<min(a.failures, 8), rediscoverWaitMax)
 	a.next = p.cfg.Now().Add(wait/2 + rand.N(wait/2)) // #nosec G404 -- no secret
 	close(a.flight)
 	a.flight = nil

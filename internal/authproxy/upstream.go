@@ -18,11 +18,11 @@ import (
 const (
 	dialTimeout = 5 * time.Second
 	tlsTimeout  = 10 * time.Second
-	// pingAfter and pingTimeout find connections that died without a word, of which
-	// a watch would not learn else.
+	// pingAfter and pingTimeout detect dead connections, which a watch would not
+	// notice.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
-	// maxIdle is how many HTTP/1.1 connections are kept for requests to come.
+	// maxIdle is how many idle HTTP/1.1 connections are kept.
 	maxIdle = 64
 )
 
@@ -30,9 +30,9 @@ const (
 type Target struct {
 	// Server is its URL, https only.
 	Server string
-	// CA are PEM certificates, the only ones to trust; empty means the system's.
+	// CA are PEM certificates, the only trusted ones; empty means the system's.
 	CA []byte
-	// ServerName is the name in its certificate, where that is not the URL's.
+	// ServerName is the name in its certificate, if it is not the URL's.
 	ServerName string
 }
 
@@ -40,17 +40,17 @@ func (t Target) same(o Target) bool {
 	return t.Server == o.Server && t.ServerName == o.ServerName && bytes.Equal(t.CA, o.CA)
 }
 
-// TargetError says what is wrong with a Target.
+// TargetError reports an invalid Target.
 type TargetError struct{ Field, Reason string }
 
 func (e *TargetError) Error() string { return e.Field + " " + e.Reason }
 
-// upstream is the way to a Target.
+// upstream has the connections to a Target.
 type upstream struct {
 	target Target
 	base   *url.URL
-	// plain speaks HTTP/2 where the API server does. Upgrades there are in HTTP/1.1
-	// only, so they have a way of their own.
+	// plain uses HTTP/2 if the API server does. Upgrades need HTTP/1.1, so they have a
+	// transport of their own.
 	plain, upgrades *http.Transport
 }
 
@@ -63,7 +63,7 @@ func newUpstream(t Target, proxy func(*http.Request) (*url.URL, error)) (*upstre
 	if len(t.CA) > 0 {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(t.CA) {
-			return nil, &TargetError{Field: "the certificate authority", Reason: "holds no PEM certificate"}
+			return nil, &TargetError{Field: "the certificate authority", Reason: "contains no PEM certificate"}
 		}
 	}
 	u := &upstream{target: t, base: base}
@@ -79,7 +79,7 @@ func newUpstream(t Target, proxy func(*http.Request) (*url.URL, error)) (*upstre
 			DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext,
 			TLSHandshakeTimeout: tlsTimeout, IdleConnTimeout: 90 * time.Second,
 			MaxIdleConnsPerHost: maxIdle, MaxResponseHeaderBytes: maxAnswerHeader,
-			// What the client accepts is for the client to say.
+			// Accept-Encoding is the client's decision.
 			DisableCompression: true,
 			HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		}
@@ -87,11 +87,11 @@ func newUpstream(t Target, proxy func(*http.Request) (*url.URL, error)) (*upstre
 	return u, nil
 }
 
-// maxAnswerHeader is more than an API server's headers have, in bytes.
+// maxAnswerHeader is larger than an API server's headers, in bytes.
 const maxAnswerHeader = 1 << 20
 
-// do sends a request with a token. The request is changed. With had unset there was
-// never a connection for it, so that nothing of it was sent.
+// do sends a request with a token. It changes the request. If had is false, there was
+// never a connection for it, so nothing of it was sent.
 func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (res *http.Response, had bool, err error) {
 	req.URL.Scheme, req.URL.Host = u.base.Scheme, u.base.Host
 	req.URL.Path, req.URL.RawPath = path, rawPath
@@ -102,7 +102,7 @@ func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (r
 		req.URL.Path = prefix + path
 	}
 	req.Header["Authorization"] = []string{"Bearer " + t.Value()}
-	var got atomic.Bool // the transport may go on with a connection after it has returned
+	var got atomic.Bool // the transport may continue with a connection after it has returned
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
 	}))
@@ -114,7 +114,7 @@ func (u *upstream) do(req *http.Request, path, rawPath string, t token.Token) (r
 	return res, got.Load(), err
 }
 
-// close gives up connections without requests. Those under way go on.
+// close closes idle connections. Requests in flight continue.
 func (u *upstream) close() {
 	u.plain.CloseIdleConnections()
 	u.upgrades.CloseIdleConnections()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -157,6 +158,16 @@ func (s *Session) baseSource() string {
 		}
 	}
 	return "unknown source"
+}
+
+// SigningProfile is the profile that the credentials come from, before any role by
+// flag. It is empty if they come from somewhere else: the environment, which goes before
+// AWS_PROFILE, a container, an instance.
+func (s *Session) SigningProfile() string {
+	if strings.HasPrefix(s.baseSource(), "profile ") {
+		return s.profile
+	}
+	return ""
 }
 
 // sourceWords words what the SDK calls a source. The first one of a chain of

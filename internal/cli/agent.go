@@ -33,14 +33,14 @@ func newAgentCommand(a *app, run func(context.Context, agentOptions) error) *cob
 	var o agentOptions
 	cmd := &cobra.Command{
 		Use:   "agent (--cluster NAME --token-file FILE)... | --config FILE",
-		Short: "Keep token files fresh",
-		Long: `Write a token for each cluster into a file, and a new one there before it ends, for
-programs that read a token from a file. Several clusters are several pairs of flags,
-or a file of them that gives each its own region, profile and roles.
+		Short: "Write token files and renew them",
+		Long: `Write a token for each cluster to a file and replace it before it expires, for
+programs that read a token from a file. Repeat the pair of flags for several
+clusters, or list them in a file with a region, profile and roles for each.
 
-The folders must be there and be yours. Files have mode 0600, or with --group 0640.
-When no new token can be had the last one stays until it ends, and its file is
-removed then. It asks AWS for nothing but credentials. On SIGTERM it exits with 0.`,
+The directories must exist and belong to you. Files have mode 0600, or 0640 with
+--group. If no new token is available, the last one stays until it expires, and then
+its file is removed. On SIGTERM the agent exits with 0.`,
 		Example: `  ekskey agent --cluster prod --token-file ~/.kube/prod.token
   ekskey agent --config /etc/ekskey/agent.yaml --log-level info
   ekskey agent --check --ready-file /run/ekskey/ready`,
@@ -48,14 +48,14 @@ removed then. It asks AWS for nothing but credentials. On SIGTERM it exits with 
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&o.clusters, "cluster", nil, "`name` of a cluster (for a local cluster on Outposts, its id); again for more")
-	f.StringArrayVar(&o.tokenFiles, "token-file", nil, "`file` for the tokens of the cluster at the same place; again for more")
-	f.StringVar(&o.config, "config", "", "YAML `file` that lists clusters")
-	f.StringVar(&o.group, "group", "", "`group`, by name or number, that may read the token files too (mode 0640)")
-	f.BoolVar(&o.makeFolder, "make-folder", false, "make the token files' folders where they are missing (0700, with --group 0750)")
-	f.StringVar(&o.readyFile, "ready-file", "", "`file` that is there while all tokens are good, and says until when")
-	f.StringVar(&o.listen, "listen", "", "loopback `address:port` to answer /healthz on; port 0 is any that is free, and is printed")
-	f.BoolVar(&o.check, "check", false, "only say whether --ready-file is there and its time is not over, for probes: exit code 0 or 1")
+	f.StringArrayVar(&o.clusters, "cluster", nil, "`name` of a cluster (for a local cluster on Outposts, its ID); repeatable")
+	f.Var(pathsValue{&o.tokenFiles}, "token-file", "`file` for the token of the corresponding --cluster; repeatable")
+	pathVar(f, &o.config, "config", "YAML `file` that lists clusters")
+	f.StringVar(&o.group, "group", "", "`group`, by name or number, that may also read the token files (mode 0640)")
+	f.BoolVar(&o.makeFolder, "make-folder", false, "create missing directories of the token files (mode 0700, with --group 0750)")
+	pathVar(f, &o.readyFile, "ready-file", "`file` that exists while all tokens are valid, and contains the time until which they are")
+	f.StringVar(&o.listen, "listen", "", "loopback `address:port` to serve /healthz on; port 0 selects a free port, which is printed")
+	f.BoolVar(&o.check, "check", false, "only check that --ready-file exists and its time has not passed, for probes: exit code 0 or 1")
 	addMaxAge(cmd, &o.maxAge)
 	a.completeCluster(cmd)
 	return cmd

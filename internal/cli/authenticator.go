@@ -28,10 +28,10 @@ const (
 // needs to see.
 func addAuthenticatorFlags(f *pflag.FlagSet, o *tokenOptions) {
 	f.StringVarP(&o.authenticatorConfig, "config", "c", "", "configuration `file` of aws-iam-authenticator, for its clusterID")
-	f.Bool("cache", false, "nothing: what can be cached is")
-	f.StringP("log-format", "l", "", "nothing")
-	f.StringP("log-verbosity", "v", "", "nothing: see --log-level")
-	f.String("feature-gates", "", "nothing")
+	f.Bool("cache", false, "ignored: credentials are always cached")
+	f.StringP("log-format", "l", "", "ignored")
+	f.StringP("log-verbosity", "v", "", "ignored: see --log-level")
+	f.String("feature-gates", "", "ignored")
 	for _, name := range []string{"config", "cache", "log-format", "log-verbosity", "feature-gates"} {
 		f.Lookup(name).Hidden = true
 	}

@@ -132,8 +132,8 @@ func newCacheClearCommand(_ *app, run func(context.Context) error) *cobra.Comman
 		Use:   "clear",
 		Short: "Remove all cached credentials",
 		Long: `Remove all cached credentials, and with EKSKEY_CACHE=keyring the key from the
-keyring. The next command gets new ones from AWS, also where a role was deleted
-and created again. What AWS has issued stays valid until it expires.`,
+keyring. The next command gets new ones from AWS, even if a role was deleted and
+created again. Credentials that AWS has issued stay valid until they expire.`,
 		Example: "  ekskey cache clear",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },

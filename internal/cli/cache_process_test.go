@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,25 +79,6 @@ func (u *user) ask(t *testing.T, args ...string) string {
 	return keyOf(t, out)
 }
 
-// askAsOther is ask with a parent process of its own, as each kubectl is one.
-func (u *user) askAsOther(t *testing.T, args ...string) string {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("there is no sh")
-	}
-	cmd := u.command(t, args...)
-	ekskey := cmd.Path
-	other := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `"$@"; exit $?`, "sh", ekskey}, cmd.Args[1:]...)...)
-	other.Env = u.env
-	var stderr bytes.Buffer
-	other.Stderr = &stderr
-	out, err := other.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, &stderr)
-	}
-	return keyOf(t, out)
-}
-
 func keyOf(t *testing.T, out []byte) string {
 	t.Helper()
 	parsed, err := token.Parse(strings.TrimSpace(string(out)))
@@ -106,59 +88,33 @@ func keyOf(t *testing.T, out []byte) string {
 	return parsed.AccessKeyID
 }
 
-// A hundred processes at once, with nothing kept yet, of one parent and of many:
-// the role is assumed once, and the code is asked for once.
-func TestManyAtOnce(t *testing.T) {
-	const many = 100
-	for _, parents := range []string{"one parent", "many parents"} {
-		t.Run(parents, func(t *testing.T) {
-			u := newUser(t)
-			// Whoever is asked for the code answers when all have begun.
-			asked, begun := filepath.Join(u.home, "asked"), filepath.Join(u.home, "begun")
-			args := []string{"--role-arn", mfaRole, "--mfa-serial", mfaSerial, "--mfa-command",
-				"echo x >>" + asked + "; until test -e " + begun + "; do sleep 0.05; done; echo 123456"}
-			if runtime.GOOS == "windows" {
-				t.Skip("the command is for sh")
-			}
-			var running []*exec.Cmd
-			var outs, errs [many]bytes.Buffer
-			for i := range many {
-				cmd := u.command(t, args...)
-				if parents == "many parents" {
-					direct := cmd
-					cmd = exec.CommandContext(t.Context(), "sh", append([]string{"-c", `"$@"; exit $?`, "sh", direct.Path}, direct.Args[1:]...)...)
-					cmd.Env = u.env
-				}
-				cmd.Stdout, cmd.Stderr = &outs[i], &errs[i]
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				running = append(running, cmd)
-			}
-			if err := os.WriteFile(begun, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			keys := map[string]bool{}
-			for i, cmd := range running {
-				if err := cmd.Wait(); err != nil {
-					t.Fatalf("process %d: %v\n%s", i, err, &errs[i])
-				}
-				keys[keyOf(t, outs[i].Bytes())] = true
-				if errs[i].Len() > 0 {
-					t.Errorf("process %d wrote to stderr: %s", i, &errs[i])
-				}
-			}
-			prompts, err := os.ReadFile(asked)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Whoever assumes the role asks for the code first. AWS's SDK may send a request
-			// again, on a machine that is busy.
-			if n := u.assumed(); n < 1 || len(keys) != 1 || string(prompts) != "x\n" {
-				t.Errorf("the role was assumed %d times, %d keys signed, and the code was asked for %d times; want 1, 1 and 1",
-					n, len(keys), strings.Count(string(prompts), "x"))
-			}
-		})
+// C01, C05: a hundred processes at once, with nothing cached yet: the role is assumed
+// once, and the code is asked for once.
+func TestC01ManyAtOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is for sh")
+	}
+	u := newUser(t)
+	// Whoever is asked for the code answers when all have begun.
+	asked, begun := filepath.Join(u.home, "asked"), filepath.Join(u.home, "begun")
+	runs := u.start(t, 100, "--role-arn", mfaRole, "--mfa-serial", mfaSerial, "--mfa-command",
+		"echo x >>"+asked+"; until test -e "+begun+"; do sleep 0.05; done; echo 123456")
+	if err := os.WriteFile(begun, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]bool{}
+	for i, r := range runs {
+		if code := r.wait(t); code != 0 {
+			t.Fatalf("process %d: exit code %d\n%s", i, code, &r.stderr)
+		}
+		keys[keyOf(t, []byte(r.stdout.String()))] = true
+		if r.stderr.String() != "" {
+			t.Errorf("process %d wrote to stderr: %s", i, &r.stderr)
+		}
+	}
+	// AWS's SDK may send a request again, on a machine that is busy.
+	if n := u.assumed(); n < 1 || len(keys) != 1 || lines(t, asked) != 1 {
+		t.Errorf("the role was assumed %d times, %d keys signed, and the code was asked for %d times; want 1, 1 and 1", n, len(keys), lines(t, asked))
 	}
 }
 
@@ -208,56 +164,6 @@ func TestKilledWhileAssuming(t *testing.T) {
 	}
 }
 
-// Another process gets what is kept; the same one gets something new, because it
-// may come back with a refusal.
-func TestSameParentGetsNew(t *testing.T) {
-	u := newUser(t)
-	first := u.askAsOther(t, "--role-arn", devRole)
-	if again := u.askAsOther(t, "--role-arn", devRole); again != first {
-		t.Errorf("another process got a token of %s, want that of %s", again, first)
-	}
-	mine := u.ask(t, "--role-arn", devRole)
-	if mine != first {
-		t.Errorf("at its first time a process got a token of %s, want that of %s", mine, first)
-	}
-	again := u.ask(t, "--role-arn", devRole)
-	if again == first {
-		t.Error("a process that came back got the same credentials")
-	}
-	if other := u.askAsOther(t, "--role-arn", devRole); other != again {
-		t.Errorf("then another process got a token of %s, want the newest, of %s", other, again)
-	}
-	if n := u.assumed(); n != 2 {
-		t.Errorf("the role was assumed %d times, want twice", n)
-	}
-}
-
-// So it is where the source of the first credentials cannot be seen, and only the
-// role's are kept.
-func TestSameParentGetsNewOverUnseenSource(t *testing.T) {
-	u := newUser(t)
-	alice := u.keys["alice"]
-	out, err := json.Marshal(map[string]any{"Version": 1, "AccessKeyId": alice.AccessKeyID, "SecretAccessKey": alice.SecretAccessKey})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, answer := filepath.Join(u.home, "config"), filepath.Join(u.home, "answer")
-	for path, data := range map[string]string{config: "[profile process]\ncredential_process = cat " + answer + "\n", answer: string(out)} {
-		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	u.set("AWS_CONFIG_FILE", config)
-	first := u.askAsOther(t, "--profile", "process", "--role-arn", devRole)
-	if again := u.askAsOther(t, "--profile", "process", "--role-arn", devRole); again != first {
-		t.Errorf("another process got a token of %s, want that of %s", again, first)
-	}
-	mine := u.ask(t, "--profile", "process", "--role-arn", devRole)
-	if again := u.ask(t, "--profile", "process", "--role-arn", devRole); mine != first || again == first {
-		t.Errorf("one process got a token of %s and then of %s, want that of %s and then another's", mine, again, first)
-	}
-}
-
 // Session keys of the environment may say when they end.
 func TestEndOfEnvironmentKeys(t *testing.T) {
 	u := newUser(t)
@@ -294,13 +200,13 @@ func TestEndOfEnvironmentKeys(t *testing.T) {
 // The switches.
 func TestCacheSwitches(t *testing.T) {
 	u := newUser(t)
-	first := u.askAsOther(t, "--role-arn", devRole)
+	first := u.ask(t, "--role-arn", devRole)
 	for _, args := range [][]string{{"--no-cache"}, {"--refresh"}} {
-		if got := u.askAsOther(t, append([]string{"--role-arn", devRole}, args...)...); got == first {
+		if got := u.ask(t, append([]string{"--role-arn", devRole}, args...)...); got == first {
 			t.Errorf("%v: the token kept was given", args)
 		}
 	}
-	refreshed := u.askAsOther(t, "--role-arn", devRole)
+	refreshed := u.ask(t, "--role-arn", devRole)
 	if refreshed == first {
 		t.Error("what --refresh got was not kept")
 	}
@@ -310,7 +216,7 @@ func TestCacheSwitches(t *testing.T) {
 		t.Errorf("for another cluster: %v", err)
 	}
 	u.set("EKSKEY_CACHE", "none")
-	if got := u.askAsOther(t, "--role-arn", devRole); got == refreshed {
+	if got := u.ask(t, "--role-arn", devRole); got == refreshed {
 		t.Error("EKSKEY_CACHE=none: the token kept was given")
 	}
 	if n := u.assumed(); n != 4 {
@@ -318,40 +224,160 @@ func TestCacheSwitches(t *testing.T) {
 	}
 }
 
-// Long-lived keys are on no disk but where the user put them, and keys of the
-// environment are not looked up at all.
-func TestWhatIsNotKept(t *testing.T) {
+// Tokens and long-lived keys are never cached, and keys of the environment are not
+// looked up at all.
+func TestWhatIsNotCached(t *testing.T) {
 	u := newUser(t)
-	u.askAsOther(t)
-	if _, err := os.Stat(filepath.Join(u.home, "cache")); !os.IsNotExist(err) {
+	cache := filepath.Join(u.home, "cache")
+	u.ask(t)
+	if _, err := os.Stat(cache); !os.IsNotExist(err) {
 		t.Errorf("keys of the environment left something: %v", err)
 	}
 	alice := u.keys["alice"]
-	config := filepath.Join(u.home, "config")
-	text := fmt.Sprintf("[profile keys]\naws_access_key_id = %s\naws_secret_access_key = %s\n", alice.AccessKeyID, alice.SecretAccessKey)
-	out, err := json.Marshal(map[string]any{"Version": 1, "AccessKeyId": alice.AccessKeyID, "SecretAccessKey": alice.SecretAccessKey})
+	config, answer := filepath.Join(u.home, "config"), filepath.Join(u.home, "answer")
+	u.write(t, config, fmt.Sprintf("[profile keys]\naws_access_key_id = %s\naws_secret_access_key = %s\n[profile process]\ncredential_process = cat %s\n",
+		alice.AccessKeyID, alice.SecretAccessKey, answer))
+	u.write(t, answer, processAnswer(t, u.keys["session"]))
+	u.set("AWS_CONFIG_FILE", config)
+	u.ask(t, "--profile", "process")
+	u.ask(t, "--profile", "keys")
+	if u.entries(t) != 0 {
+		t.Errorf("%d entries of a credential_process or of keys", u.entries(t))
+	}
+	u.ask(t, "--profile", "keys", "--role-arn", devRole)
+	u.ask(t, "--profile", "process", "--role-arn", devRole)
+	if u.entries(t) != 2 {
+		t.Errorf("%d entries of roles, want 2", u.entries(t))
+	}
+	for _, secret := range []string{"k8s-aws-v1", alice.SecretAccessKey, u.keys["session"].SecretAccessKey} {
+		if holds(t, cache, secret) {
+			t.Error("a token or a long-lived secret was cached")
+		}
+	}
+}
+
+// processAnswer is what a credential_process prints.
+func processAnswer(t *testing.T, k fakeaws.Key) string {
+	t.Helper()
+	out, err := json.Marshal(map[string]any{
+		"Version": 1, "AccessKeyId": k.AccessKeyID, "SecretAccessKey": k.SecretAccessKey, "SessionToken": k.SessionToken,
+		"Expiration": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := filepath.Join(u.home, "answer")
-	text += "[profile process]\ncredential_process = cat " + answer + "\n"
-	for path, data := range map[string]string{config: text, answer: string(out)} {
-		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+	return string(out)
+}
+
+func (u *user) write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// entries is the number of cache entries.
+func (u *user) entries(t *testing.T) int {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(u.home, "cache", "credentials-*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// age makes all entries of the cache older.
+func (u *user) age(t *testing.T, by time.Duration) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(u.home, "cache", "credentials-*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
+		var f map[string]map[string]any
+		if err := json.Unmarshal(data, &f); err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range []string{"created", "retryAt"} {
+			text, _ := f["header"][field].(string)
+			if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+				f["header"][field] = at.Add(-by)
+			}
+		}
+		if data, err = json.Marshal(f); err != nil {
+			t.Fatal(err)
+		}
+		u.write(t, name, string(data))
 	}
-	u.set("AWS_CONFIG_FILE", config)
-	u.askAsOther(t, "--profile", "process")
-	if entries, _ := os.ReadDir(filepath.Join(u.home, "cache")); holds(t, filepath.Join(u.home, "cache"), "k8s-aws-v1") {
-		t.Errorf("the token of a credential_process was kept: %v", entries)
+}
+
+// run is a process that was started.
+type run struct {
+	cmd            *exec.Cmd
+	stdout, stderr output
+}
+
+// output is what a process writes, for more than one goroutine.
+type output struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.data.String()
+}
+
+func (u *user) startOne(t *testing.T, cmd *exec.Cmd) *run {
+	t.Helper()
+	r := &run{cmd: cmd}
+	cmd.Stdout, cmd.Stderr = &r.stdout, &r.stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	u.askAsOther(t, "--profile", "keys")
-	if !holds(t, filepath.Join(u.home, "cache"), "k8s-aws-v1") {
-		t.Error("the token of a profile's keys was not kept")
+	return r
+}
+
+// start starts the command many times at once.
+func (u *user) start(t *testing.T, many int, args ...string) []*run {
+	t.Helper()
+	runs := make([]*run, many)
+	for i := range runs {
+		runs[i] = u.startOne(t, u.command(t, args...))
 	}
-	if holds(t, filepath.Join(u.home, "cache"), alice.SecretAccessKey) {
-		t.Error("a secret access key was kept")
+	return runs
+}
+
+// wait waits for the process's end and gives its exit code.
+func (r *run) wait(t *testing.T) int {
+	t.Helper()
+	err := r.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
 	}
+	return r.cmd.ProcessState.ExitCode()
+}
+
+// lines is the number of lines of a file.
+func lines(t *testing.T, path string) int {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(data), "\n")
 }
 
 // holds reports whether any file below dir holds the text.

@@ -24,10 +24,9 @@ func newClustersListCommand(a *app, run func(context.Context, listOptions) error
 	var o listOptions
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the clusters that the identity can see",
-		Long: `List the clusters of one or several profiles and regions, asked side by side. A
-region or profile that fails is reported and left out; only if all fail does the
-command.`,
+		Short: "List the clusters in accounts and regions",
+		Long: `List the clusters of one or more profiles and regions, concurrently. A region or
+profile that fails is reported and skipped; the command fails only if all fail.`,
 		Example: `  ekskey clusters list
   ekskey clusters list --regions all
   ekskey clusters list --profiles dev,prod --regions eu-central-1,us-east-1 --output json`,
@@ -40,8 +39,8 @@ command.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to ask, separated by commas, or all of the partition")
-	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to ask with, separated by commas")
+	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to list, separated by commas, or \"all\" of the partition")
+	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to use, separated by commas")
 	complete(cmd, "regions", func() []string { return append([]string{"all"}, regionsOf("")...) })
 	complete(cmd, "profiles", func() []string { return awsconf.Profiles(a.env.Getenv) })
 	return cmd

@@ -15,7 +15,7 @@ import (
 func newCompletionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a shell's completion script",
+		Short: "Print a shell completion script",
 		Example: `  source <(ekskey completion bash)
   ekskey completion zsh >"${fpath[1]}/_ekskey"
   ekskey completion fish | source

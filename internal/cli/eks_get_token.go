@@ -27,10 +27,10 @@ func newEKSGetTokenCommand(a *app, run func(context.Context, eksGetTokenOptions)
 	var o eksGetTokenOptions
 	cmd := &cobra.Command{
 		Use:   "get-token --cluster-name NAME",
-		Short: "Mint a token, typed as for the AWS CLI",
-		Long: `Mint a token as "ekskey token" does, but typed as for "aws eks get-token", so that
-in a kubeconfig the name of the command can be swapped and nothing else. Options
-of the AWS CLI that cannot be honoured are refused, harmless ones are accepted.`,
+		Short: "Mint a token, with the AWS CLI's flags",
+		Long: `Mint a token like "ekskey token", but with the flags of "aws eks get-token", so that
+a kubeconfig works after replacing only the name of the command. Flags of the AWS
+CLI that ekskey cannot support are refused; harmless ones are ignored.`,
 		Example: `  ekskey eks get-token --cluster-name prod
   ekskey --region eu-central-1 eks get-token --cluster-name prod --output json`,
 		Args: cobra.NoArgs,
@@ -38,16 +38,16 @@ of the AWS CLI that cannot be honoured are refused, harmless ones are accepted.`
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.clusterName, "cluster-name", "", "`name` of the cluster")
-	f.StringVar(&o.clusterID, "cluster-id", "", "`id` of a local cluster on Outposts")
+	f.StringVar(&o.clusterID, "cluster-id", "", "`ID` of a local cluster on Outposts")
 	f.BoolVar(&o.debug, "debug", false, "the same as --log-level debug")
-	f.StringVar(&o.query, "query", "", "refused")
-	f.BoolVar(&o.noSignRequest, "no-sign-request", false, "refused")
-	f.BoolVar(&o.version, "version", false, "refused")
+	f.StringVar(&o.query, "query", "", "not supported")
+	f.BoolVar(&o.noSignRequest, "no-sign-request", false, "not supported")
+	f.BoolVar(&o.version, "version", false, "not supported")
 	for _, name := range awsSwitches() {
-		f.Bool(name, false, "accepted, and has no effect")
+		f.Bool(name, false, "ignored")
 	}
 	for _, name := range awsWords() {
-		f.String(name, "", "accepted, and has no effect")
+		f.String(name, "", "ignored")
 	}
 	for _, name := range slices.Concat(awsSwitches(), awsWords(), []string{"query", "no-sign-request", "version"}) {
 		f.Lookup(name).Hidden = true

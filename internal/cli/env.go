@@ -56,6 +56,8 @@ type app struct {
 	mayPrompt bool
 	// prompting is held while a question stands on the terminal.
 	prompting sync.Mutex
+	// warned are warnings about kubeconfigs, each of which is given once.
+	warned []string
 }
 
 // Main runs the command that the arguments name and returns its exit code:

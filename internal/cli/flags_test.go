@@ -154,7 +154,7 @@ func TestConvertOptions(t *testing.T) {
 	for line, want := range map[string]convertOptions{
 		"":         {to: "ekskey"},
 		"--to aws": {to: "aws"},
-		"--context a,b --context c --kubeconfig f --dry-run": {to: "ekskey", contexts: []string{"a,b", "c"}, kubeconfig: "f", dryRun: true},
+		"--context a,b --context c --kubeconfig f --dry-run": {to: "ekskey", contexts: []string{"a,b", "c"}, files: kubeconfigFlags{file: "f"}, dryRun: true},
 	} {
 		var got convertOptions
 		cmd := newKubeconfigConvertCommand(testApp(), func(_ context.Context, o convertOptions) error {
@@ -165,7 +165,7 @@ func TestConvertOptions(t *testing.T) {
 		if err := cmd.Execute(); err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, got, cmp.AllowUnexported(convertOptions{})); d != "" {
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(convertOptions{}, kubeconfigFlags{})); d != "" {
 			t.Errorf("%q: %s", line, d)
 		}
 	}
@@ -188,13 +188,13 @@ func TestListRemovePruneOptions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := (listContextsOptions{kubeconfig: "f", offline: true}); list != want {
+	if want := (listContextsOptions{files: kubeconfigFlags{file: "f"}, offline: true}); list != want {
 		t.Errorf("list: %+v", list)
 	}
-	if d := cmp.Diff(removeOptions{contexts: []string{"a", "b"}, kubeconfig: "f", dryRun: true}, remove, cmp.AllowUnexported(removeOptions{})); d != "" {
+	if d := cmp.Diff(removeOptions{contexts: []string{"a", "b"}, files: kubeconfigFlags{file: "f"}, dryRun: true}, remove, cmp.AllowUnexported(removeOptions{}, kubeconfigFlags{})); d != "" {
 		t.Errorf("remove: %s", d)
 	}
-	if want := (pruneOptions{kubeconfig: "f", all: true, dryRun: true}); prune != want {
+	if want := (pruneOptions{files: kubeconfigFlags{file: "f"}, all: true, dryRun: true}); prune != want {
 		t.Errorf("prune: %+v", prune)
 	}
 }

@@ -64,12 +64,19 @@ func fileHint(err error) string {
 		edit     *kubeconfig.NotEditableError
 		conflict *kubeconfig.ConflictError
 		locked   *safefile.LockedError
+		pinned   *safefile.PinnedError
+		changed  *safefile.ChangedError
+		busy     *safefile.UnsettledError
 	)
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.As(err, &key), errors.As(err, &entry), errors.As(err, &edit):
 		return "nothing was written; mend the file, or name another with --kubeconfig"
 	case errors.As(err, &conflict):
 		return "nothing was written; choose another name with --user-alias, or another file with --kubeconfig"
+	case errors.As(err, &pinned):
+		return "nothing was written; --in-place overwrites the file itself, which is not atomic"
+	case errors.As(err, &changed), errors.As(err, &busy):
+		return "nothing was written; try again when the other program is done"
 	case errors.As(err, &locked):
 		if locked.PID == 0 {
 			return "wait for the other program; if none is running, remove " + locked.Path

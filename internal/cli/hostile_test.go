@@ -59,10 +59,10 @@ func TestHostileCluster(t *testing.T) {
 				}
 				return
 			}
-			if code != 1 || !strings.Contains(stderr, "error: calling EKS DescribeCluster: the answer") || err == nil {
+			if code != 1 || !strings.Contains(stderr, "error: calling EKS DescribeCluster: the response") || err == nil {
 				t.Errorf("exit code %d, %v: %s", code, err, stderr)
 			}
-			if stderr, code = c.exec(t, "whoami", "--cluster", "demo"); code != 1 || !strings.Contains(stderr, "DescribeCluster: the answer") {
+			if stderr, code = c.exec(t, "whoami", "--cluster", "demo"); code != 1 || !strings.Contains(stderr, "DescribeCluster: the response") {
 				t.Errorf("whoami: exit code %d: %s", code, stderr)
 			}
 		})

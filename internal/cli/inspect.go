@@ -27,10 +27,10 @@ const maxInput = 2 * token.MaxLength
 func newInspectCommand(a *app, run func(ctx context.Context, args []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect [TOKEN|-]",
-		Short: "Say what a token says, without asking anyone",
-		Long: `Take a token apart and hold it against every rule that needs no network. The
-token comes from standard input, bare or in an ExecCredential document, or from
-the command line, where other users of the computer may see it.
+		Short: "Decode a token and check it offline",
+		Long: `Decode a token and check it against every rule that needs no network. The token
+comes from standard input, alone or in an ExecCredential document, or from the
+command line, where other users of the computer can see it.
 
 The signature and the session token are never shown. If the token breaks a rule,
 the report goes to standard error and the exit code is 4.`,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -21,24 +20,24 @@ const (
 
 // convertOptions are the flags of `ekskey kubeconfig convert`.
 type convertOptions struct {
-	to         string
-	contexts   []string
-	kubeconfig string
-	dryRun     bool
+	to       string
+	contexts []string
+	files    kubeconfigFlags
+	dryRun   bool
 }
 
 func newKubeconfigConvertCommand(a *app, run func(context.Context, convertOptions) error) *cobra.Command {
 	var o convertOptions
 	cmd := &cobra.Command{
 		Use:   "convert",
-		Short: "Make users of other EKS token programs ekskey's, or give them back",
-		Long: `Users that run "aws eks get-token", aws-iam-authenticator or heptio-authenticator-aws
-run ekskey afterwards, as the same principal of AWS and under the same name in the
-cluster. Nothing else in the files changes, and no service is asked.
+		Short: "Convert users of other token programs to ekskey, or back",
+		Long: `Change users that run "aws eks get-token", aws-iam-authenticator or
+heptio-authenticator-aws so that they run ekskey as the same AWS principal. Nothing
+else in the files changes. The command works offline.
 
-A user for whom that is not certain is left alone, and the reason is told.
-With --to aws, ekskey's users run the AWS CLI again, or aws-iam-authenticator where
-they name their cluster by its --cluster-id.`,
+A user for whom the principal is not certain is not changed, and the reason is shown.
+With --to aws, users that run ekskey run the AWS CLI again, or aws-iam-authenticator if
+they name their cluster by --cluster-id.`,
 		Example: `  ekskey kubeconfig convert --dry-run
   ekskey kubeconfig convert
   ekskey kubeconfig convert --context prod --context staging
@@ -47,12 +46,12 @@ they name their cluster by its --cluster-id.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.to, "to", convertToOurs, "`program` that users are to run: ekskey, aws")
-	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is meant, again for more; all users if not given")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to convert; else all of KUBECONFIG, else ~/.kube/config")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
+	f.StringVar(&o.to, "to", convertToOurs, "`program` that users should run: ekskey or aws")
+	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context whose user is converted; repeatable (default all users)")
+	o.files.bind(f, "`file` to convert; else all of KUBECONFIG, else ~/.kube/config", true)
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and write nothing")
 	complete(cmd, "to", func() []string { return []string{convertToOurs, convertToAWS} })
-	complete(cmd, "context", func() []string { return a.contextNames(o.kubeconfig) })
+	complete(cmd, "context", func() []string { return a.contextNames(o.files) })
 	return cmd
 }
 
@@ -88,9 +87,9 @@ func (a *app) runKubeconfigConvert(ctx context.Context, o convertOptions) error 
 	conversion := kubeconfig.Conversion{ToAWS: o.to == convertToAWS, Command: command, Contexts: o.contexts}
 	var users []kubeconfig.ConvertedUser
 	if o.dryRun {
-		users, err = kubeconfig.PlanConversion(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
+		users, err = kubeconfig.PlanConversion(ctx, a.kubeconfigs(o.files), conversion)
 	} else {
-		users, err = kubeconfig.Convert(ctx, a.kubeconfigFiles(o.kubeconfig), conversion)
+		users, err = kubeconfig.Convert(ctx, a.kubeconfigs(o.files), conversion)
 	}
 	if err != nil {
 		return hintOnMissing(err)
@@ -120,14 +119,10 @@ func (a *app) convertTable(w io.Writer, report convertReport) {
 	a.table(w, []string{"KUBECONFIG", "USER", "CONTEXTS", "STATE", "WHY"}, rows)
 }
 
-// kubeconfigFiles is what says which kubeconfigs are meant.
-func (a *app) kubeconfigFiles(flag string) kubeconfig.Env {
-	home, _ := os.UserHomeDir() // if there is none, it is said where it matters
-	return kubeconfig.Env{Flag: flag, Kubeconfig: a.env.Getenv("KUBECONFIG"), Home: home}
-}
-
 // contextNames are those of all kubeconfigs that can be read, for completion. What
 // steers a terminal is left out.
-func (a *app) contextNames(flag string) []string {
-	return slices.DeleteFunc(a.kubeconfigFiles(flag).ContextNames(), func(name string) bool { return printable(name) != name })
+func (a *app) contextNames(k kubeconfigFlags) []string {
+	quiet := a.kubeconfigs(k)
+	quiet.Warn = nil
+	return slices.DeleteFunc(quiet.ContextNames(), func(name string) bool { return printable(name) != name })
 }

@@ -12,23 +12,23 @@ import (
 
 // listContextsOptions are the flags of `ekskey kubeconfig list`.
 type listContextsOptions struct {
-	kubeconfig string
-	offline    bool
+	files   kubeconfigFlags
+	offline bool
 }
 
 func newKubeconfigListCommand(a *app, run func(context.Context, listContextsOptions) error) *cobra.Command {
 	var o listContextsOptions
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the contexts: which cluster, as whom, and whether it is still there",
-		Long: `List the contexts as kubectl sees them in all kubeconfigs together: the cluster, its
-account and region, who the context authenticates as, and whether EKS still has the
-cluster where the entry says.
+		Short: "List contexts with their cluster, identity and state",
+		Long: `List the contexts of all kubeconfigs, merged as kubectl merges them: the cluster, its
+account and region, the identity that the context authenticates as, and whether the
+cluster still exists in EKS with the endpoint of the entry.
 
-EKS is asked with each context's own profile, and with its roles only where the
-profile is of another account than the cluster; or with --profile and --role-arn for
-all of them. "stale" is what cannot work any more, and why. What could not be found
-out is "unknown", and never stale. --offline asks nobody.`,
+EKS is called with each context's own profile, and with its roles only if the profile
+is of another account than the cluster; or with --profile and --role-arn for all
+contexts. A "stale" context can no longer work, and the reason is shown. If the state
+cannot be determined, it is "unknown". --offline makes no network calls.`,
 		Example: `  ekskey kubeconfig list
   ekskey kubeconfig list --offline
   ekskey kubeconfig list --output json | jq -r '.[] | select(.state == "stale") | .name'`,
@@ -36,8 +36,8 @@ out is "unknown", and never stale. --offline asks nobody.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to list; else all of KUBECONFIG, else ~/.kube/config")
-	f.BoolVar(&o.offline, "offline", false, "say what the files say, and ask nobody")
+	o.files.bind(f, "`file` to list; else all of KUBECONFIG, else ~/.kube/config", false)
+	f.BoolVar(&o.offline, "offline", false, "read only the files, and make no network calls")
 	return cmd
 }
 
@@ -66,7 +66,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigs(o.files))
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (a *app) runKubeconfigList(ctx context.Context, o listContextsOptions) erro
 		states[i] = a.offlineState(c)
 	}
 	if !o.offline {
-		if err := a.askStates(ctx, contexts, states); err != nil {
+		if err := a.askStates(ctx, contexts, states, o.files); err != nil {
 			return err
 		}
 	}

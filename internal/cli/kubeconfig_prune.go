@@ -10,23 +10,23 @@ import (
 
 // pruneOptions are the flags of `ekskey kubeconfig prune`.
 type pruneOptions struct {
-	kubeconfig string
-	all        bool
-	dryRun     bool
+	files  kubeconfigFlags
+	all    bool
+	dryRun bool
 }
 
 func newKubeconfigPruneCommand(a *app, run func(context.Context, pruneOptions) error) *cobra.Command {
 	var o pruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "Remove the contexts whose cluster is gone",
-		Long: `Ask EKS for the cluster of each context that ekskey has made, and remove those whose
-cluster is gone, as "ekskey kubeconfig remove" does.
+		Short: "Remove contexts whose cluster no longer exists",
+		Long: `Look up the cluster of each context that ekskey created, and remove the contexts
+whose cluster no longer exists, like "ekskey kubeconfig remove".
 
-Gone is only what EKS, asked with credentials of the cluster's own account, says it
-does not have. Where asking fails, the context stays, and a warning says why. A
-context that points elsewhere by now than ekskey once wrote stays, too. --all also
-takes the contexts of other tools, such as "aws eks update-kubeconfig".`,
+A cluster no longer exists only if EKS says so to credentials of the cluster's own
+account. If the call fails, the context stays, and a warning says why. A context that
+was changed to another cluster since ekskey wrote it stays, too. --all also removes
+contexts of other tools, such as "aws eks update-kubeconfig".`,
 		Example: `  ekskey kubeconfig prune --dry-run
   ekskey kubeconfig prune
   ekskey kubeconfig prune --all --profile audit`,
@@ -34,9 +34,9 @@ takes the contexts of other tools, such as "aws eks update-kubeconfig".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to prune; else all of KUBECONFIG, else ~/.kube/config")
-	f.BoolVar(&o.all, "all", false, "take contexts that other tools have made, too")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	o.files.bind(f, "`file` to prune; else all of KUBECONFIG, else ~/.kube/config", true)
+	f.BoolVar(&o.all, "all", false, "also remove contexts that other tools created")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
 	return cmd
 }
 
@@ -49,8 +49,11 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigFiles(o.kubeconfig))
+	merged, err := kubeconfig.ReadMerged(ctx, a.kubeconfigs(o.files))
 	if err != nil {
+		return err
+	}
+	if err := merged.Writable(); err != nil {
 		return err
 	}
 	var contexts []kubeconfig.MergedContext
@@ -60,7 +63,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 		}
 	}
 	states := make([]contextState, len(contexts))
-	if err := a.askStates(ctx, contexts, states); err != nil {
+	if err := a.askStates(ctx, contexts, states, o.files); err != nil {
 		return err
 	}
 	batch := kubeconfig.Batch{}
@@ -83,7 +86,7 @@ func (a *app) runKubeconfigPrune(ctx context.Context, o pruneOptions) error {
 		was, ok := gone[c.Name]
 		return ok && prunable(c, o.all) && sameCluster(c.EKS, was)
 	}
-	return a.removeContexts(ctx, format, o.kubeconfig, o.dryRun, batch)
+	return a.removeContexts(ctx, format, o.files, o.dryRun, batch)
 }
 
 // prunable reports whether a context may be removed because its cluster is gone:

@@ -13,21 +13,21 @@ import (
 
 // removeOptions are the flags of `ekskey kubeconfig remove`.
 type removeOptions struct {
-	contexts   []string
-	kubeconfig string
-	dryRun     bool
+	contexts []string
+	files    kubeconfigFlags
+	dryRun   bool
 }
 
 func newKubeconfigRemoveCommand(a *app, run func(context.Context, removeOptions) error) *cobra.Command {
 	var o removeOptions
 	cmd := &cobra.Command{
 		Use:   "remove CONTEXT...",
-		Short: "Remove contexts, and the clusters and users that nothing else needs",
-		Long: `Remove contexts from the kubeconfigs, and with each the cluster and user entries that
-no other context names. All else stays as it is, byte for byte.
+		Short: "Remove contexts, and the clusters and users that only they use",
+		Long: `Remove contexts from the kubeconfigs, and the cluster and user entries that no other
+context uses. Nothing else in the files changes.
 
-A user entry that holds credentials of its own, as a certificate or a token, stays:
-nothing could write it again. Where one of the names is in no file, nothing is
+A user entry that contains credentials, such as a certificate or a token, stays,
+because ekskey could not restore it. If one of the names does not exist, nothing is
 removed.`,
 		Example: `  ekskey kubeconfig remove old-dev
   ekskey kubeconfig remove old-dev old-test --dry-run`,
@@ -38,7 +38,7 @@ removed.`,
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return a.contextNames(o.kubeconfig), cobra.ShellCompDirectiveNoFileComp
+			return a.contextNames(o.files), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.contexts = args
@@ -46,8 +46,8 @@ removed.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to remove from; else all of KUBECONFIG, else ~/.kube/config")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	o.files.bind(f, "`file` to remove from; else all of KUBECONFIG, else ~/.kube/config", true)
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
 	return cmd
 }
 
@@ -69,12 +69,12 @@ func (a *app) runKubeconfigRemove(ctx context.Context, o removeOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.removeContexts(ctx, format, o.kubeconfig, o.dryRun, kubeconfig.Batch{Remove: o.contexts})
+	return a.removeContexts(ctx, format, o.files, o.dryRun, kubeconfig.Batch{Remove: o.contexts})
 }
 
 // removeContexts removes what the batch names, or shows what that would change.
-func (a *app) removeContexts(ctx context.Context, format, file string, dryRun bool, batch kubeconfig.Batch) error {
-	env := a.kubeconfigFiles(file)
+func (a *app) removeContexts(ctx context.Context, format string, files kubeconfigFlags, dryRun bool, batch kubeconfig.Batch) error {
+	env := a.kubeconfigs(files)
 	if dryRun {
 		report, edits, err := kubeconfig.Plan(ctx, env, batch)
 		if err != nil {

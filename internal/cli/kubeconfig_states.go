@@ -71,7 +71,7 @@ type askedSession struct {
 
 // askStates asks EKS for the cluster of each context that is one of EKS and not
 // known to be stale. It fails only where nothing can be asked at all.
-func (a *app) askStates(ctx context.Context, contexts []kubeconfig.MergedContext, states []contextState) error {
+func (a *app) askStates(ctx context.Context, contexts []kubeconfig.MergedContext, states []contextState, files kubeconfigFlags) error {
 	config, err := a.awsConfig()
 	if err != nil {
 		return err
@@ -111,7 +111,12 @@ func (a *app) askStates(ctx context.Context, contexts []kubeconfig.MergedContext
 		return err
 	}
 	for n, answer := range answers {
-		states[about[n]].judge(contexts[about[n]], answer)
+		c := contexts[about[n]]
+		again := ""
+		if answer.Cluster != nil {
+			again = "; run " + a.updateCommand(c, *answer.Cluster, files)
+		}
+		states[about[n]].judge(c, answer, again)
 	}
 	return nil
 }
@@ -173,8 +178,9 @@ func clusterNameOf(t kubeconfig.Target) string {
 	return t.Cluster
 }
 
-// judge holds a context against what EKS says of its cluster.
-func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer) {
+// judge holds a context against what EKS says of its cluster. Of one that is stale and
+// can be written again, the reason says how.
+func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer, again string) {
 	var account *discovery.AccountError
 	switch {
 	case answer.Gone:
@@ -189,7 +195,6 @@ func (s *contextState) judge(c kubeconfig.MergedContext, answer discovery.Answer
 		return
 	}
 	cluster := answer.Cluster
-	again := "; run ekskey kubeconfig update --no-set-context --region " + cluster.Region + " --name " + cluster.Name
 	if reason, _ := cluster.Unreachable(); reason != "" {
 		s.state, s.reason = stateUnknown, "the cluster "+reason
 		if cluster.Status == string(types.ClusterStatusDeleting) || cluster.Status == string(types.ClusterStatusFailed) {

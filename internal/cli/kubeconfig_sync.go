@@ -28,9 +28,10 @@ type syncOptions struct {
 	proxyURL     string
 	command      string
 	execVersion  string
-	kubeconfig   string
+	files        kubeconfigFlags
 	describeRole string
 	prune        bool
+	noProfile    bool
 	dryRun       bool
 }
 
@@ -38,26 +39,26 @@ func newKubeconfigSyncCommand(a *app, run func(context.Context, syncOptions) err
 	var o syncOptions
 	cmd := &cobra.Command{
 		Use:   "sync",
-		Short: "Write the entries of every cluster that can be seen",
-		Long: `Find the clusters of one or several profiles and regions, side by side, and write a
-context, cluster and user for each into a kubeconfig, at once. The current context
-stays as it is, and so does all that "ekskey kubeconfig update" would leave alone.
+		Short: "Write entries for all clusters of accounts and regions",
+		Long: `List the clusters of one or more profiles and regions concurrently, and write a
+context, cluster and user for each to a kubeconfig, in one write. The current context
+and everything that "ekskey kubeconfig update" would keep are not changed.
 
-Clusters that nobody can connect to yet, or any more, are skipped. A context that has
-the name, but is for something else, or authenticates as somebody else than would be
-written, is left alone, and a warning says so. An account or a region that fails is
-reported and left out; only if all fail does the command.
+Clusters without an endpoint are skipped. An existing context of the same name that is
+for another cluster, or authenticates as another identity, is not changed, and a
+warning says so. An account or region that fails is reported and skipped; the command
+fails only if all fail.
 
---role-arn is assumed to find the clusters, and written into the user entries, and so
-is the profile that a cluster was found with. With --describe-role-arn that role is
-assumed instead, and --role-arn only written.
+--role-arn is assumed to list the clusters and written to the user entries, and so is
+the profile that listed a cluster. With --describe-role-arn that role is assumed
+instead, and --role-arn is only written.
 
 --alias names the contexts by a pattern with the fields {account}, {region}, {name},
 {profile}, {partition}, {arn} and {role}, the name of the last role. If two clusters
-would have one name, nothing is written.
+would get the same name, nothing is written.
 
---prune removes the contexts that ekskey made for clusters that are gone: those of an
-account and a region that were listed to the end, in which the cluster is not.`,
+--prune removes contexts that ekskey created for clusters that no longer exist: those
+whose account and region were listed completely, without the cluster.`,
 		Example: `  ekskey kubeconfig sync --regions all
   ekskey kubeconfig sync --profiles dev,prod --regions eu-central-1,us-east-1 --prune
   ekskey kubeconfig sync --role-arn arn:aws:iam::111122223333:role/viewer --alias '{name}-{role}'
@@ -71,19 +72,20 @@ account and a region that were listed to the end, in which the cluster is not.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to look with, separated by commas")
-	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to look in, separated by commas, or all of the partition")
-	f.StringArrayVar(&o.match, "match", nil, "`pattern` of the names of clusters to take, such as prod-*; again for others")
-	f.StringArrayVar(&o.tags, "tag", nil, "`key[=value]` of a tag that a cluster must have; again for more, of which it must have all")
-	f.StringVar(&o.alias, "alias", defaultAlias, "`pattern` of the contexts' names")
+	f.StringSliceVar(&o.profiles, "profiles", nil, "`profiles` to use, separated by commas")
+	f.StringSliceVar(&o.regions, "regions", nil, "`regions` to list, separated by commas, or \"all\" of the partition")
+	f.StringArrayVar(&o.match, "match", nil, "`pattern` of cluster names, such as prod-*; repeatable, any may match")
+	f.StringArrayVar(&o.tags, "tag", nil, "`key[=value]` of a tag that a cluster must have; repeatable, all must match")
+	f.StringVar(&o.alias, "alias", defaultAlias, "`pattern` for the names of contexts")
 	f.StringVar(&o.namespace, "namespace", "", "`namespace` of the contexts")
 	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
-	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
-	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write; else KUBECONFIG, else ~/.kube/config")
-	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to look with, instead of --role-arn")
-	f.BoolVar(&o.prune, "prune", false, "remove contexts that ekskey made for clusters that are gone")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
+	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of this one's path: a name or an absolute path")
+	f.StringVar(&o.execVersion, "exec-api-version", "", "ExecCredential `version` in the user entry: v1 (default) or v1beta1")
+	o.files.bind(f, "`file` to write; else KUBECONFIG, else ~/.kube/config", true)
+	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of the role with which to list clusters, instead of --role-arn")
+	f.BoolVar(&o.noProfile, "no-profile", false, "do not write the profile of AWS_PROFILE")
+	f.BoolVar(&o.prune, "prune", false, "remove contexts that ekskey created for clusters that no longer exist")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
 	complete(cmd, "regions", func() []string { return append([]string{"all"}, regionsOf("")...) })
 	complete(cmd, "profiles", func() []string { return awsconf.Profiles(a.env.Getenv) })
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
@@ -103,7 +105,7 @@ func (a *app) runKubeconfigSync(ctx context.Context, o syncOptions) error {
 	if err != nil {
 		return err
 	}
-	env := a.kubeconfigFiles(o.kubeconfig)
+	env := a.kubeconfigs(o.files)
 	if err := s.look(ctx, env); err != nil {
 		return err
 	}
@@ -201,6 +203,9 @@ func (a *app) find(ctx context.Context, s *clusterSync, config awsconf.Config, o
 	sources, err := a.sources(ctx, config, o.profiles, o.regions)
 	if err != nil {
 		return err
+	}
+	if len(o.profiles) == 0 {
+		s.options.Profile, s.note = a.writtenProfile(sources[0].Session, o.noProfile)
 	}
 	var keys []string
 	for _, t := range s.tags {

@@ -114,6 +114,7 @@ func (s *clusterSync) change(row syncRow, c discovery.Cluster) (kubeconfig.Chang
 	o.Alias, o.Profile = row.Context, row.Profile
 	o.ClusterARN, o.ClusterName, o.Region = c.ARN, c.TokenName, c.Region
 	o.Endpoint, o.CAData = c.Endpoint, []byte(c.CAData)
+	o.KeepPrincipal = true
 	return kubeconfig.ForEKS(o)
 }
 

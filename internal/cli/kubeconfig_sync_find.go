@@ -25,6 +25,7 @@ type clusterSync struct {
 	rows     []syncRow
 	changes  []int      // the row of each of the batch's changes
 	odd      [][]string // what is odd about each of them
+	note     string     // of the profile that is written
 	twins    string     // what there is to say of clusters that several profiles see
 }
 

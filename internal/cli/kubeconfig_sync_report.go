@@ -122,6 +122,9 @@ func (a *app) syncTable(w io.Writer, s *clusterSync) {
 		summary += fmt.Sprintf(", %d left alone", n)
 	}
 	_, _ = fmt.Fprintln(w, summary)
+	if s.note != "" && len(cells) > 0 {
+		_, _ = fmt.Fprintln(w, s.note)
+	}
 	for _, file := range files {
 		_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(file))
 	}

@@ -15,6 +15,9 @@ import (
 // is refused at once, and only what is there by now may be pruned.
 func (s *clusterSync) look(ctx context.Context, env kubeconfig.Env) error {
 	merged, err := kubeconfig.ReadMerged(ctx, env)
+	if err == nil {
+		err = merged.Writable()
+	}
 	if err != nil || !s.prune {
 		return err
 	}
@@ -91,12 +94,8 @@ func (s *clusterSync) otherPrincipal(old kubeconfig.MergedContext, profile strin
 		return "its user has credentials of its own: " + strings.Join(own, ", ")
 	case impersonates:
 		return "its user acts as another (as, as-groups and the like)"
-	case old.EKS.Who() != want.Who():
-		return "it authenticates with " + old.EKS.Who() + ", not with " + want.Who()
-	case !old.EKS.SamePrincipal(want):
-		return "it assumes its role with another session name, external id, MFA device or duration"
 	case old.EKS.Beyond != "":
 		return "of its plugin's words, " + old.EKS.Beyond
 	}
-	return ""
+	return old.EKS.Differs(want)
 }

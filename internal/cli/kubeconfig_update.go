@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/execplugin"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
 )
 
@@ -30,9 +32,11 @@ type updateOptions struct {
 	proxyURL      string
 	command       string
 	execVersion   string
-	kubeconfig    string
+	files         kubeconfigFlags
 	describeRole  string
 	noSetContext  bool
+	noProfile     bool
+	replaceUser   bool
 	dryRun        bool
 	print         bool
 }
@@ -41,17 +45,20 @@ func newKubeconfigUpdateCommand(a *app, run func(context.Context, updateOptions)
 	var o updateOptions
 	cmd := &cobra.Command{
 		Use:   "update --name NAME",
-		Short: "Write a cluster's entries into a kubeconfig",
-		Long: `Ask EKS for a cluster and write its context, cluster and user into a kubeconfig.
-All else in the file stays as it is, byte for byte, and so does what a flag that
-is not given would set: a namespace, a proxy, a TLS server name.
+		Short: "Write the context, cluster and user of a cluster",
+		Long: `Get a cluster from EKS and write its context, cluster and user to a kubeconfig.
+Nothing else in the file changes. Fields of these entries that no flag sets are kept: a
+namespace, a proxy, a TLS server name.
 
---role-arn and --profile are written into the user entry, so that kubectl acts as
-that role. EKS is asked with --profile and without --role-arn; --describe-role-arn
-names a role to ask with.
+--role-arn and --profile are written to the user entry, so that kubectl acts as that
+role. The profile of AWS_PROFILE is written too, if it signs. EKS is called with the
+profile and without --role-arn; --describe-role-arn sets a role for that call.
 
---dry-run prints what would change as a unified diff, in which values that may be
-secret, and comments, are replaced by REDACTED; it is for reading, not for patch.`,
+An existing context keeps its identity: an update without role and profile that would
+change it is refused unless --replace-user is set.
+
+--dry-run prints the change as a unified diff, in which comments and values that may be
+secret are replaced by REDACTED; it is for reading, not for patch(1).`,
 		Example: `  ekskey kubeconfig update --name prod
   ekskey kubeconfig update --name prod --alias prod-admin --role-arn arn:aws:iam::111122223333:role/admin
   ekskey kubeconfig update --name prod --kubeconfig ./prod.yaml --no-set-context
@@ -64,20 +71,22 @@ secret, and comments, are replaced by REDACTED; it is for reading, not for patch
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "`name` of the cluster")
-	f.StringVar(&o.alias, "alias", "", "`name` of the context; the cluster's ARN if not given")
-	f.StringVar(&o.userAlias, "user-alias", "", "`name` of the user entry; unique to cluster, roles and profile if not given")
-	f.StringVar(&o.clusterAlias, "cluster-alias", "", "`name` of the cluster entry; the cluster's ARN if not given")
+	f.StringVar(&o.alias, "alias", "", "`name` of the context (default: the cluster's ARN)")
+	f.StringVar(&o.userAlias, "user-alias", "", "`name` of the user entry (default: unique to cluster, roles and profile)")
+	f.StringVar(&o.clusterAlias, "cluster-alias", "", "`name` of the cluster entry (default: the cluster's ARN)")
 	f.StringVar(&o.namespace, "namespace", "", "`namespace` of the context")
-	f.StringVar(&o.server, "server", "", "`URL` to connect to instead of the cluster's endpoint, as of a tunnel")
-	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` that the server's certificate must have, if not the host of its URL")
+	f.StringVar(&o.server, "server", "", "`URL` to connect to instead of the cluster's endpoint, for example of a tunnel")
+	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` in the server's certificate, if it differs from the host of its URL")
 	f.StringVar(&o.proxyURL, "proxy-url", "", "`URL` of an http, https or socks5 proxy to connect through")
-	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of the path of this one: a name or an absolute path")
-	f.StringVar(&o.execVersion, "exec-api-version", "", "`version` of ExecCredential for clients to ask for: v1 (default), v1beta1")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to write; else KUBECONFIG, else ~/.kube/config")
-	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role to ask EKS with")
-	f.BoolVar(&o.noSetContext, "no-set-context", false, "leave the current context as it is")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print what would change as a diff, and write nothing")
-	f.BoolVar(&o.print, "print", false, "print the entries as a kubeconfig of their own, and write nothing")
+	f.StringVar(&o.command, "exec-command", "", "`program` to write instead of this one's path: a name or an absolute path")
+	f.StringVar(&o.execVersion, "exec-api-version", "", "ExecCredential `version` in the user entry: v1 (default) or v1beta1")
+	o.files.bind(f, "`file` to write; else KUBECONFIG, else ~/.kube/config", true)
+	f.StringVar(&o.describeRole, "describe-role-arn", "", "`ARN` of a role with which to call EKS")
+	f.BoolVar(&o.noProfile, "no-profile", false, "do not write the profile of AWS_PROFILE")
+	f.BoolVar(&o.replaceUser, "replace-user", false, "allow that an existing context gets another identity")
+	f.BoolVar(&o.noSetContext, "no-set-context", false, "do not change the current context")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
+	f.BoolVar(&o.print, "print", false, "print a kubeconfig with only these entries, and write nothing")
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
 	return cmd
@@ -111,6 +120,17 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 			return err
 		}
 	}
+	env := a.kubeconfigs(o.files)
+	merged := &kubeconfig.Merged{}
+	if !o.print {
+		// What cannot be written is found before AWS is asked.
+		if merged, err = kubeconfig.ReadMerged(ctx, env); err == nil {
+			err = merged.Writable()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	session, err := a.loadConfig(ctx, config)
 	if err != nil {
 		return err
@@ -122,7 +142,17 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	if err := needEndpoint(cluster); err != nil {
 		return err
 	}
-	change, err := kubeconfig.ForEKS(entries(options, cluster, session.Region()))
+	var note string
+	options.Profile, note = a.writtenProfile(session, o.noProfile)
+	options = entries(options, cluster, session.Region())
+	old, exists := merged.Context(cmp.Or(options.Alias, options.ClusterARN))
+	if a.global.profile == "" && len(written) == 0 && !o.replaceUser {
+		// Nobody has named another principal, so the context keeps its own.
+		options.KeepPrincipal = true
+		want := execplugin.Meaning{Profile: options.Profile, ForwardSessionName: options.ForwardSessionName, AWSOrder: true}
+		options.AWSOrder = exists && old.IsEKS && old.EKS.Differs(want) == ""
+	}
+	change, err := kubeconfig.ForEKS(options)
 	if err != nil {
 		return err
 	}
@@ -130,9 +160,32 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 		a.warn("%s", w)
 	}
 	if o.print {
+		if note != "" {
+			_, _ = fmt.Fprintln(a.env.Stderr, note)
+		}
 		return a.printKubeconfig(change)
 	}
-	return a.writeKubeconfig(ctx, o, change)
+	err = a.writeKubeconfig(ctx, env, o, change, note)
+	var other *kubeconfig.PrincipalError
+	if errors.As(err, &other) {
+		return a.principalUsage(other, old, note)
+	}
+	return err
+}
+
+// principalUsage shows the two commands that say what is meant.
+func (a *app) principalUsage(err *kubeconfig.PrincipalError, old kubeconfig.MergedContext, note string) error {
+	hint := "to change that: " + a.typedAgain(nil, "--replace-user")
+	if own, _ := old.UserEntry.Kinds(); old.IsEKS && len(own) == 0 {
+		words := principalWords(old.EKS.Meaning)
+		if old.EKS.Profile == "" && note != "" {
+			words = append(words, "--no-profile")
+		}
+		hint = "to keep it: " + a.typedAgain([]string{"--no-profile"}, words...) + "; " + hint
+	} else {
+		hint = "to leave it, name another context with --alias; " + hint
+	}
+	return &usageError{reason: err.Error(), hint: hint}
 }
 
 // checkUpdate finds what makes no sense before AWS is asked for anything.
@@ -149,7 +202,7 @@ func (a *app) checkUpdate(o updateOptions) error {
 		return &usageError{reason: "no cluster is named", hint: "name it with --name"}
 	case o.print && o.dryRun:
 		return &usageError{reason: "--print and --dry-run exclude each other", hint: "leave out one of them"}
-	case o.print && o.kubeconfig != "":
+	case o.print && o.files.file != "":
 		return &usageError{reason: "--print writes no file, so --kubeconfig cannot name one", hint: "leave out one of them"}
 	}
 	return needCluster(o.name)
@@ -229,8 +282,7 @@ func (a *app) printKubeconfig(change kubeconfig.Change) error {
 	return nil
 }
 
-func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubeconfig.Change) error {
-	env := a.kubeconfigFiles(o.kubeconfig)
+func (a *app) writeKubeconfig(ctx context.Context, env kubeconfig.Env, o updateOptions, change kubeconfig.Change, note string) error {
 	batch := kubeconfig.Batch{Changes: []kubeconfig.Change{change}}
 	if o.dryRun {
 		report, edits, err := kubeconfig.Plan(ctx, env, batch)
@@ -241,7 +293,7 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 		// Not to stdout, which is the diff and no more.
 		_, _ = fmt.Fprintln(a.env.Stderr, "dry run: nothing was written")
 		a.warnOfSharing(o, report.Results[0])
-		summarize(a.env.Stderr, report.Results[0])
+		summarize(a.env.Stderr, report.Results[0], note)
 		return nil
 	}
 	report, err := kubeconfig.Update(ctx, env, batch)
@@ -249,7 +301,7 @@ func (a *app) writeKubeconfig(ctx context.Context, o updateOptions, change kubec
 		return hintOnCluster(err)
 	}
 	a.warnOfSharing(o, report.Results[0])
-	summarize(&a.out, report.Results[0])
+	summarize(&a.out, report.Results[0], note)
 	return nil
 }
 
@@ -274,7 +326,7 @@ func hintOnCluster(err error) error {
 	return err
 }
 
-func summarize(w io.Writer, r kubeconfig.Result) {
+func summarize(w io.Writer, r kubeconfig.Result, note string) {
 	elsewhere := func(item kubeconfig.Item) string {
 		if item.File == r.File || item.File == "" {
 			return ""
@@ -289,6 +341,9 @@ func summarize(w io.Writer, r kubeconfig.Result) {
 	}
 	if r.Current.Name != "" {
 		_, _ = fmt.Fprintf(w, "current context: %s%s\n", printable(r.Current.Name), elsewhere(r.Current))
+	}
+	if note != "" {
+		_, _ = fmt.Fprintln(w, note)
 	}
 	_, _ = fmt.Fprintf(w, "kubeconfig: %s\n", printable(r.File))
 }

@@ -38,14 +38,14 @@ func newProxyCommand(a *app, run func(context.Context, proxyOptions) error) *cob
 	var o proxyOptions
 	cmd := &cobra.Command{
 		Use:   "proxy --cluster NAME (--kubeconfig-out FILE | --socket PATH)",
-		Short: "Serve a cluster's API on this machine, with tokens added",
-		Long: `Pass requests on to a cluster's API server and add a token to each, for clients
-that can run no plugin or are open for days. It listens on 127.0.0.1 (or ::1) with
-TLS and wants a bearer of its own, which is in the kubeconfig that it writes; or on
-a Unix socket that only you can open. It does not listen anywhere else.
+		Short: "Serve a cluster's API on loopback, and add tokens",
+		Long: `Forward requests to a cluster's API server and add a token to each, for clients
+that cannot run an exec plugin or run for days. The proxy listens on 127.0.0.1 (or
+::1) with TLS and requires its own bearer token, which is in the kubeconfig that it
+writes; or on a Unix socket that only you can open.
 
-Whom requests claim to come from (Authorization, Impersonate-*, X-Remote-*) is not
-passed on: all of them are yours. On SIGTERM it finishes what is under way, for
+Headers that claim an identity (Authorization, Impersonate-*, X-Remote-*) are removed:
+every request has your identity. On SIGTERM the proxy waits for requests in flight, for
 --drain-timeout at most, and exits with 0.`,
 		Example: `  ekskey proxy --cluster prod --kubeconfig-out ./proxy.kubeconfig &
   kubectl --kubeconfig ./proxy.kubeconfig get pods
@@ -56,23 +56,23 @@ passed on: all of them are yours. On SIGTERM it finishes what is under way, for
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; with --server, for a local cluster on Outposts, its id")
+	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster; with --server, for a local cluster on Outposts, its ID")
 	f.StringVar(&o.address, "address", "127.0.0.1", "`address` to listen on: 127.0.0.1 or ::1")
-	f.IntVar(&o.port, "port", defaultProxyPort, "`port` to listen on; 0 is any that is free, and is printed")
-	f.StringVar(&o.socket, "socket", "", "`path` of a Unix socket to listen on in place of a port")
-	f.StringVar(&o.kubeconfig, "kubeconfig-out", "", "`file` to write a kubeconfig for clients to, with the proxy's bearer; removed when it ends")
-	f.BoolVar(&o.readOnly, "read-only", false, "pass on GET, HEAD and OPTIONS only, and no upgrade, exec, attach, portforward or proxy")
-	f.StringVar(&o.server, "server", "", "`URL` of the API server; EKS is not asked then")
-	f.StringVar(&o.caFile, "certificate-authority", "", "PEM `file` of the only CAs to trust for --server (default the system's)")
-	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` in the API server's certificate, where that is not the URL's")
-	f.DurationVar(&o.drain, "drain-timeout", authproxy.DefaultDrain, "`time` for requests under way when it is told to end")
+	f.IntVar(&o.port, "port", defaultProxyPort, "`port` to listen on; 0 selects a free port, which is printed")
+	pathVar(f, &o.socket, "socket", "`path` of a Unix socket to listen on in place of a port")
+	pathVar(f, &o.kubeconfig, "kubeconfig-out", "`file` to write a kubeconfig for clients to, with the proxy's bearer; removed when it ends")
+	f.BoolVar(&o.readOnly, "read-only", false, "forward only GET, HEAD and OPTIONS, and no upgrade, exec, attach, portforward or proxy")
+	f.StringVar(&o.server, "server", "", "`URL` of the API server; EKS is then not called")
+	pathVar(f, &o.caFile, "certificate-authority", "PEM `file` of the only CAs to trust for --server (default the system's)")
+	f.StringVar(&o.tlsServerName, "tls-server-name", "", "`name` in the API server's certificate, if it differs from the host of the URL")
+	f.DurationVar(&o.drain, "drain-timeout", authproxy.DefaultDrain, "`time` for requests in flight when the proxy stops")
 	addMaxAge(cmd, &o.maxAge)
 	a.completeCluster(cmd)
 	return cmd
 }
 
 func addMaxAge(cmd *cobra.Command, age *time.Duration) {
-	cmd.Flags().DurationVar(age, "max-token-age", 0, "`age` at which tokens are renewed at the latest, for clusters that refuse what others accept (default 14m)")
+	cmd.Flags().DurationVar(age, "max-token-age", 0, "maximum `age` of tokens, for clusters that accept only young tokens (default 14m)")
 }
 
 func checkMaxAge(age time.Duration) error {

@@ -111,7 +111,7 @@ func (g *globalOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&g.cacheAll, "cache-all", false, "also cache credentials from credential_process, container and instance endpoints, whose changes ekskey cannot detect")
 	f.BoolVar(&g.refresh, "refresh", false, "ignore cached credentials, and cache new ones")
 	f.StringVar(&g.endpointURL, "endpoint-url", "", "`URL` for AWS API calls; tokens are still minted for AWS's own host")
-	f.StringVar(&g.caBundle, "ca-bundle", "", "PEM `file` of the CA certificates to trust for AWS API calls")
+	pathVar(f, &g.caBundle, "ca-bundle", "PEM `file` of the CA certificates to trust for AWS API calls")
 	f.StringVarP(&g.output, "output", "o", "", "output `format`: table, json or yaml, as the command supports")
 	f.StringVar(&g.logLevel, "log-level", "warn", "log `level` on stderr: debug, info, warn or error")
 }

@@ -24,15 +24,14 @@ func newTokenCommand(a *app, run func(context.Context, tokenOptions) error) *cob
 	var o tokenOptions
 	cmd := &cobra.Command{
 		Use:   "token --cluster NAME",
-		Short: "Mint a token, as kubectl's exec plugins do",
-		Long: `Mint a token for a cluster and print it as an ExecCredential document, which is
-what kubectl and other clients want of an exec plugin. It asks no service unless
-the credentials have to be fetched or a role is to be assumed.
+		Short: "Mint a token (the exec plugin of kubectl)",
+		Long: `Mint a token for a cluster and print it as an ExecCredential document, for kubectl and
+other clients that run exec plugins. Minting is offline unless credentials must be
+fetched or a role must be assumed.
 
-The document's version is the one asked for in KUBERNETES_EXEC_INFO, else the one
-of --exec-api-version, else v1beta1. The cluster is the one of the flag, else the
-one named in KUBERNETES_EXEC_INFO by clients with provideClusterInfo, else the one
-of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
+The version of the document is that of KUBERNETES_EXEC_INFO, else --exec-api-version,
+else v1beta1. The cluster is that of the flag, else of KUBERNETES_EXEC_INFO (from
+clients with provideClusterInfo), else of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
 		Example: `  ekskey token --cluster prod
   ekskey token --cluster prod --output token
   ekskey token --cluster prod --role-arn arn:aws:iam::111122223333:role/admin`,
@@ -45,16 +44,16 @@ of KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster (for a local cluster on Outposts, its id)")
+	f.StringVar(&o.cluster, "cluster", "", "`name` of the cluster (for a local cluster on Outposts, its ID)")
 	f.StringVarP(&o.cluster, "cluster-id", "i", "", "the same as --cluster")
 	f.StringVar(&o.cluster, "cluster-name", "", "the same as --cluster")
-	f.StringVar(&o.execAPIVersion, "exec-api-version", "", "`version` of the document where the client does not say: v1, v1beta1")
+	f.StringVar(&o.execAPIVersion, "exec-api-version", "", "`version` of the document if the client does not request one: v1 or v1beta1")
 	f.BoolVar(&o.tokenOnly, "token-only", false, "the same as --output token")
 	// The global ones again, with the letters that aws-iam-authenticator has.
 	f.VarP(a.global.roles.maybe(roleARN), "role", "r", "the same as --role-arn")
-	f.VarP(a.global.roles.maybe(roleExternalID), "external-id", "e", "external `id` for the role before it")
-	f.VarP(a.global.roles.maybe(roleSessionName), "session-name", "s", "session `name` for the role before it")
-	f.BoolVar(&a.global.awsOrder, "aws-cli-order", false, "look for credentials in the AWS CLI's order: a role of the profile goes before a web identity of the environment")
+	f.VarP(a.global.roles.maybe(roleExternalID), "external-id", "e", "external `ID` for the preceding role")
+	f.VarP(a.global.roles.maybe(roleSessionName), "session-name", "s", "session `name` for the preceding role")
+	f.BoolVar(&a.global.awsOrder, "aws-cli-order", false, "use the AWS CLI's order of credential sources: a role of the profile before a web identity of the environment")
 	addAuthenticatorFlags(f, &o)
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })

@@ -26,13 +26,13 @@ func newVerifyCommand(a *app, run func(context.Context, verifyOptions) error) *c
 	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify --cluster NAME [TOKEN|-]",
-		Short: "Find out whose token it is, as a cluster does",
-		Long: `Hold a token against the rules and send it to AWS STS with the cluster's name, as
-a cluster's API server has it done, and say who signed it. It needs no
-credentials: the token is all there is.
+		Short: "Verify a token with AWS STS, as a cluster does",
+		Long: `Check a token against the rules, send it to AWS STS with the cluster's name, as a
+cluster's webhook does, and show the identity that signed it. The command needs no AWS
+credentials.
 
-An STS endpoint override (--endpoint-url, AWS_ENDPOINT_URL_STS) is dialled in
-place of the token's host, whose name the certificate must still carry.`,
+An STS endpoint override (--endpoint-url, AWS_ENDPOINT_URL_STS) is dialed instead of
+the token's host; the certificate must still be for the token's host.`,
 		Example: `  ekskey token --cluster prod | ekskey verify --cluster prod
   ekskey verify --cluster prod --output json - <token.txt`,
 		Args: cobra.MaximumNArgs(1),
@@ -41,7 +41,7 @@ place of the token's host, whose name the certificate must still carry.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.cluster, "cluster", "", "`name` of the cluster that the token should be for")
+	cmd.Flags().StringVar(&o.cluster, "cluster", "", "`name` of the cluster that the token is for")
 	a.completeCluster(cmd)
 	return cmd
 }

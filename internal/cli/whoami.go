@@ -22,16 +22,16 @@ func newWhoamiCommand(a *app, run func(ctx context.Context, cluster string) erro
 	var cluster string
 	cmd := &cobra.Command{
 		Use:   "whoami [--cluster NAME]",
-		Short: "Say who AWS takes you for, and a cluster",
-		Long: `Ask AWS STS who the credentials belong to, and say where they came from. With a
-cluster, mint a token, and ask its API server whom it takes the caller for.`,
+		Short: "Show your AWS identity and, with --cluster, your Kubernetes identity",
+		Long: `Show the identity of the AWS credentials, as STS reports it, and their source. With a
+cluster, mint a token and show the Kubernetes identity that its API server reports.`,
 		Example: `  ekskey whoami
   ekskey whoami --cluster prod
   ekskey whoami --cluster prod --role-arn arn:aws:iam::111122223333:role/admin`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), cluster) },
 	}
-	cmd.Flags().StringVar(&cluster, "cluster", "", "`name` of a cluster to ask as well")
+	cmd.Flags().StringVar(&cluster, "cluster", "", "`name` of a cluster whose Kubernetes identity to show")
 	a.completeCluster(cmd)
 	return cmd
 }

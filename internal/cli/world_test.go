@@ -51,11 +51,56 @@ type world struct {
 	kubeURL string
 
 	mu     sync.Mutex
-	issued []string // secrets that AWS handed out by AssumeRole
+	issued []string      // secrets that AWS handed out by AssumeRole
+	gate   chan struct{} // if not nil, AWS answers once it is closed
+	inside int           // calls that AWS has not answered yet
+	all    int           // calls since hold
+}
+
+// hold has AWS answer nothing until release is called.
+func (w *world) hold() (release func()) {
+	gate := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gate, w.all = gate, 0
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.gate = nil
+		close(gate)
+	}
+}
+
+// enter is called at the beginning of a call of AWS, and what it returns at its end.
+func (w *world) enter(ctx context.Context) (leave func()) {
+	w.mu.Lock()
+	w.inside++
+	w.all++
+	gate := w.gate
+	w.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+	}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.inside--
+	}
+}
+
+// calls is how many calls wait for an answer, and how many there were since hold.
+func (w *world) calls() (now, all int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.inside, w.all
 }
 
 // serveAWS lets the fake AWS answer, and keeps the secrets in its answers.
 func (w *world) serveAWS(rw http.ResponseWriter, r *http.Request) {
+	defer w.enter(r.Context())()
 	rec := httptest.NewRecorder()
 	w.aws.ServeHTTP(rec, r)
 	for _, m := range issuedSecret.FindAllSubmatch(rec.Body.Bytes(), -1) {

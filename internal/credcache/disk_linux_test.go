@@ -34,23 +34,23 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatal(err)
 	}
-	if got := w.served(key("a"), self); got != "credentials" {
+	if got := w.served(key("a")); got != "credentials" {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
-	w.store().Lock(t.Context(), key("a"))()
+	w.store().unlocked(t.Context(), key("a"))
 	w.fill(key("b"))
-	if got := w.served(key("b"), self); got != "nothing" {
+	if got := w.served(key("b")); got != "nothing" {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
 	if !strings.Contains(w.said(), "no space left on device") {
 		t.Errorf("said %q", w.said())
 	}
 	must(t, os.Remove(full.Name()))
-	if got := w.served(key("a"), self); got != "both" {
+	if got := w.served(key("a")); got != "credentials" {
 		t.Errorf("with space again: %s\n%s", got, w.said())
 	}
 	list, err := w.store().List()
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
 	for _, name := range w.files() {
@@ -74,12 +74,12 @@ func TestReadOnlyDisk(t *testing.T) {
 	w.dir = filepath.Join(mounted, "cache")
 	w.fill(key("a"))
 	must(t, unix.Mount("", mounted, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	if got := w.served(key("a"), self); got != "credentials" {
+	if got := w.served(key("a")); got != "credentials" {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
 	w.fill(key("b"))
-	w.store().Lock(t.Context(), key("b"))()
-	if got := w.served(key("b"), self); got != "nothing" || !strings.Contains(w.said(), "read-only file system") {
+	w.store().unlocked(t.Context(), key("b"))
+	if got := w.served(key("b")); got != "nothing" || !strings.Contains(w.said(), "read-only file system") {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
 }

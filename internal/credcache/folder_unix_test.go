@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,7 +49,7 @@ func serveAs(t *testing.T, dir string) string {
 	return string(out)
 }
 
-// openDir is a new folder that other users can reach, and that is the
+// openDir is a new directory that other users can reach, and that is the
 // stranger's where we are root.
 func openDir(t *testing.T) string {
 	t.Helper()
@@ -64,11 +63,11 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// One thing wrong with files or the folder a row.
+// One thing wrong with files or the directory a row.
 func TestPermissions(t *testing.T) {
 	k := key("a")
 	entries := func(w *world) []string {
-		return []string{w.path(kindToken.file(k)), w.path(kindCredentials.file(k))}
+		return []string{w.path(entryName(k))}
 	}
 	each := func(do func(t *testing.T, path string)) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
@@ -86,44 +85,44 @@ func TestPermissions(t *testing.T) {
 		want  string
 		after string // what is served after the next Put
 	}{
-		{"as we made them", func(*testing.T, *world) {}, "both", "both"},
-		{"readable by the group", mode(0o640), "nothing", "both"},
-		{"readable by all", mode(0o604), "nothing", "both"},
-		{"writable by all", mode(0o602), "nothing", "both"},
-		{"a foreign file", each(func(t *testing.T, p string) { own(t, p, stranger) }), "nothing", "both"},
+		{"as we made them", func(*testing.T, *world) {}, "credentials", "credentials"},
+		{"readable by the group", mode(0o640), "nothing", "credentials"},
+		{"readable by all", mode(0o604), "nothing", "credentials"},
+		{"writable by all", mode(0o602), "nothing", "credentials"},
+		{"a foreign file", each(func(t *testing.T, p string) { own(t, p, stranger) }), "nothing", "credentials"},
 		{"a link", each(func(t *testing.T, p string) {
 			must(t, os.Rename(p, p+".real"))
 			must(t, os.Symlink(p+".real", p))
-		}), "nothing", "both"},
+		}), "nothing", "credentials"},
 		{"a link to nowhere", each(func(t *testing.T, p string) {
 			must(t, os.Remove(p))
 			must(t, os.Symlink(p+".real", p))
-		}), "nothing", "both"},
+		}), "nothing", "credentials"},
 		{"a pipe", each(func(t *testing.T, p string) {
 			must(t, os.Remove(p))
 			must(t, unix.Mkfifo(p, 0o600))
-		}), "nothing", "both"},
-		{"a folder", each(func(t *testing.T, p string) {
+		}), "nothing", "credentials"},
+		{"a directory", each(func(t *testing.T, p string) {
 			must(t, os.Remove(p))
 			must(t, os.Mkdir(p, 0o700))
 		}), "nothing", "nothing"},
-		{"our folder, too open", func(t *testing.T, w *world) { must(t, os.Chmod(w.dir, 0o777)) }, "both", "both"},
-		{"a foreign folder", func(t *testing.T, w *world) { own(t, w.dir, stranger) }, "nothing", "nothing"},
-		{"our link to our folder", func(t *testing.T, w *world) {
+		{"our directory, too open", func(t *testing.T, w *world) { must(t, os.Chmod(w.dir, 0o777)) }, "credentials", "credentials"},
+		{"a foreign directory", func(t *testing.T, w *world) { own(t, w.dir, stranger) }, "nothing", "nothing"},
+		{"our link to our directory", func(t *testing.T, w *world) {
 			must(t, os.Rename(w.dir, w.dir+".real"))
 			must(t, os.Symlink(w.dir+".real", w.dir))
-		}, "both", "both"},
-		{"another's link to our folder", func(t *testing.T, w *world) {
+		}, "credentials", "credentials"},
+		{"another's link to our directory", func(t *testing.T, w *world) {
 			must(t, os.Rename(w.dir, w.dir+".real"))
 			must(t, os.Symlink(w.dir+".real", w.dir))
 			own(t, w.dir, stranger)
 		}, "nothing", "nothing"},
-		{"our link to a foreign folder", func(t *testing.T, w *world) {
+		{"our link to a foreign directory", func(t *testing.T, w *world) {
 			must(t, os.Rename(w.dir, w.dir+".real"))
 			own(t, w.dir+".real", stranger)
 			must(t, os.Symlink(w.dir+".real", w.dir))
 		}, "nothing", "nothing"},
-		{"a file for the folder", func(t *testing.T, w *world) {
+		{"a file for the directory", func(t *testing.T, w *world) {
 			must(t, os.RemoveAll(w.dir))
 			must(t, os.WriteFile(w.dir, nil, 0o600))
 		}, "nothing", "nothing"},
@@ -131,7 +130,7 @@ func TestPermissions(t *testing.T) {
 			must(t, os.RemoveAll(filepath.Dir(w.dir)))
 			must(t, os.WriteFile(filepath.Dir(w.dir), nil, 0o600))
 		}, "nothing", "nothing"},
-		{"no folder", func(t *testing.T, w *world) { must(t, os.RemoveAll(w.dir)) }, "nothing", "both"},
+		{"no directory", func(t *testing.T, w *world) { must(t, os.RemoveAll(w.dir)) }, "nothing", "credentials"},
 		{"to be made in somebody else's", func(t *testing.T, w *world) {
 			must(t, os.RemoveAll(w.dir))
 			own(t, filepath.Dir(w.dir), stranger)
@@ -141,25 +140,25 @@ func TestPermissions(t *testing.T) {
 			w := newWorld(t)
 			w.fill(k)
 			c.do(t, w)
-			if got := w.served(k, self); got != c.want {
+			if got := w.served(k); got != c.want {
 				t.Errorf("served %s\n%s", got, w.said())
 			}
-			if c.want == "nothing" && strings.Count(w.said(), "\n") != 2 {
+			if c.want == "nothing" && strings.Count(w.said(), "\n") != 1 {
 				t.Errorf("said %q", w.said())
 			}
 			w.fill(k)
-			if got := w.served(k, other); got != c.after {
+			if got := w.served(k); got != c.after {
 				t.Errorf("after the next: %s\n%s", got, w.said())
 			}
-			if info, err := os.Stat(w.dir); c.after == "both" && (err != nil || info.Mode().Perm() != 0o700) {
-				t.Errorf("the folder is %v, %v", info.Mode(), err)
+			if info, err := os.Stat(w.dir); c.after == "credentials" && (err != nil || info.Mode().Perm() != 0o700) {
+				t.Errorf("the directory is %v, %v", info.Mode(), err)
 			}
 		})
 	}
 }
 
-// Nothing is written through a link that stands at an entry's or a marker's
-// path.
+// Nothing is written through a link that stands at the path of an entry, a failure or
+// a lock.
 func TestPlantedLinks(t *testing.T) {
 	w := newWorld(t)
 	w.fill(key("a"))
@@ -167,17 +166,16 @@ func TestPlantedLinks(t *testing.T) {
 	must(t, os.WriteFile(outside, []byte("precious"), 0o600))
 	lock := w.path(key("a").String() + lockSuffix)
 	for _, p := range []string{
-		w.path(kindToken.file(key("b"))), w.path(kindCredentials.file(key("b"))), w.path(markerName(key("b"), Parent{1, 1})),
-		w.path(markerName(key("a"), self)), lock,
+		w.path(entryName(key("b"))), w.path(failureName(key("c"))), lock,
 	} {
 		must(t, os.Symlink(outside, p))
 	}
 	w.fill(key("b"))
-	w.store().Lock(t.Context(), key("a"))()
-	if got := w.served(key("a"), self); got != "nothing" { // its marker is odd, so it may have been given
-		t.Errorf("served %s", got)
-	}
-	if got := w.served(key("b"), other); got != "both" {
+	w.store().unlocked(t.Context(), key("a"))
+	lease, _ := w.store().Lock(t.Context(), key("c"), "")
+	lease.Fail(Failure{Kind: "x"})
+	lease.Release()
+	if got := w.served(key("b")); got != "credentials" {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
 	if data, err := os.ReadFile(outside); err != nil || !bytes.Equal(data, []byte("precious")) {
@@ -188,7 +186,7 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// Folders in which a user may not write cost the user nothing.
+// Directories in which a user may not write cost the user nothing.
 func TestReadOnlyFolder(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -198,7 +196,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	}{
 		{"a home that can be written", 0o755, "cache", "credentials"},
 		{"a read-only home", 0o555, "cache", "nothing"},
-		{"a read-only folder in between", 0o555, "a/b/cache", "nothing"},
+		{"a read-only directory in between", 0o555, "a/b/cache", "nothing"},
 		{"a home that cannot be entered", 0o600, "cache", "nothing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -206,7 +204,7 @@ func TestReadOnlyFolder(t *testing.T) {
 			must(t, os.Chmod(home, c.mode))
 			out := serveAs(t, filepath.Join(home, c.sub))
 			_ = os.Chmod(home, 0o700) // #nosec G302 -- so that it can be removed
-			if !strings.HasPrefix(out, "served "+c.want+"\n") || !strings.Contains(out, "DEBUG") || strings.Contains(out, "CANARY") {
+			if !strings.HasPrefix(out, "served "+c.want+"\n") || strings.Contains(out, "DEBUG") != (c.want == "nothing") || strings.Contains(out, "CANARY") {
 				t.Errorf("%s", out)
 			}
 		})
@@ -238,28 +236,4 @@ func TestReadOnlyFolder(t *testing.T) {
 			t.Errorf("root has left something there: %v\n%s", err, w.said())
 		}
 	})
-}
-
-// A token is not served where it cannot be recorded who gets it; credentials
-// are.
-func TestMarkersCannotBeWritten(t *testing.T) {
-	dir := openDir(t)
-	cache := filepath.Join(dir, "cache")
-	w := &world{t: t, dir: cache, now: time.Now()}
-	must(t, os.Mkdir(cache, 0o700))
-	w.fill(key("a"))
-	for _, name := range w.files() {
-		if os.Geteuid() == 0 {
-			must(t, os.Chown(w.path(name), stranger, stranger))
-		}
-	}
-	must(t, os.Chmod(cache, 0o500))
-	if os.Geteuid() == 0 {
-		must(t, os.Chown(cache, stranger, stranger))
-	}
-	out := serveAs(t, cache)
-	_ = os.Chmod(cache, 0o700) // #nosec G302 -- so that it can be removed
-	if !strings.HasPrefix(out, "served credentials\n") || !strings.Contains(out, "recording who was given it") {
-		t.Errorf("%s", out)
-	}
 }

@@ -91,7 +91,7 @@ func (l *Lease) acquire(ctx context.Context, path string, before failureFile, wa
 		}
 		var held *safefile.HeldError
 		waited := time.Since(start)
-		if !errors.As(err, &held) || waited >= wait {
+		if !errors.As(err, &held) {
 			l.lock = lock
 			return nil, err
 		}
@@ -101,6 +101,9 @@ func (l *Lease) acquire(ctx context.Context, path string, before failureFile, wa
 			if l.store.waiting != nil {
 				l.store.waiting()
 			}
+		}
+		if waited >= wait {
+			return nil, err
 		}
 		pause(ctx, delay)
 	}

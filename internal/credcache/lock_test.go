@@ -16,19 +16,19 @@ import (
 // makeOnce is what a caller does: look, lock, look again, make.
 func makeOnce(args []string) error {
 	s := New(Config{Dir: args[0]})
-	_, ok := s.Credentials(key("a"))
+	_, ok := s.Get(key("a"), time.Time{})
 	if ok {
 		return nil
 	}
-	unlock := s.Lock(context.Background(), key("a"))
-	defer unlock()
+	lease, _ := s.Lock(context.Background(), key("a"), "")
+	defer lease.Release()
 	// Nobody else is in here.
 	inside := filepath.Join(args[1], "inside")
 	if err := os.Mkdir(inside, 0o700); err != nil {
 		return err
 	}
 	defer os.Remove(inside)
-	if _, ok := s.Credentials(key("a")); ok {
+	if _, ok := s.Get(key("a"), time.Time{}); ok {
 		return nil
 	}
 	f, err := os.CreateTemp(args[1], "made-")
@@ -36,12 +36,20 @@ func makeOnce(args []string) error {
 		return err
 	}
 	w := &world{now: time.Now()}
-	s.PutCredentials(key("a"), w.credentials(), nil, about)
+	s.Put(key("a"), entryOf(w.credentials()))
 	return f.Close()
 }
 
+// unlocked takes the lock and releases it.
+func (s *Store) unlocked(ctx context.Context, k Key) { s.unlockedIn(ctx, k, lockWait) }
+
+func (s *Store) unlockedIn(ctx context.Context, k Key, wait time.Duration) {
+	lease, _ := s.lock(ctx, k, "", wait)
+	lease.Release()
+}
+
 func hold(args []string) error {
-	New(Config{Dir: args[0]}).Lock(context.Background(), key("a"))
+	New(Config{Dir: args[0]}).Lock(context.Background(), key("a"), "")
 	fmt.Println("held")
 	time.Sleep(time.Hour)
 	return nil
@@ -88,29 +96,32 @@ func TestKilledHolder(t *testing.T) {
 	w := newWorld(t)
 	kill := holder(t, w.dir)
 	s := w.store()
-	s.lock(t.Context(), key("a"), time.Millisecond)()
-	if !strings.Contains(w.said(), "others hold the lock for too long") {
+	s.unlockedIn(t.Context(), key("a"), time.Millisecond)
+	if !strings.Contains(w.said(), "the lock is held for too long") {
 		t.Errorf("while it lives: %q", w.said())
 	}
-	s.Lock(t.Context(), key("b"))() // another key's is free
+	s.unlocked(t.Context(), key("b")) // another key's is free
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough of it"))
-	s.Lock(ctx, key("a"))()
+	s.unlocked(ctx, key("a"))
 	if !strings.Contains(w.said(), "enough of it") {
 		t.Errorf("cancelled: %q", w.said())
 	}
-	done := make(chan func())
-	go func() { done <- s.lock(t.Context(), key("a"), time.Hour) }()
+	done := make(chan *Lease)
+	go func() {
+		lease, _ := s.lock(t.Context(), key("a"), "", time.Hour)
+		done <- lease
+	}()
 	kill()
-	unlock := <-done // or the test's own time-out
+	lease := <-done // or the test's own time-out
 	if n := strings.Count(w.said(), "going on"); n != 1 {
 		t.Errorf("after its death: %q", w.said())
 	}
 	if got := lockable(w); got {
 		t.Error("it is not held")
 	}
-	unlock()
-	unlock()
+	lease.Release()
+	lease.Release()
 	if !lockable(w) {
 		t.Error("it is held for ever")
 	}
@@ -119,7 +130,7 @@ func TestKilledHolder(t *testing.T) {
 // lockable reports whether another could take the lock of key a now.
 func lockable(w *world) bool {
 	before := len(w.said())
-	w.store().lock(w.t.Context(), key("a"), 0)()
+	w.store().unlockedIn(w.t.Context(), key("a"), 0)
 	return len(w.said()) == before
 }
 
@@ -128,9 +139,9 @@ func lockable(w *world) bool {
 func TestClearAndLocks(t *testing.T) {
 	w := newWorld(t)
 	kill := holder(t, w.dir)
-	w.store().Lock(t.Context(), key("b"))()
+	w.store().unlocked(t.Context(), key("b"))
 	w.fill(key("a"))
-	if n, err := w.store().Clear(); n != 2 || err != nil {
+	if n, err := w.store().Clear(); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := w.files(); len(got) != 1 || got[0] != key("a").String()+lockSuffix {
@@ -143,10 +154,10 @@ func TestClearAndLocks(t *testing.T) {
 	if _, err := w.store().Clear(); err != nil || len(w.files()) != 0 {
 		t.Errorf("left: %v, %v", w.files(), err)
 	}
-	unlock := w.store().Lock(t.Context(), key("a"))
+	lease, _ := w.store().Lock(t.Context(), key("a"), "")
 	must(t, os.Remove(w.path(key("a").String()+lockSuffix))) // by hand: then it is lost, but nobody hangs
-	w.store().Lock(t.Context(), key("a"))()
-	unlock()
+	w.store().unlocked(t.Context(), key("a"))
+	lease.Release()
 }
 
 // Where no lock is to be had the caller goes on.
@@ -156,25 +167,25 @@ func TestNoLock(t *testing.T) {
 		do   func(w *world)
 		want string
 	}{
-		{"a folder in its place", func(w *world) { must(w.t, os.MkdirAll(w.path(key("a").String()+lockSuffix), 0o700)) }, "without a lock"},
-		{"the cache folder is a file", func(w *world) {
+		{"a directory in its place", func(w *world) { must(w.t, os.MkdirAll(w.path(key("a").String()+lockSuffix), 0o700)) }, "without a lock"},
+		{"the cache directory is a file", func(w *world) {
 			must(w.t, os.MkdirAll(filepath.Dir(w.dir), 0o700))
 			must(w.t, os.WriteFile(w.dir, nil, 0o600))
-		}, "not a directory"},
+		}, "no lock"},
 		{"below a file", func(w *world) {
 			must(w.t, os.WriteFile(filepath.Dir(w.dir), nil, 0o600))
-		}, "without a lock"},
+		}, "no lock"},
 	} {
 		w := newWorld(t)
 		c.do(w)
-		w.store().Lock(t.Context(), key("a"))()
+		w.store().unlocked(t.Context(), key("a"))
 		if !strings.Contains(w.said(), c.want) {
 			t.Errorf("%s: %q", c.name, w.said())
 		}
 		w.fill(key("a")) // costs nobody anything
 	}
 	w := newWorld(t)
-	w.store(func(c *Config) { c.Storage = None }).Lock(t.Context(), key("a"))()
+	w.store(func(c *Config) { c.Storage = None }).unlocked(t.Context(), key("a"))
 	if w.said() != "" || len(w.files()) != 0 {
 		t.Errorf("turned off: %q, %v", w.said(), w.files())
 	}
@@ -190,8 +201,8 @@ func TestStoppedHolder(t *testing.T) {
 	var waits sync.WaitGroup
 	for range many {
 		waits.Go(func() {
-			unlock := w.store().lock(t.Context(), key("a"), time.Minute/1000)
-			defer unlock()
+			lease, _ := w.store().lock(t.Context(), key("a"), "", time.Minute/1000)
+			defer lease.Release()
 			for n := at.Add(1); ; n = at.Load() {
 				if old := most.Load(); n <= old || most.CompareAndSwap(old, n) {
 					break
@@ -212,7 +223,7 @@ func TestWaitingIsTold(t *testing.T) {
 	defer holder(t, w.dir)()
 	told := 0
 	s := w.store(func(c *Config) { c.Waiting = func() { told++ } })
-	s.lock(t.Context(), key("a"), lockQuiet+time.Millisecond)()
+	s.unlockedIn(t.Context(), key("a"), lockQuiet+time.Millisecond)
 	if told != 1 {
 		t.Errorf("told %d times", told)
 	}

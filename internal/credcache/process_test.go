@@ -18,7 +18,7 @@ func putForEver(args []string) error {
 	s := New(Config{Dir: args[0]})
 	fmt.Println("off")
 	for {
-		s.PutCredentials(key("a"), large(w), nil, about)
+		s.Put(key("a"), entryOf(large(w)))
 	}
 }
 
@@ -32,10 +32,9 @@ func large(w *world) aws.Credentials {
 func serveAll(args []string) error {
 	w := &world{dir: args[0], now: time.Now()}
 	s := New(w.config())
-	s.PutCredentials(key("a"), w.credentials(), nil, about)
-	_, tok := s.Token(key("a"), self)
-	_, creds := s.Credentials(key("a"))
-	fmt.Printf("served %s\n%s", what(tok, creds), w.said())
+	s.Put(key("a"), entryOf(w.credentials()))
+	_, ok := s.Get(key("a"), time.Time{})
+	fmt.Printf("served %s\n%s", what(ok), w.said())
 	return nil
 }
 
@@ -46,7 +45,7 @@ func TestKilledInPut(t *testing.T) {
 	w := &world{t: t, dir: dir, now: time.Now()}
 	want := large(w)
 	// A child may be killed before its first one is there.
-	New(w.config()).PutCredentials(key("a"), want, nil, about)
+	New(w.config()).Put(key("a"), entryOf(want))
 	for i := range 20 {
 		cmd := start(t, "put", dir)
 		out, err := cmd.StdoutPipe()
@@ -58,8 +57,8 @@ func TestKilledInPut(t *testing.T) {
 		must(t, cmd.Process.Kill())
 		_ = cmd.Wait() // killed
 		s := New(Config{Dir: dir, Log: w.config().Log})
-		if got, ok := s.Credentials(key("a")); !ok || got.SessionToken != want.SessionToken || got.SecretAccessKey != want.SecretAccessKey {
-			t.Fatalf("served %v, %d bytes\n%s", ok, len(got.SessionToken), w.said())
+		if e, ok := s.Get(key("a"), time.Time{}); !ok || e.Credentials.SessionToken != want.SessionToken || e.Credentials.SecretAccessKey != want.SecretAccessKey {
+			t.Fatalf("served %v, %d bytes\n%s", ok, len(e.Credentials.SessionToken), w.said())
 		}
 	}
 	if n, err := New(Config{Dir: dir}).Clear(); n != 1 || err != nil || len(w.files()) != 0 {
@@ -85,7 +84,8 @@ func TestTwoWriters(t *testing.T) {
 	w := &world{t: t, dir: dir}
 	s := New(Config{Dir: dir, Log: w.config().Log})
 	for n := 0; n < 500; {
-		c, ok := s.Credentials(key("a"))
+		e, ok := s.Get(key("a"), time.Time{})
+		c := e.Credentials
 		switch {
 		case ok && len(c.SessionToken) == maxEntry/2:
 			n++
@@ -106,7 +106,7 @@ func useKeyring(args []string) error {
 		return fail(fmt.Sprint("an empty keyring says ", err))
 	}
 	w.fillSealed(key("a"), systemVault{})
-	if got := w.served(key("a"), self, system); got != "both" {
+	if got := w.served(key("a"), system); got != "credentials" {
 		return fail("served " + got)
 	}
 	secret, err := systemVault{}.Get()
@@ -116,16 +116,16 @@ func useKeyring(args []string) error {
 	if err := (systemVault{}).Set(strings.Repeat("A", 43) + "="); err != nil {
 		return err
 	}
-	if got := w.served(key("a"), other, system); got != "nothing" {
+	if got := w.served(key("a"), system); got != "nothing" {
 		return fail("with another key: served " + got)
 	}
 	if err := (systemVault{}).Set(secret); err != nil {
 		return err
 	}
-	if got := w.served(key("a"), other, system); got != "both" {
+	if got := w.served(key("a"), system); got != "credentials" {
 		return fail("with the key again: served " + got)
 	}
-	if n, err := w.store(system).Clear(); n != 2 || err != nil {
+	if n, err := w.store(system).Clear(); n != 1 || err != nil {
 		return fail("clear")
 	}
 	if err := (systemVault{}).Remove(); !errors.Is(err, ErrNoKey) {

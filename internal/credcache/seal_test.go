@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fakeVault is a keyring in memory; with err, one that does not work.
@@ -53,15 +54,13 @@ func sealed(v Vault) func(*Config) {
 }
 
 func (w *world) fillSealed(k Key, v Vault) {
-	s := w.store(sealed(v))
-	s.PutToken(k, Parent{1, 1}, w.token(), nil, about)
-	s.PutCredentials(k, w.credentials(), nil, about)
+	w.store(sealed(v)).Put(k, entryOf(w.credentials()))
 }
 
 func TestKeyring(t *testing.T) {
 	w := newWorld(t)
 	v := &fakeVault{}
-	if got := w.served(key("a"), self, sealed(v)); got != "nothing" || v.secret != "" || v.gets != 0 {
+	if got := w.served(key("a"), sealed(v)); got != "nothing" || v.secret != "" || v.gets != 0 {
 		t.Errorf("from no folder: %s, and the keyring was asked %d times", got, v.gets)
 	}
 	w.fillSealed(key("a"), v)
@@ -71,7 +70,7 @@ func TestKeyring(t *testing.T) {
 	for _, name := range w.files() {
 		data, err := os.ReadFile(w.path(name))
 		must(t, err)
-		for _, secret := range []string{tokenSecret, secretKey, sessionSecret, v.secret} {
+		for _, secret := range []string{secretKey, sessionSecret, v.secret} {
 			if bytes.Contains(data, []byte(secret)) || bytes.Contains(data, []byte(base64.StdEncoding.EncodeToString([]byte(secret)))) {
 				t.Errorf("%s holds a secret", name)
 			}
@@ -80,21 +79,18 @@ func TestKeyring(t *testing.T) {
 	if key, err := base64.StdEncoding.DecodeString(v.secret); err != nil || len(key) != keySize {
 		t.Errorf("a key of %d bytes", len(key))
 	}
-	if got := w.served(key("a"), self, sealed(v)); got != "both" {
+	if got := w.served(key("a"), sealed(v)); got != "credentials" {
 		t.Errorf("served %s\n%s", got, w.said())
 	}
-	if got := w.served(key("a"), self, sealed(v)); got != "nothing" {
-		t.Errorf("to one who asks again: %s", got)
-	}
-	if got := w.served(key("a"), other, func(c *Config) { c.Vault = v }); got != "nothing" {
+	if got := w.served(key("a"), func(c *Config) { c.Vault = v }); got != "nothing" {
 		t.Errorf("with storage disk: %s", got)
 	}
 	list, err := w.store(sealed(v)).List()
-	if err != nil || len(list) != 2 || !list[0].Sealed || list[0].State != StateValid {
+	if err != nil || len(list) != 1 || !list[0].Sealed || list[0].State != StateValid {
 		t.Errorf("%+v, %v", list, err)
 	}
 	s := w.store(sealed(v))
-	if n, err := s.Clear(); n != 2 || err != nil || v.secret != "" {
+	if n, err := s.Clear(); n != 1 || err != nil || v.secret != "" {
 		t.Errorf("cleared %d, %v; the key is still there: %v", n, err, v.secret != "")
 	}
 	if n, err := s.Clear(); n != 0 || err != nil {
@@ -111,54 +107,53 @@ func TestSealedIgnored(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		do   func(*world, *fakeVault, kind)
+		do   func(*world, *fakeVault)
 	}{
-		{"another key in the keyring", func(w *world, v *fakeVault, _ kind) {
+		{"another key in the keyring", func(w *world, v *fakeVault) {
 			v.secret = base64.StdEncoding.EncodeToString(make([]byte, keySize))
 		}},
-		{"no key in the keyring", func(w *world, v *fakeVault, _ kind) { v.secret = "" }},
-		{"something else in the keyring", func(w *world, v *fakeVault, _ kind) { v.secret = "hello" }},
-		{"the keyring is locked", func(w *world, v *fakeVault, _ kind) { v.err = errors.New("locked") }},
-		{"a byte changed", func(w *world, _ *fakeVault, k kind) { w.rewrite(k, key("a"), last) }},
-		{"a longer life", func(w *world, _ *fakeVault, k kind) {
-			w.rewrite(k, key("a"), func(b []byte) []byte {
+		{"no key in the keyring", func(w *world, v *fakeVault) { v.secret = "" }},
+		{"something else in the keyring", func(w *world, v *fakeVault) { v.secret = "hello" }},
+		{"the keyring is locked", func(w *world, v *fakeVault) { v.err = errors.New("locked") }},
+		{"a byte changed", func(w *world, _ *fakeVault) { w.rewrite(key("a"), last) }},
+		{"a longer life", func(w *world, _ *fakeVault) {
+			w.rewrite(key("a"), func(b []byte) []byte {
 				return bytes.Replace(b, []byte(`"created":"2026`), []byte(`"created":"2025`), 1)
 			})
 		}},
-		{"another account", func(w *world, _ *fakeVault, k kind) {
-			w.rewrite(k, key("a"), func(b []byte) []byte { return bytes.Replace(b, []byte("EXAMPLE"), []byte("EXEMPLE"), 1) })
+		{"another account", func(w *world, _ *fakeVault) {
+			w.rewrite(key("a"), func(b []byte) []byte { return bytes.Replace(b, []byte("EXAMPLE"), []byte("EXEMPLE"), 1) })
 		}},
-		{"another entry's seal", func(w *world, v *fakeVault, k kind) {
+		{"another entry's seal", func(w *world, v *fakeVault) {
 			w.fillSealed(key("b"), v)
-			from, err := os.ReadFile(w.path(k.file(key("b"))))
+			from, err := os.ReadFile(w.path(entryName(key("b"))))
 			must(w.t, err)
-			w.rewrite(k, key("a"), func(b []byte) []byte {
+			w.rewrite(key("a"), func(b []byte) []byte {
 				return append(b[:bytes.Index(b, []byte(`"secret"`))], from[bytes.Index(from, []byte(`"secret"`)):]...)
 			})
 		}},
-		{"cut off", func(w *world, _ *fakeVault, k kind) {
-			w.rewrite(k, key("a"), func(b []byte) []byte { return append(b[:bytes.Index(b, []byte(`"secret"`))], `"secret":"AAAA"}`...) })
+		{"cut off", func(w *world, _ *fakeVault) {
+			w.rewrite(key("a"), func(b []byte) []byte { return append(b[:bytes.Index(b, []byte(`"secret"`))], `"secret":"AAAA"}`...) })
 		}},
-		{"no seal", func(w *world, _ *fakeVault, _ kind) { w.fill(key("a")) }},
-		{"no seal, though it says so", func(w *world, _ *fakeVault, k kind) {
+		{"no seal", func(w *world, _ *fakeVault) { w.fill(key("a")) }},
+		{"no seal, though it says so", func(w *world, _ *fakeVault) {
 			w.fill(key("a"))
-			w.edit(k, key("a"), func(h map[string]any) { h["sealed"] = true })
+			w.edit(key("a"), func(h map[string]any) { h["sealed"] = true })
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, v := newWorld(t), &fakeVault{}
 			w.fillSealed(key("a"), v)
-			c.do(w, v, kindToken)
-			c.do(w, v, kindCredentials)
-			if got := w.served(key("a"), self, sealed(v)); got != "nothing" {
+			c.do(w, v)
+			if got := w.served(key("a"), sealed(v)); got != "nothing" {
 				t.Errorf("served %s\n%s", got, w.said())
 			}
-			if n := strings.Count(w.said(), "\n"); n != 2 {
+			if n := strings.Count(w.said(), "\n"); n != 1 {
 				t.Errorf("%d lines: %s", n, w.said())
 			}
 			v.err = nil
 			w.fillSealed(key("a"), v)
-			if got := w.served(key("a"), other, sealed(v)); got != "both" {
+			if got := w.served(key("a"), sealed(v)); got != "credentials" {
 				t.Errorf("after the next: %s\n%s", got, w.said())
 			}
 		})
@@ -170,7 +165,7 @@ func TestNoKeyring(t *testing.T) {
 	w, v := newWorld(t), &fakeVault{err: errors.New("no such service")}
 	w.fillSealed(key("a"), v)
 	s := w.store(sealed(v))
-	s.Lock(t.Context(), key("a"))()
+	s.unlocked(t.Context(), key("a"))
 	if got := w.files(); len(got) != 0 || v.gets != 2 { // once a Store
 		t.Errorf("%v, asked %d times", got, v.gets)
 	}
@@ -191,12 +186,12 @@ func TestKeyIsMadeOnce(t *testing.T) {
 	for _, name := range strings.Split("abcdefghij", "") {
 		group.Go(func() {
 			s := New(Config{Dir: dir, Storage: Keyring, Vault: v, Now: w.clock})
-			s.PutCredentials(key(name), w.credentials(), nil, about)
+			s.Put(key(name), entryOf(w.credentials()))
 		})
 	}
 	group.Wait()
 	for _, name := range strings.Split("abcdefghij", "") {
-		if _, ok := w.store(sealed(v)).Credentials(key(name)); !ok {
+		if _, ok := w.store(sealed(v)).Get(key(name), time.Time{}); !ok {
 			t.Errorf("%s was sealed with another key\n%s", name, w.said())
 		}
 	}

@@ -1,9 +1,7 @@
 package credcache
 
 import (
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,30 +13,26 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestRoundTrip(t *testing.T) {
 	w := newWorld(t)
-	if got := w.served(key("a"), self); got != "nothing" {
-		t.Errorf("from no folder: %s", got)
+	if got := w.served(key("a")); got != "nothing" {
+		t.Errorf("from no directory: %s", got)
 	}
 	if _, err := os.Stat(w.dir); err == nil {
-		t.Error("reading has made the folder")
+		t.Error("reading has made the directory")
 	}
-	put, creds := w.token(), w.credentials()
-	first := w.store()
-	first.PutToken(key("a"), other, put, nil, about)
-	first.PutCredentials(key("a"), creds, nil, about)
-	s := w.store()
-	tok, ok := s.Token(key("a"), self)
-	if !ok || tok.Value() != tokenSecret || !tok.Expiry.Equal(put.Expiry) || !tok.SignedAt.Equal(put.SignedAt) || tok.AccessKeyID != put.AccessKeyID {
-		t.Errorf("token: %v, expires %v, signed %v, key %s", ok, tok.Expiry, tok.SignedAt, tok.AccessKeyID)
-	}
-	got, ok := s.Credentials(key("a"))
-	if d := cmp.Diff(creds, got); !ok || d != "" {
+	yes := true
+	want := entryOf(w.credentials())
+	want.NeededCode, want.Settings.FIPS = true, &yes
+	w.store().Put(key("a"), want)
+	got, ok := w.store().Get(key("a"), time.Time{})
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Entry{})); !ok || d != "" {
 		t.Error(d)
 	}
-	if got := w.served(key("b"), self); got != "nothing" {
+	if got := w.served(key("b")); got != "nothing" {
 		t.Errorf("another key: %s", got)
 	}
 	for _, name := range w.files() {
@@ -60,26 +54,17 @@ func TestNotKept(t *testing.T) {
 	now := newWorld(t).clock()
 	for _, c := range []struct {
 		name   string
-		token  func(*Token)
 		creds  func(*aws.Credentials)
 		config func(*Config)
 	}{
-		{name: "a token with under two minutes", token: func(t *Token) { t.Expiry = now.Add(119 * time.Second) }},
-		{name: "an expired token", token: func(t *Token) { t.Expiry = now.Add(-time.Second) }},
-		{name: "a token that lives too long", token: func(t *Token) { t.Expiry = t.SignedAt.Add(tokenLife + time.Second) }},
-		{name: "a token signed at no time", token: func(t *Token) { t.SignedAt = time.Time{} }},
-		{name: "a token signed in the future", token: func(t *Token) { t.SignedAt = now.Add(time.Minute) }},
-		{name: "a token without expiry", token: func(t *Token) { t.Expiry = time.Time{} }},
-		{name: "a huge token", token: func(t *Token) {
-			*t = NewToken(strings.Repeat("x", maxEntry), t.Expiry, t.SignedAt, "")
-		}},
 		{name: "credentials that cannot expire", creds: func(c *aws.Credentials) { c.CanExpire = false }},
 		{name: "credentials without an expiry", creds: func(c *aws.Credentials) { c.Expires = time.Time{} }},
 		{name: "credentials without a session token", creds: func(c *aws.Credentials) { c.SessionToken = "" }},
+		{name: "huge credentials", creds: func(c *aws.Credentials) { c.SessionToken = strings.Repeat("x", maxEntry) }},
 		{name: "credentials with under two minutes", creds: func(c *aws.Credentials) { c.Expires = now.Add(119 * time.Second) }},
 		{name: "credentials for longer than AWS gives them", creds: func(c *aws.Credentials) { c.Expires = now.Add(37 * time.Hour) }},
 		{name: "storage none", config: func(c *Config) { c.Storage = None }},
-		{name: "no folder", config: func(c *Config) { c.Dir = "" }},
+		{name: "no directory", config: func(c *Config) { c.Dir = "" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -87,25 +72,15 @@ func TestNotKept(t *testing.T) {
 			if c.config != nil {
 				s = w.store(c.config)
 			}
-			tok, creds := w.token(), w.credentials()
-			if c.token != nil {
-				c.token(&tok)
-			}
+			creds := w.credentials()
 			if c.creds != nil {
 				c.creds(&creds)
 			}
-			if c.token != nil || c.config != nil {
-				s.PutToken(key("a"), self, tok, nil, about)
+			s.Put(key("a"), entryOf(creds))
+			if got := w.files(); len(got) != 0 {
+				t.Errorf("cached %v", got)
 			}
-			if c.creds != nil || c.config != nil {
-				s.PutCredentials(key("a"), creds, nil, about)
-			}
-			for _, name := range w.files() {
-				if !isMarker(name) {
-					t.Errorf("kept %s", name)
-				}
-			}
-			if c.config == nil && !strings.Contains(w.said(), "not kept") {
+			if c.config == nil && !strings.Contains(w.said(), "not cached") {
 				t.Errorf("said %q", w.said())
 			}
 		})
@@ -194,30 +169,6 @@ func TestKeysDiffer(t *testing.T) {
 	}
 }
 
-func TestTokenRedactsItself(t *testing.T) {
-	tok := NewToken(tokenSecret, time.Time{}, time.Time{}, "AKIDEXAMPLE")
-	type holder struct{ t Token }
-	var outs []string
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T %v"} {
-		outs = append(outs, fmt.Sprintf(verb, tok), fmt.Sprintf(verb, &tok), fmt.Sprintf(verb, holder{tok}), fmt.Sprintf(verb, []Token{tok}),
-			fmt.Sprintf(verb, entry{body: func() []byte { return []byte(tokenSecret) }}))
-	}
-	text, err := json.Marshal(map[string]any{"t": tok, "p": &tok})
-	must(t, err)
-	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "t", tok, "h", holder{tok})
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "t", tok, "h", holder{tok})
-	outs = append(outs, string(text), log.String(), tok.String(), tok.GoString())
-	for _, out := range outs {
-		if strings.Contains(out, "CANARY") || strings.Contains(out, fmt.Sprintf("%x", "CANARY")) {
-			t.Errorf("prints itself: %s", out)
-		}
-	}
-	if (Token{}).Value() != "" {
-		t.Error("the zero token has a value")
-	}
-}
-
 // A field that someone adds to the listing must be no secret; so they are
 // listed here too.
 func TestInfoFields(t *testing.T) {
@@ -225,7 +176,7 @@ func TestInfoFields(t *testing.T) {
 	for f := range reflect.TypeFor[Info]().Fields() {
 		names = append(names, f.Name)
 	}
-	want := []string{"Kind", "Key", "File", "State", "AccessKeyID", "Created", "Expires", "Sealed", "About"}
+	want := []string{"Kind", "Key", "File", "State", "AccessKeyID", "Created", "Expires", "Sealed", "Region", "About"}
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}

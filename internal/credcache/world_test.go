@@ -35,14 +35,8 @@ func start(t *testing.T, role string, args ...string) *exec.Cmd {
 }
 
 const (
-	tokenSecret   = "k8s-aws-v1.CANARYtoken"
 	secretKey     = "CANARYsecret"
 	sessionSecret = "CANARYsession"
-)
-
-var (
-	self  = Parent{PID: 4242, Start: 17}
-	other = Parent{PID: 4242, Start: 18} // the number again, another process
 )
 
 func key(name string) Key {
@@ -51,19 +45,7 @@ func key(name string) Key {
 	return h.Sum()
 }
 
-// end is what happens to a Store's askings at the end of its process.
-func (s *Store) end() {
-	s.askMu.Lock()
-	defer s.askMu.Unlock()
-	for _, a := range s.asks {
-		if a.marker != nil {
-			_ = a.marker.End()
-		}
-	}
-	s.asks = nil
-}
-
-// world is a cache folder, a clock and what is said about them.
+// world is a cache directory, a clock and what is said about them.
 type world struct {
 	t   *testing.T
 	dir string
@@ -123,11 +105,6 @@ func (w *world) store(change ...func(*Config)) *Store {
 	return New(cfg)
 }
 
-func (w *world) token() Token {
-	signed := w.clock().Truncate(time.Second)
-	return NewToken(tokenSecret, signed.Add(tokenLife), signed, "AKIDEXAMPLE")
-}
-
 func (w *world) credentials() aws.Credentials {
 	return aws.Credentials{
 		AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: secretKey, SessionToken: sessionSecret,
@@ -135,32 +112,30 @@ func (w *world) credentials() aws.Credentials {
 	}
 }
 
-var about = About{Cluster: "prod", Region: "eu-west-1", Profile: "dev", Roles: []string{"arn:aws:iam::111122223333:role/admin"}, Source: "SSO"}
+var about = About{Profile: "dev", Roles: []string{"arn:aws:iam::111122223333:role/admin"}, Source: "SSO"}
 
-// fill keeps a token, given to a process that will not ask again, and
-// credentials.
+// entryOf is an entry of these credentials.
+func entryOf(c aws.Credentials, inputs ...Input) Entry {
+	return Entry{Credentials: c, Settings: Settings{Region: "eu-west-1"}, Inputs: inputs, About: about}
+}
+
+// fill caches credentials.
 func (w *world) fill(k Key, inputs ...Input) {
-	s := w.store()
-	defer s.end()
-	s.PutToken(k, Parent{1, 1}, w.token(), inputs, about)
-	s.PutCredentials(k, w.credentials(), inputs, about)
+	w.store().Put(k, entryOf(w.credentials(), inputs...))
 	w.pass(time.Millisecond)
 }
 
 // served is what a new process gets for k.
-func (w *world) served(k Key, p Parent, change ...func(*Config)) string {
-	s := w.store(change...)
-	defer s.end()
-	t, hasToken := s.Token(k, p)
-	c, hasCredentials := s.Credentials(k)
-	if hasToken != (t.Value() == tokenSecret) || hasCredentials != (c.SecretAccessKey == secretKey) {
-		w.t.Errorf("served something else: %v, %v", hasToken, hasCredentials)
+func (w *world) served(k Key, change ...func(*Config)) string {
+	e, ok := w.store(change...).Get(k, time.Time{})
+	if ok != (e.Credentials.SecretAccessKey == secretKey) {
+		w.t.Errorf("served something else: %v", ok)
 	}
-	return what(hasToken, hasCredentials)
+	return what(ok)
 }
 
-func what(token, credentials bool) string {
-	return map[[2]bool]string{{true, true}: "both", {true, false}: "token", {false, true}: "credentials", {}: "nothing"}[[2]bool{token, credentials}]
+func what(ok bool) string {
+	return map[bool]string{true: "credentials", false: "nothing"}[ok]
 }
 
 func (w *world) files() []string {
@@ -187,7 +162,6 @@ func must(t *testing.T, err error) {
 
 // roles are what this test binary does as another process.
 var roles = map[string]func(args []string) error{
-	"ask":     askOnce,
 	"make":    makeOnce,
 	"hold":    hold,
 	"put":     putForEver,

@@ -13,22 +13,22 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// maxPage is how many bytes an answer to ListClusters may have: many times what a
-// hundred names and a token need. maxToken is how many of them the token may have.
+// maxPage is the maximum size of a ListClusters response, in bytes: many times what a
+// hundred names and a token need. maxToken is the maximum size of the token.
 const (
 	maxPage  = 1 << 20
 	maxToken = 64 << 10
 )
 
-// pageError says that an answer to ListClusters is none of EKS's, although its
-// status says that all is well.
+// pageError reports a ListClusters response that is not from EKS, although its status
+// is 200.
 type pageError struct{ reason string }
 
-func (e *pageError) Error() string { return "the answer " + e.reason }
+func (e *pageError) Error() string { return "the response " + e.reason }
 
-// wholePage has each answer to ListClusters held against what EKS promises, before
-// the SDK reads it. For the SDK an empty answer, or a proxy's own, is a page
-// without clusters: of such a listing all clusters would be gone.
+// wholePage checks each ListClusters response against EKS's API before the SDK parses
+// it. To the SDK an empty response, or an HTTP proxy's own, is a page without clusters:
+// all clusters would seem to be deleted.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html
 // (Response Syntax)
@@ -53,14 +53,14 @@ func checkPage(ctx context.Context, in middleware.DeserializeInput, next middlew
 	case len(body) > maxPage:
 		err = &pageError{fmt.Sprintf("has more than %d bytes", maxPage)}
 	case response.StatusCode/100 == 2 && !isPage(body):
-		err = &pageError{"is no list of clusters"}
+		err = &pageError{"is not a list of clusters"}
 	}
 	return out, metadata, err
 }
 
-// isPage reports whether the body is one JSON object, and no more, that has an
-// array called clusters.
+// isPage reports whether the body is exactly one JSON object that has an array called
+// clusters.
 func isPage(body []byte) bool {
-	var object map[string]json.RawMessage // keys in their very case, as the SDK has them
+	var object map[string]json.RawMessage // case-sensitive, like the SDK
 	return json.Unmarshal(body, &object) == nil && bytes.HasPrefix(object["clusters"], []byte("["))
 }

@@ -15,10 +15,10 @@ import (
 func TestHugeAnswers(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"a long token", `{"clusters":["x"],"nextToken":"` + strings.Repeat("t", 64<<10+1) + `"}`,
-			"calling EKS ListClusters: the answer's nextToken has more than 65536 bytes"},
+			"calling EKS ListClusters: the response's nextToken has more than 65536 bytes"},
 		{"a long answer", `{"clusters":["x"],"nextToken":"` + strings.Repeat("t", 1<<20) + `"}`,
-			"calling EKS ListClusters: the answer has more than 1048576 bytes"},
-		{"a proxy's answer", `{"message":"blocked by proxy"}`, "calling EKS ListClusters: the answer is no list of clusters"},
+			"calling EKS ListClusters: the response has more than 1048576 bytes"},
+		{"a proxy's answer", `{"message":"blocked by proxy"}`, "calling EKS ListClusters: the response is not a list of clusters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)

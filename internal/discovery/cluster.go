@@ -12,24 +12,24 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// Cluster is what is kept of EKS's answer about a cluster, which may be long and
-// of which there may be thousands.
+// Cluster is the part of a DescribeCluster response that is kept: responses may be
+// long, and there may be thousands.
 type Cluster struct {
 	ARN, Name, Region, Account, Partition string
 	Status                                string // such as ACTIVE
 	Endpoint                              string // URL; empty if there is none (yet)
-	CAData                                string // base64 of PEM, as EKS gave it
-	// TokenName is the name that tokens are made for: local clusters on Outposts go
-	// by their id.
+	CAData                                string // base64 of PEM, as EKS returned it
+	// TokenName is the cluster name for tokens: for local clusters on Outposts, their
+	// ID.
 	TokenName string
 	// Connector is the provider of a cluster that is only registered with EKS.
 	Connector string
-	// Tags are those whose keys were asked for.
+	// Tags are the requested tags.
 	Tags map[string]string
 }
 
-// Summary takes from EKS's answer, which Check has found good, what is kept, with
-// the tags of these keys.
+// Summary returns the kept part of a response that Check has accepted, with the tags of
+// these keys.
 func Summary(c *types.Cluster, tags []string) Cluster {
 	arn, _ := identity.ParseARN(aws.ToString(c.Arn))
 	s := Cluster{
@@ -57,8 +57,7 @@ func Summary(c *types.Cluster, tags []string) Cluster {
 	return s
 }
 
-// TokenName is the name that tokens for a cluster are made for: local clusters
-// on Outposts go by their id.
+// TokenName is the cluster name for tokens: for local clusters on Outposts, their ID.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/eks-outposts-local-cluster-create.html
 func TokenName(c *types.Cluster) string {
@@ -68,12 +67,12 @@ func TokenName(c *types.Cluster) string {
 	return aws.ToString(c.Name)
 }
 
-// Unreachable says why nobody can connect to the cluster, and what to do about
-// it. Both are empty if one can.
+// Unreachable returns why nobody can connect to the cluster, and a hint. Both are empty
+// if it can be reached.
 func (c Cluster) Unreachable() (reason, hint string) {
 	switch {
 	case c.Connector != "":
-		return "is only registered with EKS and has no endpoint there", "connect to it as its own provider says"
+		return "is only registered with EKS and has no endpoint there", "connect to it as its provider documents"
 	case c.Status != string(types.ClusterStatusActive) && c.Status != string(types.ClusterStatusUpdating):
 		reason, hint = "is "+c.Status+", not ACTIVE or UPDATING", "see what it is: ekskey clusters describe "+c.Name+" --region "+c.Region
 		if c.Status == string(types.ClusterStatusCreating) || c.Status == string(types.ClusterStatusPending) {
@@ -86,15 +85,15 @@ func (c Cluster) Unreachable() (reason, hint string) {
 	return "", ""
 }
 
-// Check holds an answer against the question. An endpoint that is not AWS's could
-// else name another cluster, get a token for that, or have another entry of a
-// kubeconfig overwritten. The account may be empty, where it is not known.
+// Check checks a response against the request. A false endpoint could otherwise name
+// another cluster, get a token for it, or overwrite another entry of a kubeconfig. An
+// empty account is unknown.
 func Check(c *types.Cluster, name, region, account string) error {
 	if c == nil {
-		return errors.New("the answer holds no cluster")
+		return errors.New("the response contains no cluster")
 	}
 	if got := aws.ToString(c.Name); got != name {
-		return fmt.Errorf("the answer is about cluster %q, not %q", got, name)
+		return fmt.Errorf("the response is about cluster %q, not %q", got, name)
 	}
 	partition, err := identity.PartitionOfRegion(region)
 	if err != nil {
@@ -104,19 +103,19 @@ func Check(c *types.Cluster, name, region, account string) error {
 	rest, ok := strings.CutPrefix(arn, "arn:"+partition.ID+":eks:"+region+":")
 	got, ok2 := strings.CutSuffix(rest, ":cluster/"+name)
 	if !ok || !ok2 || !identity.IsAccountID(got) {
-		return fmt.Errorf("the answer's ARN %q is not that of cluster %q in %s", arn, name, region)
+		return fmt.Errorf("the response's ARN %q is not that of cluster %q in %s", arn, name, region)
 	}
 	if account != "" && got != account {
-		return fmt.Errorf("the answer's ARN %q is not of account %s", arn, account)
+		return fmt.Errorf("the response's ARN %q is not of account %s", arn, account)
 	}
 	if id := aws.ToString(c.Id); c.OutpostConfig != nil && id != "" && !IsLocalID(id) {
-		return fmt.Errorf("the answer's id %q is not that of a local cluster", id)
+		return fmt.Errorf("the response's id %q is not that of a local cluster", id)
 	}
 	return nil
 }
 
-// IsLocalID reports whether s has the shape of a local cluster's id. It compiles
-// its pattern at need, and not at each start.
+// IsLocalID reports whether s has the form of a local cluster's ID. It compiles its
+// pattern on demand and not at start-up.
 func IsLocalID(s string) bool {
 	return regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(s)
 }

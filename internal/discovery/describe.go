@@ -11,27 +11,27 @@ import (
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
-// Question is about one cluster.
+// Question names one cluster.
 type Question struct {
 	Session      *awsconf.Session
 	Region, Name string
-	// Account is whose cluster it is. Empty means the caller's, whoever that is.
+	// Account is the cluster's account. Empty means the caller's.
 	Account string
 }
 
-// Answer is what EKS says of a cluster. Exactly one of its fields is set.
+// Answer is the result of DescribeCluster. Exactly one of its fields is set.
 type Answer struct {
 	Cluster *Cluster
-	// Gone says that there is no such cluster: EKS said so to a caller of the very
-	// account that the question names.
+	// Gone is true if there is no such cluster: EKS said so to a caller of the account
+	// in the question.
 	Gone bool
-	// Err is why nothing is known. It is *AccountError where the question was not
-	// put, and an *awsconf.APIError that is NotFound where EKS knows no such cluster,
-	// but it is not certain that the account is the right one.
+	// Err is why the state is unknown. It is *AccountError if EKS was not called, and
+	// an *awsconf.APIError that is NotFound if EKS has no such cluster but the account
+	// may be another one.
 	Err error
 }
 
-// AccountError says that a session's credentials are of another account than the
+// AccountError reports that a session's credentials are of another account than the
 // cluster.
 type AccountError struct {
 	Want, Got string // twelve digits
@@ -41,7 +41,7 @@ func (e *AccountError) Error() string {
 	return "the credentials are of account " + e.Got + ", not " + e.Want
 }
 
-// Describe asks for clusters side by side. The answers are in the order of the
+// Describe describes clusters concurrently. The answers are in the order of the
 // questions. It fails only when the context ends.
 func (f *Finder) Describe(ctx context.Context, questions []Question) ([]Answer, error) {
 	answers := make([]Answer, len(questions))

@@ -1,10 +1,9 @@
-// Package discovery finds EKS clusters in many accounts and regions side by side:
-// which there are, and what EKS says of each.
+// Package discovery lists and describes EKS clusters in many accounts and regions
+// concurrently.
 //
-// Whatever fails with one account, region or cluster is part of the result and
-// stops nothing else; only the end of the context does, and that at once. What
-// comes back is held against what was asked, because an endpoint that is not
-// AWS's could else name another cluster and have it talked to.
+// A failure with one account, region or cluster is part of the result and stops nothing
+// else; only the end of the context stops everything, at once. Responses are checked
+// against requests, because a false endpoint could otherwise name another cluster.
 package discovery
 
 import (
@@ -20,21 +19,21 @@ import (
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
-// AtOnce is how many calls are under way at one time, in all, and so how many
-// connections are worth keeping (see [awsconf.NewConnections]). AtOnceInPlace is
-// how many of them go to one region of one account, for which EKS counts.
+// AtOnce is the number of concurrent calls, and so of connections worth keeping (see
+// [awsconf.NewConnections]). AtOncePerRegion is the number of concurrent calls to one
+// region of one account, which has a quota of its own in EKS.
 const (
-	AtOnce        = 64
-	AtOnceInPlace = 8
+	AtOnce          = 64
+	AtOncePerRegion = 8
 )
 
-// Config is what a Finder needs. The zero value works.
+// Config configures a Finder. The zero value works.
 type Config struct {
-	// AtOnce and InPlace bound the calls under way at one time, in all and to one
-	// region of one account. Zero means the constants of this package.
-	AtOnce, InPlace int
-	// Backoff is the first wait after EKS has said that there were too many calls;
-	// each further one is twice as long. Zero means half a second.
+	// AtOnce and PerRegion bound the concurrent calls, in all and to one region of one
+	// account. Zero means the constants of this package.
+	AtOnce, PerRegion int
+	// Backoff is the first wait after EKS has throttled a call; it doubles each time.
+	// Zero means half a second.
 	Backoff time.Duration
 	// Tags are the keys of the tags that are kept of described clusters. Nil keeps
 	// none.
@@ -43,13 +42,13 @@ type Config struct {
 	Progress func(Progress)
 }
 
-// Progress is how far a Finder is.
+// Progress is the progress of a Finder.
 type Progress struct {
-	Listed, Listings    int // regions of a source: done, and all
-	Described, Clusters int // clusters: done, and all that were asked for
+	Listed, Listings    int // regions of a source: done and total
+	Described, Clusters int // clusters: done and total
 }
 
-// Finder asks EKS. Its limits hold for all its calls together. It is safe for
+// Finder calls EKS. Its limits apply to all its calls together. It is safe for
 // concurrent use.
 type Finder struct {
 	cfg   Config
@@ -58,7 +57,7 @@ type Finder struct {
 	mu      sync.Mutex
 	callers map[*awsconf.Session]func() (Caller, error)
 	clients map[clientKey]*client
-	places  map[placeKey]*place
+	quotas  map[quotaKey]*quota
 
 	progress   sync.Mutex
 	progressed Progress
@@ -69,25 +68,25 @@ func New(cfg Config) *Finder {
 	if cfg.AtOnce <= 0 {
 		cfg.AtOnce = AtOnce
 	}
-	if cfg.InPlace <= 0 {
-		cfg.InPlace = AtOnceInPlace
+	if cfg.PerRegion <= 0 {
+		cfg.PerRegion = AtOncePerRegion
 	}
 	if cfg.Backoff <= 0 {
 		cfg.Backoff = 500 * time.Millisecond
 	}
 	return &Finder{
 		cfg: cfg, slots: make(chan struct{}, cfg.AtOnce),
-		callers: map[*awsconf.Session]func() (Caller, error){}, clients: map[clientKey]*client{}, places: map[placeKey]*place{},
+		callers: map[*awsconf.Session]func() (Caller, error){}, clients: map[clientKey]*client{}, quotas: map[quotaKey]*quota{},
 	}
 }
 
-// Caller is whose credentials a session has, by STS's word.
+// Caller is the identity of a session's credentials, as STS reports it.
 type Caller struct {
 	ARN     string // of the principal or of its session
 	Account string // twelve digits
 }
 
-// Caller asks STS whose credentials a session has, once a session.
+// Caller calls STS for the identity of a session's credentials, once a session.
 func (f *Finder) Caller(ctx context.Context, session *awsconf.Session) (Caller, error) {
 	f.mu.Lock()
 	ask, ok := f.callers[session]
@@ -116,12 +115,12 @@ func (f *Finder) askCaller(ctx context.Context, session *awsconf.Session) (Calle
 	}
 	caller := Caller{ARN: aws.ToString(out.Arn), Account: aws.ToString(out.Account)}
 	if !identity.IsAccountID(caller.Account) {
-		return Caller{}, fmt.Errorf("calling STS GetCallerIdentity: the answer's account %q is not one", caller.Account)
+		return Caller{}, fmt.Errorf("calling STS GetCallerIdentity: %q in the response is not an account", caller.Account)
 	}
 	return caller, nil
 }
 
-// step tells how far it is.
+// step reports the progress.
 func (f *Finder) step(change func(*Progress)) {
 	f.progress.Lock()
 	defer f.progress.Unlock()
@@ -131,7 +130,8 @@ func (f *Finder) step(change func(*Progress)) {
 	}
 }
 
-// done is step for what has come to its end, and not for what the end of the
+// done is step for a completed call, and not for one that the end of the context has
+// cancelled.
 // context has broken off.
 func (f *Finder) done(ctx context.Context, change func(*Progress)) {
 	if ctx.Err() == nil {

@@ -218,7 +218,7 @@ func TestBounds(t *testing.T) {
 		w.aws.ServeHTTP(rw, r)
 		return true
 	})
-	f := discovery.New(discovery.Config{AtOnce: 7, InPlace: 3})
+	f := discovery.New(discovery.Config{AtOnce: 7, PerRegion: 3})
 	listings, err := f.List(t.Context(), w.sources(t, "a", "b"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,9 +15,8 @@ import (
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
-// pageSize is how many clusters are asked for at once, the most that EKS gives;
-// maxPages is how often, far beyond any account's quota of clusters; maxName is
-// the longest name.
+// pageSize is the number of clusters per page, EKS's maximum; maxPages is far beyond
+// any account's quota of clusters; maxName is the longest name.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html
 // and https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
@@ -27,32 +26,31 @@ const (
 	maxName  = 100
 )
 
-// Source is somebody to list clusters as, and where.
+// Source is a session with which to list clusters, and the regions.
 type Source struct {
 	Session *awsconf.Session
-	Profile string // as it was asked for; empty if none was
+	Profile string // as requested; empty if none was
 	Regions []string
-	// Err says why there is no Session: then the source is a listing that failed.
+	// Err is why there is no Session: then the source is one failed listing.
 	Err error
 }
 
-// Listing is the clusters of one source in one region.
+// Listing has the clusters of one source in one region.
 type Listing struct {
 	Session *awsconf.Session
 	Profile string
-	Region  string // empty where no region was asked, because the source failed
-	// Account is the caller's. It is empty where STS did not say.
+	Region  string // empty if the source failed
+	// Account is the caller's. It is empty if STS did not report it.
 	Account string
-	// Names are sorted. They are all that there are: if any page failed, there are
-	// none, and Err.
+	// Names are sorted and complete: if any page failed, there are no names, and Err.
 	Names []string
 	Err   error
 }
 
 // List lists the clusters of all sources, in the order of the sources and their
-// regions. The credentials of the sources are got one after the other, for each
-// may have a question to the user; of a source that has none, one failed listing
-// comes back. List fails only when the context ends.
+// regions. The credentials of the sources are loaded in sequence, because each may
+// prompt the user; a source without credentials is one failed listing. List fails only
+// when the context ends.
 func (f *Finder) List(ctx context.Context, sources []Source) ([]Listing, error) {
 	var all []Listing
 	for _, s := range sources {
@@ -76,7 +74,7 @@ func (f *Finder) List(ctx context.Context, sources []Source) ([]Listing, error) 
 	for i := range all {
 		wait.Go(func() {
 			if l := &all[i]; l.Err == nil {
-				// The account is worth much, but without it the names are still worth something.
+				// Without the account the names are still useful.
 				l.Account, _ = f.Account(ctx, l.Session)
 				l.Names, l.Err = f.list(ctx, l)
 			}
@@ -91,7 +89,7 @@ func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
 	c := f.client(l.Session, l.Account, l.Region)
 	var names []string
 	in := eks.ListClustersInput{MaxResults: aws.Int32(pageSize)}
-	seen := map[[sha256.Size]byte]bool{} // digests, as the tokens may be long
+	visited := map[[sha256.Size]byte]bool{} // digests, because tokens may be long
 	for range maxPages {
 		var page *eks.ListClustersOutput
 		err := c.do(ctx, func(ctx context.Context, retry ...func(*eks.Options)) (err error) {
@@ -107,7 +105,7 @@ func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
 		}
 		for _, name := range page.Clusters {
 			if !validName(name) {
-				return nil, fmt.Errorf("calling EKS ListClusters: %q is not the name of a cluster", clip(name))
+				return nil, fmt.Errorf("calling EKS ListClusters: %q is not a cluster name", clip(name))
 			}
 		}
 		names = append(names, page.Clusters...)
@@ -117,20 +115,20 @@ func (f *Finder) list(ctx context.Context, l *Listing) ([]string, error) {
 			return slices.Compact(names), nil
 		}
 		if len(token) > maxToken {
-			return nil, fmt.Errorf("calling EKS ListClusters: the answer's nextToken has more than %d bytes", maxToken)
+			return nil, fmt.Errorf("calling EKS ListClusters: the response's nextToken has more than %d bytes", maxToken)
 		}
-		// Never again from the same place, or a bad server could keep us for ever.
-		place := sha256.Sum256([]byte(token))
-		if seen[place] || len(names) > maxPages*pageSize {
+		// Never the same page again, or a bad server could keep this going for ever.
+		digest := sha256.Sum256([]byte(token))
+		if visited[digest] || len(names) > maxPages*pageSize {
 			break
 		}
-		seen[place] = true
+		visited[digest] = true
 		in.NextToken = page.NextToken
 	}
 	return nil, errors.New("calling EKS ListClusters: the list does not end")
 }
 
-// validName is EKS's rule for names.
+// validName is EKS's rule for cluster names.
 func validName(s string) bool {
 	if s == "" || len(s) > maxName || s[0] == '-' || s[0] == '_' {
 		return false

@@ -120,6 +120,18 @@ func (m Meaning) Who() string {
 	return text
 }
 
+// Differs says how the principal of m differs from that of o, and nothing where both
+// are the same.
+func (m Meaning) Differs(o Meaning) string {
+	switch {
+	case m.Who() != o.Who():
+		return "it authenticates with " + m.Who() + ", not with " + o.Who()
+	case !m.SamePrincipal(o):
+		return "it assumes its role with another session name, external id, MFA device or duration"
+	}
+	return ""
+}
+
 // ProgramName is the name of a command's file as on any system, without .exe or .cmd,
 // in lower case.
 func ProgramName(command string) string {

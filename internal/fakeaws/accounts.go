@@ -3,6 +3,7 @@ package fakeaws
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,12 @@ type User struct {
 	Name    string
 	ID      string   // the unique id, AIDA…; empty means made up
 	Key     Key      // its first access key
-	Deny    []string // actions refused, `*` as in IAM; all others are allowed
+	Deny    []string // actions refused, `*` as in IAM
+
+	// Policies are inline policies, documents by name. A user without any, and in
+	// no group, is allowed all that Deny does not refuse, until it gets one or
+	// joins a group: from then on it is allowed what policies allow.
+	Policies map[string]string
 
 	// MFASerial and MFACode are a second factor that AssumeRole accepts from
 	// this user, again and again. Empty means the user has none.
@@ -43,6 +49,13 @@ type Role struct {
 	Name    string
 	ID      string   // the unique id, AROA…; empty means made up
 	Deny    []string // as in User, for the role's sessions
+
+	Policies map[string]string // as in User
+	Tags     map[string]string
+
+	// CreatedAt is when IAM says that the role was made; zero means when it was
+	// added.
+	CreatedAt time.Time
 
 	// TrustPolicy is the AssumeRolePolicyDocument. Empty means that the role's
 	// own account is trusted. A policy that cannot be evaluated whole is an
@@ -66,6 +79,8 @@ const (
 	kindRoot = "root"
 	kindUser = "user"
 	kindRole = "role"
+
+	kindGroup = "group"
 )
 
 type account struct {
@@ -73,18 +88,22 @@ type account struct {
 	root          *principal
 }
 
-// principal is an account root, a user or a role. It does not change once it
-// was added.
+// principal is an account root, a user or a role; a group, which cannot call, has
+// the same shape. What is above the line does not change once it was added; the
+// rest is read and written under the server's lock.
 type principal struct {
 	account            *account
 	kind               string
 	path, name, id     string
 	deny               []string
 	mfaSerial, mfaCode string
-	trust              *trustPolicy
-	trustText          string
 	maxSession         time.Duration
 	created            time.Time
+	// ---
+	trust     *policy // of a role
+	trustText string
+	tags      map[string]string
+	permissions
 }
 
 func (p *principal) arn() string {
@@ -93,11 +112,6 @@ func (p *principal) arn() string {
 		return prefix
 	}
 	return prefix + p.path + p.name
-}
-
-// allows reports whether the principal's own permissions let it do something.
-func (p *principal) allows(a Action) bool {
-	return !slices.ContainsFunc(p.deny, func(pattern string) bool { return matchAction(pattern, a) })
 }
 
 // AddAccount adds an account, with its root, in a partition ("aws" if empty).
@@ -130,7 +144,7 @@ func (s *Server) account(id, partition string) (*account, error) {
 	acct, ok := s.accounts[id]
 	if !ok {
 		acct = &account{id: id, partition: partition}
-		acct.root = &principal{account: acct, kind: kindRoot, id: id}
+		acct.root = &principal{account: acct, kind: kindRoot, id: id, permissions: permissions{unrestricted: true}}
 		s.accounts[id] = acct
 		s.byARN[acct.root.arn()] = acct.root
 	}
@@ -142,7 +156,11 @@ func (s *Server) AddUser(u User) (Key, error) {
 	if u.ID == "" {
 		u.ID = s.newID("AIDA", 21)
 	}
-	p := &principal{kind: kindUser, path: u.Path, name: u.Name, id: u.ID, deny: slices.Clone(u.Deny), mfaSerial: u.MFASerial, mfaCode: u.MFACode}
+	granted, err := seedPermissions(u.Policies)
+	if err != nil {
+		return Key{}, fmt.Errorf("adding user: %w", err)
+	}
+	p := &principal{kind: kindUser, path: u.Path, name: u.Name, id: u.ID, deny: slices.Clone(u.Deny), mfaSerial: u.MFASerial, mfaCode: u.MFACode, permissions: granted}
 	if err := s.add(p, u.Account); err != nil {
 		return Key{}, fmt.Errorf("adding user: %w", err)
 	}
@@ -171,20 +189,38 @@ func (s *Server) AddRole(r Role) (string, error) {
 	if r.MaxSessionDuration < time.Hour || r.MaxSessionDuration > 12*time.Hour {
 		return "", fmt.Errorf("adding role: session duration %s is not from 1 to 12 hours", r.MaxSessionDuration)
 	}
-	p := &principal{kind: kindRole, path: r.Path, name: r.Name, id: r.ID, deny: slices.Clone(r.Deny), trust: trust, trustText: r.TrustPolicy, maxSession: r.MaxSessionDuration}
+	granted, err := seedPermissions(r.Policies)
+	if err != nil {
+		return "", fmt.Errorf("adding role: %w", err)
+	}
+	p := &principal{
+		kind: kindRole, path: r.Path, name: r.Name, id: r.ID, deny: slices.Clone(r.Deny), maxSession: r.MaxSessionDuration, created: r.CreatedAt,
+		trust: trust, trustText: r.TrustPolicy, tags: maps.Clone(r.Tags), permissions: granted,
+	}
 	if err := s.add(p, r.Account); err != nil {
 		return "", fmt.Errorf("adding role: %w", err)
 	}
 	return p.arn(), nil
 }
 
-// add completes a principal and stores it, unless its account has one of its
-// kind and name, in any path and case, as IAM has it.
+// add completes a principal and stores it.
 func (s *Server) add(p *principal, accountID string) error {
 	acct, err := s.account(accountID, "aws")
 	if err != nil {
 		return err
 	}
+	p.account = acct
+	if p.created.IsZero() {
+		p.created = s.clock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.insert(p)
+}
+
+// insert stores a principal, unless its account has one of its kind and name, in
+// any path and case, as IAM has it. The caller holds the lock.
+func (s *Server) insert(p *principal) error {
 	if p.path == "" {
 		p.path = "/"
 	}
@@ -192,13 +228,13 @@ func (s *Server) add(p *principal, accountID string) error {
 		return fmt.Errorf("path %q does not begin and end with a slash", p.path)
 	}
 	if p.name == "" || len(p.name) > 64 || !onlyNameBytes(p.name, "+=,.@-") {
-		return fmt.Errorf("%q is no name for a %s", p.name, p.kind)
+		return fmt.Errorf("%q is not a name for a %s", p.name, p.kind)
 	}
-	p.account, p.created = acct, s.clock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.named(acct, p.kind, p.name) != nil {
-		return fmt.Errorf("%s %s exists in account %s", p.kind, p.name, accountID)
+	if s.named(p.account, p.kind, p.name) != nil {
+		return fmt.Errorf("%s %s exists in account %s", p.kind, p.name, p.account.id)
+	}
+	if p.trust != nil {
+		s.pinPrincipals(p.trust)
 	}
 	s.byARN[p.arn()] = p
 	return nil
@@ -214,22 +250,23 @@ func (s *Server) named(acct *account, kind, name string) *principal {
 	return nil
 }
 
-func (s *Server) roleByName(acct *account, name string) *principal {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.named(acct, kindRole, name)
-}
-
 func (s *Server) principalByARN(arn string) *principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.byARN[arn]
 }
 
+// trustOf is a role's trust policy.
+func (s *Server) trustOf(role *principal) *policy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return role.trust
+}
+
 // ErrNotFound is returned for a principal or key that does not exist.
 var ErrNotFound = errors.New("not found")
 
-// RemovePrincipal deletes a user or role with all its keys and sessions. One
+// RemovePrincipal deletes a user, role or group with all its keys and sessions. One
 // added again under the same name is another principal, with another id.
 func (s *Server) RemovePrincipal(arn string) error {
 	s.mu.Lock()
@@ -238,13 +275,27 @@ func (s *Server) RemovePrincipal(arn string) error {
 	if !ok || p.kind == kindRoot {
 		return fmt.Errorf("removing principal %s: %w", arn, ErrNotFound)
 	}
-	delete(s.byARN, arn)
+	s.remove(p)
+	return nil
+}
+
+// remove deletes a principal with its keys, its members and its place in an instance
+// profile. The caller holds the lock.
+func (s *Server) remove(p *principal) {
+	delete(s.byARN, p.arn())
+	for _, user := range s.membersOf(p) {
+		user.groups = slices.DeleteFunc(user.groups, func(group *principal) bool { return group == p })
+	}
+	for _, profile := range s.profiles {
+		if profile.role == p {
+			profile.role = nil
+		}
+	}
 	for id, cred := range s.keys {
 		if cred.owner == p {
 			delete(s.keys, id)
 		}
 	}
-	return nil
 }
 
 // onlyNameBytes reports whether s is made of letters, digits, underscores and

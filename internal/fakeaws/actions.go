@@ -1,16 +1,13 @@
 package fakeaws
 
-import (
-	"net/http"
-	"net/url"
-	"strings"
-)
+import "strings"
 
 // Action is an API action as IAM policies name it.
 type Action string
 
 // The actions that a Server knows, and AnyAction, which stands for all of them
-// and for requests that name none.
+// and for requests that name none. Those of IAM go by their names alone, such as
+// Action("iam:CreateRole").
 const (
 	GetCallerIdentity Action = "sts:GetCallerIdentity"
 	AssumeRole        Action = "sts:AssumeRole"
@@ -18,6 +15,24 @@ const (
 	ListClusters      Action = "eks:ListClusters"
 	DescribeCluster   Action = "eks:DescribeCluster"
 	AnyAction         Action = "*"
+
+	CreateAccessEntry            Action = "eks:CreateAccessEntry"
+	DescribeAccessEntry          Action = "eks:DescribeAccessEntry"
+	ListAccessEntries            Action = "eks:ListAccessEntries"
+	UpdateAccessEntry            Action = "eks:UpdateAccessEntry"
+	DeleteAccessEntry            Action = "eks:DeleteAccessEntry"
+	AssociateAccessPolicy        Action = "eks:AssociateAccessPolicy"
+	DisassociateAccessPolicy     Action = "eks:DisassociateAccessPolicy"
+	ListAssociatedAccessPolicies Action = "eks:ListAssociatedAccessPolicies"
+	ListAccessPolicies           Action = "eks:ListAccessPolicies"
+	TagResource                  Action = "eks:TagResource"
+	UntagResource                Action = "eks:UntagResource"
+	ListTagsForResource          Action = "eks:ListTagsForResource"
+	UpdateClusterConfig          Action = "eks:UpdateClusterConfig"
+	DescribeUpdate               Action = "eks:DescribeUpdate"
+	ListUpdates                  Action = "eks:ListUpdates"
+
+	DescribeInstances Action = "ec2:DescribeInstances"
 
 	// These are not signed.
 	AssumeRoleWithWebIdentity Action = "sts:AssumeRoleWithWebIdentity"
@@ -54,10 +69,11 @@ func (a Action) unsigned() bool {
 }
 
 // The API versions of the query protocol, from AWS's API references.
-const (
-	versionSTS = "2011-06-15"
-	versionIAM = "2010-05-08"
-)
+var versions = map[string]string{
+	serviceSTS: "2011-06-15",
+	serviceIAM: "2010-05-08",
+	serviceEC2: "2016-11-15",
+}
 
 // actionOf names the action that a request asks for, and is empty for one that
 // is not known here.
@@ -66,39 +82,16 @@ func actionOf(c *call) Action {
 		return known[c.r.Method+" "+c.path]
 	}
 	if c.service == serviceEKS {
-		if c.r.Method != http.MethodGet {
-			return ""
-		}
-		if c.path == "/clusters" {
-			return ListClusters
-		}
-		if _, ok := c.clusterName(); ok {
-			return DescribeCluster
-		}
+		return c.eksAction()
+	}
+	if c.params["Version"] != versions[c.service] {
 		return ""
 	}
-	version := versionSTS
-	if c.service == serviceIAM {
-		version = versionIAM
-	}
-	if c.params["Version"] != version {
-		return ""
-	}
-	switch a := Action(c.service + ":" + c.params["Action"]); a {
-	case GetCallerIdentity, AssumeRole, AssumeRoleWithWebIdentity, GetRole:
+	a := Action(c.service + ":" + c.params["Action"])
+	if _, ok := handlers[a]; ok || a == AssumeRoleWithWebIdentity {
 		return a
 	}
 	return ""
-}
-
-// clusterName is the name in /clusters/{name}.
-func (c *call) clusterName() (string, bool) {
-	escaped, ok := strings.CutPrefix(c.path, "/clusters/")
-	if !ok || escaped == "" || strings.Contains(escaped, "/") {
-		return "", false
-	}
-	name, err := url.PathUnescape(escaped)
-	return name, err == nil
 }
 
 // name is the action without its service.

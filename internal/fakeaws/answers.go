@@ -14,6 +14,7 @@ import (
 var namespaces = map[string]string{
 	serviceSTS: "https://sts.amazonaws.com/doc/2011-06-15/",
 	serviceIAM: "https://iam.amazonaws.com/doc/2010-05-08/",
+	serviceEC2: "http://ec2.amazonaws.com/doc/2016-11-15/",
 }
 
 // timestamp is a time as AWS writes it: RFC 3339 in XML, seconds since 1970 in
@@ -26,6 +27,13 @@ func (t timestamp) MarshalText() ([]byte, error) {
 
 func (t timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, time.Time(t).Unix(), 10), nil
+}
+
+// preciseTime is a time with its milliseconds, as EKS gives those of access entries.
+type preciseTime time.Time
+
+func (t preciseTime) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(time.Time(t).UnixMilli())/1000, 'f', 3, 64), nil
 }
 
 // wantsJSON reports whether the client asked a query service for JSON. STS and
@@ -52,10 +60,14 @@ func (c *call) succeed(result any) {
 	switch {
 	case isREST(c.service):
 		c.sendJSON(http.StatusOK, result)
+	case c.service == serviceEC2:
+		c.sendXML(http.StatusOK, name+"Response", append(object{{"requestId", c.requestID}}, result.(object)...).encodeMembers)
 	case c.wantsJSON():
 		c.sendJSON(http.StatusOK, map[string]any{name + "Response": map[string]any{
 			name + "Result": result, "ResponseMetadata": metadata{c.requestID},
 		}})
+	case result == nil:
+		c.sendXML(http.StatusOK, name+"Response", object{{"ResponseMetadata", metadata{c.requestID}}}.encodeMembers)
 	default:
 		c.sendXML(http.StatusOK, name+"Response", func(e *xml.Encoder) error {
 			if err := e.EncodeElement(result, xml.StartElement{Name: xml.Name{Local: name + "Result"}}); err != nil {
@@ -87,6 +99,10 @@ func (c *call) fail(err *apiError) {
 	case isREST(c.service):
 		c.w.Header().Set("X-Amzn-Errortype", err.code)
 		c.sendJSON(err.status, map[string]any{"message": err.message})
+	case c.service == serviceEC2:
+		c.sendXML(err.status, "Response", object{
+			{"Errors", object{{"Error", object{{"Code", err.code}, {"Message", err.message}}}}}, {"RequestID", c.requestID},
+		}.encodeMembers)
 	case c.wantsJSON():
 		c.sendJSON(err.status, map[string]any{"Error": body, "RequestId": c.requestID})
 	default:

@@ -86,26 +86,26 @@ func parseHeader(c *call, header string) (*authorization, *apiError) {
 }
 
 func parsePresigned(c *call) (*authorization, *apiError) {
-	seen := map[string]string{}
+	params := map[string]string{}
 	for _, p := range c.query {
 		if !strings.HasPrefix(p.key, "X-Amz-") {
 			continue
 		}
-		if _, twice := seen[p.key]; twice {
+		if _, twice := params[p.key]; twice {
 			return nil, incomplete(fmt.Sprintf("AWS query-string parameters must be given once: '%s'.", p.key))
 		}
-		seen[p.key] = p.value
+		params[p.key] = p.value
 	}
-	if seen["X-Amz-Algorithm"] != algorithm {
+	if params["X-Amz-Algorithm"] != algorithm {
 		return nil, incomplete("Unsupported AWS 'algorithm'.")
 	}
 	for _, key := range []string{"X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature"} {
-		if seen[key] == "" {
+		if params[key] == "" {
 			return nil, incomplete(fmt.Sprintf("AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", key))
 		}
 	}
-	return newAuthorization(seen["X-Amz-Credential"], seen["X-Amz-SignedHeaders"], seen["X-Amz-Signature"],
-		seen["X-Amz-Date"], seen["X-Amz-Security-Token"], true)
+	return newAuthorization(params["X-Amz-Credential"], params["X-Amz-SignedHeaders"], params["X-Amz-Signature"],
+		params["X-Amz-Date"], params["X-Amz-Security-Token"], true)
 }
 
 func newAuthorization(credential, signedHeaders, signature, date, token string, presigned bool) (*authorization, *apiError) {

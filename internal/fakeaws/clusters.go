@@ -1,6 +1,7 @@
 package fakeaws
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,9 +22,17 @@ type Cluster struct {
 	Issuer   string // of the cluster's OIDC identity provider
 	IPv4CIDR string // of services
 
-	// AuthenticationMode is CONFIG_MAP, API_AND_CONFIG_MAP or API; empty means
-	// API_AND_CONFIG_MAP.
+	// AuthenticationMode is CONFIG_MAP, API_AND_CONFIG_MAP or API. Empty means
+	// API_AND_CONFIG_MAP, which AWS's console and eksctl choose; EKS's API would
+	// choose CONFIG_MAP.
 	AuthenticationMode string
+
+	// CreatorARN is the user, role or root that made the cluster, if that matters.
+	// Where access entries are on, or get turned on, it has one with
+	// AmazonEKSClusterAdminPolicy, unless NoCreatorAdmin is set, which is
+	// bootstrapClusterCreatorAdminPermissions: false.
+	CreatorARN     string
+	NoCreatorAdmin bool
 
 	// ID and OutpostARNs belong to local clusters on Outposts, which go by their
 	// id where others go by their name.
@@ -47,8 +56,18 @@ type Connector struct {
 
 type clusterKey struct{ account, region, name string }
 
+// cluster is a Cluster and what has become of it. It is used under the server's
+// lock.
+type cluster struct {
+	Cluster
+	creatorID string // the creator's unique id when the cluster was added
+	entries   map[string]*accessEntry
+	updates   []*update
+	nodeRoles []nodeRole
+}
+
 // AddCluster adds a cluster, in place of one of the same account, region and
-// name.
+// name with its access entries, updates and node groups.
 func (s *Server) AddCluster(c Cluster) error {
 	acct, err := s.account(c.Account, partitionOf(c.Region))
 	if err != nil {
@@ -58,22 +77,42 @@ func (s *Server) AddCluster(c Cluster) error {
 		return fmt.Errorf("adding cluster: region %q is not one of partition %s", c.Region, acct.partition)
 	}
 	if !validClusterName(c.Name) {
-		return fmt.Errorf("adding cluster: %q is no cluster name", c.Name)
+		return fmt.Errorf("adding cluster: %q is not a cluster name", c.Name)
 	}
 	if c.Status == "" {
 		c.Status = "ACTIVE"
 	}
 	if c.AuthenticationMode == "" {
-		c.AuthenticationMode = "API_AND_CONFIG_MAP"
+		c.AuthenticationMode = modeBoth
+	}
+	if !slices.Contains([]string{modeConfigMap, modeBoth, modeAPI}, c.AuthenticationMode) {
+		return fmt.Errorf("adding cluster: no authentication mode %q", c.AuthenticationMode)
+	}
+	if c.AuthenticationMode == modeConfigMap && c.NoCreatorAdmin {
+		return errors.New("adding cluster: bootstrapClusterCreatorAdminPermissions must be true if cluster authentication mode is set to CONFIG_MAP")
 	}
 	if c.CreatedAt.IsZero() {
 		c.CreatedAt = s.clock()
 	}
 	c.Tags = maps.Clone(c.Tags)
+	if c.Tags == nil {
+		c.Tags = map[string]string{}
+	}
 	c.OutpostARNs = slices.Clone(c.OutpostARNs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clusters[clusterKey{c.Account, c.Region, c.Name}] = c
+	k := &cluster{Cluster: c, entries: map[string]*accessEntry{}}
+	if c.CreatorARN != "" {
+		creator := s.byARN[c.CreatorARN]
+		if creator == nil || creator.kind == kindGroup {
+			return fmt.Errorf("adding cluster: creator %s: %w", c.CreatorARN, ErrNotFound)
+		}
+		k.creatorID = creator.id
+	}
+	if c.AuthenticationMode != modeConfigMap {
+		s.addOwnEntries(k, c.CreatedAt)
+	}
+	s.clusters[clusterKey{c.Account, c.Region, c.Name}] = k
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *Server) AddAccessKey(arn string, k Key) (Key, error) {
 		k = Key{AccessKeyID: s.newID("AKIA", 20), SecretAccessKey: s.newSecret()}
 	}
 	owner := s.principalByARN(arn)
-	if owner == nil || owner.kind == kindRole {
+	if owner == nil || owner.kind != kindUser && owner.kind != kindRoot {
 		return Key{}, fmt.Errorf("adding access key: user or root %s: %w", arn, ErrNotFound)
 	}
 	if k.SessionToken != "" {
@@ -60,7 +60,7 @@ func (s *Server) AddSession(session Session) (Key, error) {
 		return Key{}, fmt.Errorf("adding session: role %s: %w", session.RoleARN, ErrNotFound)
 	}
 	if n := len(session.Name); n < 2 || n > 64 || !onlyNameBytes(session.Name, "+=,.@-") {
-		return Key{}, fmt.Errorf("adding session: %q is no session name", session.Name)
+		return Key{}, fmt.Errorf("adding session: %q is not a session name", session.Name)
 	}
 	if session.Expires.IsZero() {
 		session.Expires = s.clock().Add(time.Hour)
@@ -78,8 +78,15 @@ func (s *Server) AddSession(session Session) (Key, error) {
 	return session.Key, nil
 }
 
-// newSession mints the keys of a role session.
+// newSession mints the keys of a role session and stores them.
 func (s *Server) newSession(role *principal, name string, expires time.Time) credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issue(role, name, expires)
+}
+
+// issue is newSession. The caller holds the lock.
+func (s *Server) issue(role *principal, name string, expires time.Time) credential {
 	cred := credential{
 		key:     Key{AccessKeyID: s.newID("ASIA", 20), SecretAccessKey: s.newSecret(), SessionToken: s.newSessionToken()},
 		owner:   role,
@@ -87,8 +94,6 @@ func (s *Server) newSession(role *principal, name string, expires time.Time) cre
 		expires: expires.Truncate(time.Second),
 	}
 	stored := cred
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.keys[cred.key.AccessKeyID] = &stored
 	return cred
 }
@@ -96,7 +101,7 @@ func (s *Server) newSession(role *principal, name string, expires time.Time) cre
 func (s *Server) addCredential(cred *credential) error {
 	id := cred.key.AccessKeyID
 	if len(id) < 16 || len(id) > 128 || !onlyNameBytes(id, "") {
-		return fmt.Errorf("%q is no access key id", id)
+		return fmt.Errorf("%q is not an access key ID", id)
 	}
 	if cred.key.SecretAccessKey == "" {
 		return fmt.Errorf("%s has no secret", id)

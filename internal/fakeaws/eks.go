@@ -1,66 +1,36 @@
 package fakeaws
 
 import (
-	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 )
 
-type clusterList struct {
-	Clusters  []string `json:"clusters"`
-	NextToken *string  `json:"nextToken"`
+const eksPage = 100 // the default and the most
+
+// eksPageOf answers a page of names, which are sorted, as a list of EKS's with
+// that key.
+func (c *call) eksPageOf(names []string, key string) (any, *apiError) {
+	page, next, refusal := c.page(names, "maxResults", "nextToken", 1, eksPage, eksPage)
+	if refusal != "" {
+		return nil, invalidParameter(refusal)
+	}
+	return withToken(object{{key, page}}, next), nil
 }
-
-const clustersPerPage = 100 // the default and the most
-
-// tokenPrefix tells a page token of ours from other base64.
-const tokenPrefix = "after:"
 
 // listClusters answers a page of names, in order
 // (https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html).
 func (s *Server) listClusters(c *call, who *credential) (any, *apiError) {
-	if !who.owner.allows(ListClusters) {
-		return nil, c.eksDenied(who, "cluster/*")
+	if err := c.authorize(who, ListClusters, c.eksARN(who, "cluster/*"), "", nil); err != nil {
+		return nil, err
 	}
-	limit := clustersPerPage
-	if text, ok := c.params["maxResults"]; ok {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > clustersPerPage {
-			return nil, invalidParameter("maxResults needs to be between 1 and 100.")
-		}
-		limit = n
-	}
-	after := ""
-	if token := c.params["nextToken"]; token != "" {
-		decoded, err := base64.RawURLEncoding.DecodeString(token)
-		name, ok := strings.CutPrefix(string(decoded), tokenPrefix)
-		if err != nil || !ok {
-			return nil, invalidParameter("Invalid nextToken.")
-		}
-		after = name
-	}
-	names := s.clusterNames(who.owner.account.id, c.auth.region, c.params["include"] == "all")
-	first, found := slices.BinarySearch(names, after)
-	if found {
-		first++
-	}
-	page := clusterList{Clusters: names[first:]}
-	if len(page.Clusters) > limit {
-		page.Clusters = page.Clusters[:limit]
-		token := base64.RawURLEncoding.EncodeToString([]byte(tokenPrefix + page.Clusters[limit-1]))
-		page.NextToken = &token
-	}
-	return page, nil
+	return c.eksPageOf(s.clusterNames(who.owner.account.id, c.auth.region, c.params["include"] == "all"), "clusters")
 }
 
 // clusterNames are the clusters of an account and region, sorted; registered
-// ones only if asked for.
+// ones only if asked for. The caller holds the lock.
 func (s *Server) clusterNames(account, region string, registered bool) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	names := []string{}
 	for key, cluster := range s.clusters {
 		if key.account == account && key.region == region && (registered || cluster.Connector == nil) {
@@ -72,22 +42,38 @@ func (s *Server) clusterNames(account, region string, registered bool) []string 
 }
 
 func (s *Server) describeCluster(c *call, who *credential) (any, *apiError) {
-	name, _ := c.clusterName()
-	if !who.owner.allows(DescribeCluster) {
-		return nil, c.eksDenied(who, "cluster/"+name)
+	k, err := s.clusterOf(c, who, nil)
+	if err != nil {
+		return nil, err
 	}
-	s.mu.Lock()
-	cluster, ok := s.clusters[clusterKey{who.owner.account.id, c.auth.region, name}]
-	s.mu.Unlock()
-	if !ok {
-		return nil, &apiError{"ResourceNotFoundException", fmt.Sprintf("No cluster found for name: %s.", name), http.StatusNotFound}
-	}
-	return map[string]any{"cluster": cluster.describe(who.owner.account.partition)}, nil
+	return map[string]any{"cluster": k.describe(who.owner.account.partition)}, nil
 }
 
-func (c *call) eksDenied(who *credential, resource string) *apiError {
-	return accessDenied(fmt.Sprintf("User: %s is not authorized to perform: %s on resource: arn:%s:eks:%s:%s:%s",
-		who.arn(), c.action, who.owner.account.partition, c.auth.region, who.owner.account.id, resource))
+// clusterOf finds the cluster that the path names, once the caller may do to it
+// what it asks. Its updates that are due are done.
+func (s *Server) clusterOf(c *call, who *credential, extra map[string]string) (*cluster, *apiError) {
+	if err := c.authorize(who, c.action, c.eksARN(who, "cluster/"+c.labels[0]), "", extra); err != nil {
+		return nil, err
+	}
+	return s.findCluster(c, who)
+}
+
+func (s *Server) findCluster(c *call, who *credential) (*cluster, *apiError) {
+	k := s.clusters[clusterKey{who.owner.account.id, c.auth.region, c.labels[0]}]
+	if k == nil {
+		return nil, notFound(fmt.Sprintf("No cluster found for name: %s.", c.labels[0]))
+	}
+	s.settle(k, c.at)
+	return k, nil
+}
+
+// eksARN is the ARN of a resource of the caller's account in the request's region.
+func (c *call) eksARN(who *credential, resource string) string {
+	return "arn:" + who.owner.account.partition + ":eks:" + c.auth.region + ":" + who.owner.account.id + ":" + resource
+}
+
+func notFound(message string) *apiError {
+	return &apiError{"ResourceNotFoundException", message, http.StatusNotFound}
 }
 
 func invalidParameter(message string) *apiError {
@@ -96,17 +82,13 @@ func invalidParameter(message string) *apiError {
 
 // describe gives the cluster the shape of EKS's API
 // (https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html).
-func (k Cluster) describe(partition string) map[string]any {
-	tags := k.Tags
-	if tags == nil {
-		tags = map[string]string{}
-	}
+func (k *cluster) describe(partition string) map[string]any {
 	answer := map[string]any{
 		"name":      k.Name,
 		"arn":       "arn:" + partition + ":eks:" + k.Region + ":" + k.Account + ":cluster/" + k.Name,
 		"createdAt": timestamp(k.CreatedAt),
-		"status":    k.Status,
-		"tags":      tags,
+		"status":    k.status(),
+		"tags":      maps.Clone(k.Tags),
 	}
 	set := func(key, value string) {
 		if value != "" {
@@ -124,7 +106,9 @@ func (k Cluster) describe(partition string) map[string]any {
 	set("version", k.Version)
 	set("platformVersion", k.Platform)
 	set("roleArn", k.RoleARN)
-	answer["accessConfig"] = map[string]any{"authenticationMode": k.AuthenticationMode}
+	answer["accessConfig"] = map[string]any{
+		"authenticationMode": k.AuthenticationMode, "bootstrapClusterCreatorAdminPermissions": !k.NoCreatorAdmin,
+	}
 	answer["certificateAuthority"] = map[string]any{}
 	if k.CAData != "" {
 		answer["certificateAuthority"] = map[string]any{"data": k.CAData}

@@ -138,7 +138,7 @@ func TestEKSRefusals(t *testing.T) {
 	}
 	err = describe(reader)
 	wantCode(t, err, "AccessDeniedException", 403)
-	wantMessage(t, err, "User: arn:aws:iam::111122223333:user/reader is not authorized to perform: eks:DescribeCluster on resource: arn:aws:eks:eu-west-1:111122223333:cluster/demo")
+	wantMessage(t, err, "User: arn:aws:iam::111122223333:user/reader is not authorized to perform: eks:DescribeCluster on resource: arn:aws:eks:eu-west-1:111122223333:cluster/demo with an explicit deny in an identity-based policy")
 
 	wrong := c.alice
 	wrong.SecretAccessKey += "x"

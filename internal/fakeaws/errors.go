@@ -111,6 +111,15 @@ var words = map[string]map[string]struct {
 		"ServiceUnavailable":         {"ServiceUnavailableException", http.StatusServiceUnavailable},
 		"MalformedQueryString":       {"InvalidParameterException", http.StatusBadRequest},
 	},
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+	serviceEC2: {
+		"AccessDenied":         {"UnauthorizedOperation", http.StatusForbidden},
+		"InvalidClientTokenId": {"AuthFailure", http.StatusUnauthorized},
+		"ExpiredToken":         {"RequestExpired", http.StatusBadRequest},
+		"Throttling":           {"RequestLimitExceeded", http.StatusServiceUnavailable},
+		"InternalFailure":      {"InternalError", http.StatusInternalServerError},
+		"ServiceUnavailable":   {"Unavailable", http.StatusServiceUnavailable},
+	},
 	servicePortal: {
 		"ExpiredToken": {"UnauthorizedException", http.StatusUnauthorized},
 		"AccessDenied": {"ForbiddenException", http.StatusForbidden},

@@ -22,6 +22,10 @@ func FuzzUnsigned(f *testing.F) {
 	f.Add("/clusters/%2e%2e", "AWS4-HMAC-SHA256", "", "Action=GetCallerIdentity")
 	f.Add(identityURL+"&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAEXAMPLEEXAMPLE00%2F20260314%2Feu-west-1%2Fsts%2Faws4_request&X-Amz-Date=20260314T150926Z&X-Amz-SignedHeaders=host&X-Amz-Signature="+zeros, "", "", "")
 	f.Add("/?X-Amz-Algorithm&X-Amz-Credential=////", "", "", "%")
+	f.Add("/clusters/demo/access-entries/arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fx/access-policies", strings.Replace(claim, "sts", "eks", 1)+zeros, "20260314T150926Z", "{}")
+	f.Add("/tags/arn?tagKeys=a&tagKeys=b", "", "", "")
+	f.Add("/", strings.Replace(claim, "sts", "ec2", 1)+zeros, "20260314T150926Z", "Action=DescribeInstances&Version=2016-11-15&Filter.1.Name=x")
+	f.Add("/", strings.Replace(claim, "sts", "iam", 1)+zeros, "20260314T150926Z", "Action=CreateRole&Version=2010-05-08&RoleName=x")
 	server := fakeaws.New(fakeaws.Config{})
 	if _, err := server.AddUser(fakeaws.User{Account: account, Name: "alice", Key: fakeaws.Key{AccessKeyID: "AKIAEXAMPLEEXAMPLE00", SecretAccessKey: "secret"}}); err != nil {
 		f.Fatal(err)
@@ -46,18 +50,23 @@ func FuzzUnsigned(f *testing.F) {
 	})
 }
 
-// FuzzTrustPolicy holds that a policy that names nobody trusts nobody, and that
-// none makes the parser fall over.
+// FuzzTrustPolicy holds that no document makes the parsers of trust policies and of
+// identities' policies panic, and that what they refuse adds nothing.
 func FuzzTrustPolicy(f *testing.F) {
 	f.Add(trust(userAlice, `"StringEquals":{"sts:ExternalId":"x"}`))
 	f.Add(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":["*"]}]}`)
 	f.Add(`{"Statement":null}`)
 	f.Add(`[`)
+	f.Add(allow("*", "eks:*"))
 	f.Fuzz(func(t *testing.T, policy string) {
 		server := fakeaws.New(fakeaws.Config{})
 		role, err := server.AddRole(fakeaws.Role{Account: account, Name: "r", TrustPolicy: policy})
 		if err == nil && role != "arn:aws:iam::111122223333:role/r" || err != nil && role != "" {
 			t.Errorf("got %q, %v", role, err)
+		}
+		key, err := server.AddUser(fakeaws.User{Account: account, Name: "u", Policies: map[string]string{"p": policy}})
+		if (err == nil) == (key == fakeaws.Key{}) {
+			t.Errorf("got %s, %v", key, err)
 		}
 	})
 }

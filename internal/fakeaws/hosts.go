@@ -18,7 +18,7 @@ var dnsSuffixes = []string{
 }
 
 // awsHost says which service and region a host of AWS's own belongs to. It
-// knows the hosts of STS, EKS, IAM, the SSO portal and SSO-OIDC, and reports
+// knows the hosts of STS, EKS, EC2, IAM, the SSO portal and SSO-OIDC, and reports
 // false for every other.
 func awsHost(hostport string) (service, region string, ok bool) {
 	host := hostport
@@ -44,7 +44,7 @@ func awsHost(hostport string) (service, region string, ok bool) {
 			region = iamRegion(region, suffix)
 		case "oidc":
 			service = serviceOIDC
-		case serviceEKS, servicePortal:
+		case serviceEKS, serviceEC2, servicePortal:
 		default:
 			return "", "", false
 		}

@@ -12,8 +12,8 @@ import (
 // guessed, so there is nothing to carry on with.
 func (s *Server) random(n int) []byte {
 	b := make([]byte, n)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.randMu.Lock()
+	defer s.randMu.Unlock()
 	if _, err := io.ReadFull(s.rand, b); err != nil {
 		panic("fakeaws: reading random bytes: " + err.Error())
 	}

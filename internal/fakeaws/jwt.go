@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// jwt is a JSON Web Token, taken apart and not verified (RFC 7519, RFC 7515).
+// jwt is a JSON Web Token, parsed and not verified (RFC 7519, RFC 7515).
 type jwt struct {
 	keyID     string
 	claims    jwtClaims

@@ -12,6 +12,7 @@ const (
 	serviceSTS = "sts"
 	serviceEKS = "eks"
 	serviceIAM = "iam"
+	serviceEC2 = "ec2"
 
 	servicePortal = "awsssoportal"
 	serviceOIDC   = "sso-oauth"
@@ -33,6 +34,7 @@ type call struct {
 	query  []pair // as sent, in order, unescaped
 	body   []byte
 	params map[string]string // of the query protocol: URL and form
+	labels []string          // of a REST path: what stands for its placeholders, unescaped
 
 	signed  bool           // or claims to be
 	auth    *authorization // nil if there is none that parses
@@ -107,7 +109,7 @@ func (c *call) parseParams() *apiError {
 		}
 	}
 	for _, p := range pairs {
-		if _, twice := c.params[p.key]; twice {
+		if _, twice := c.params[p.key]; twice && !(c.service == serviceEKS && p.key == tagKeys) {
 			return malformedQuery()
 		}
 		c.params[p.key] = p.value
@@ -130,15 +132,17 @@ func (c *call) has(key string) (string, bool) {
 func serviceOf(c *call) string {
 	if c.auth != nil {
 		switch c.auth.service {
-		case serviceSTS, serviceEKS, serviceIAM:
+		case serviceSTS, serviceEKS, serviceIAM, serviceEC2:
 			return c.auth.service
 		}
 	}
 	if service, _, ok := awsHost(c.r.Host); ok {
 		return service
 	}
-	if strings.HasPrefix(c.path, "/clusters") {
-		return serviceEKS
+	for _, prefix := range []string{"/clusters", "/access-policies", "/tags/"} {
+		if strings.HasPrefix(c.path, prefix) {
+			return serviceEKS
+		}
 	}
 	for service, known := range routes {
 		if _, ok := known[c.r.Method+" "+c.path]; ok {

@@ -1,8 +1,17 @@
 // Package fakeaws is a small AWS that runs inside a test or a sandbox: an
-// http.Handler that answers STS GetCallerIdentity, AssumeRole and
-// AssumeRoleWithWebIdentity, EKS ListClusters and DescribeCluster, IAM GetRole,
-// and of IAM Identity Center the access portal and SSO-OIDC, in AWS's shapes,
-// codes and HTTP statuses.
+// http.Handler that answers, in AWS's shapes, codes and HTTP statuses,
+//
+//   - STS GetCallerIdentity, AssumeRole and AssumeRoleWithWebIdentity;
+//   - of EKS what is about reading clusters, access entries, access policies, tags,
+//     and changing the authentication mode;
+//   - of IAM what is about roles, users, groups, their policies, and instance
+//     profiles;
+//   - EC2 DescribeInstances;
+//   - of IAM Identity Center the access portal and SSO-OIDC.
+//
+// Policies are evaluated: those of the caller, those of its groups, and trust
+// policies. What was added from Go without a policy may do anything, so that a test
+// says only what it is about.
 //
 // It is not a mock of one client. It verifies Signature Version 4 by itself,
 // from AWS's specification, and imports neither an AWS SDK nor anything of
@@ -37,7 +46,7 @@ import (
 const distance = 2 * time.Millisecond
 
 // maxBody is the largest request body that is read, in bytes. The largest real
-// request here is an AssumeRole form of a few KiB.
+// request here is a form with a policy document of some 10,000 characters, escaped.
 const maxBody = 64 << 10
 
 // Config is what a Server needs. The zero value works.
@@ -54,6 +63,10 @@ type Config struct {
 	// the nearest bound. AWS promises neither size nor shape, and a client must
 	// not rely on one.
 	SessionTokenBytes int
+
+	// UpdateTime is how long an update of a cluster's configuration takes, by the
+	// server's clock. Zero means a second.
+	UpdateTime time.Duration
 
 	// Observe, if set, is called once for each request after it was answered,
 	// from the request's own goroutine.
@@ -79,18 +92,24 @@ type Server struct {
 	now       func() time.Time
 	rand      io.Reader
 	tokenSize int
+	updating  time.Duration
 	observe   func(Record)
+	randMu    sync.Mutex // guards rand
 
-	mu       sync.Mutex
-	skew     time.Duration
-	accounts map[string]*account    // by account id
-	byARN    map[string]*principal  // users, roles and roots
-	keys     map[string]*credential // by access key id
-	clusters map[clusterKey]Cluster
-	counts   map[Action]int
-	faults   map[Action]*Fault
-	sso      ssoState
-	oidc     map[string]*OIDCProvider // by ARN
+	mu        sync.Mutex
+	skew      time.Duration
+	lag       time.Duration
+	accounts  map[string]*account    // by account id
+	byARN     map[string]*principal  // users, roles and roots
+	keys      map[string]*credential // by access key id
+	clusters  map[clusterKey]*cluster
+	policies  map[string]*managedPolicy   // by ARN
+	profiles  map[string]*instanceProfile // by ARN
+	instances []*Instance                 // in the order that they were added
+	counts    map[Action]int
+	faults    map[Action]*Fault
+	sso       ssoState
+	oidc      map[string]*OIDCProvider // by ARN
 }
 
 // New returns a Server with no accounts, users, roles or clusters.
@@ -99,11 +118,14 @@ func New(cfg Config) *Server {
 		now:       cfg.Now,
 		rand:      cfg.Rand,
 		tokenSize: cfg.SessionTokenBytes,
+		updating:  cfg.UpdateTime,
 		observe:   cfg.Observe,
 		accounts:  map[string]*account{},
 		byARN:     map[string]*principal{},
 		keys:      map[string]*credential{},
-		clusters:  map[clusterKey]Cluster{},
+		clusters:  map[clusterKey]*cluster{},
+		policies:  map[string]*managedPolicy{},
+		profiles:  map[string]*instanceProfile{},
 		counts:    map[Action]int{},
 		faults:    map[Action]*Fault{},
 		sso:       newSSOState(),
@@ -114,6 +136,9 @@ func New(cfg Config) *Server {
 	}
 	if s.rand == nil {
 		s.rand = rand.Reader
+	}
+	if s.updating == 0 {
+		s.updating = time.Second
 	}
 	if s.tokenSize == 0 {
 		s.tokenSize = 1000
@@ -187,19 +212,13 @@ func (c *call) bare() bool { return !c.signed && c.action.unsigned() }
 
 // run does what was asked. Who is nil where nothing had to be signed.
 func (s *Server) run(c *call, who *credential) (any, *apiError) {
-	switch c.action {
-	case GetCallerIdentity:
-		return getCallerIdentity(who), nil
-	case AssumeRole:
-		return s.assumeRole(c, who)
-	case AssumeRoleWithWebIdentity:
+	if handle, ok := handlers[c.action]; ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return handle(s, c, who)
+	}
+	if c.action == AssumeRoleWithWebIdentity {
 		return s.assumeRoleWithWebIdentity(c)
-	case GetRole:
-		return s.getRole(c, who)
-	case ListClusters:
-		return s.listClusters(c, who)
-	case DescribeCluster:
-		return s.describeCluster(c, who)
 	}
 	if s.hasSSO() {
 		switch c.action {

@@ -16,7 +16,7 @@ import (
 // canonicalRequest builds the text that the signature covers, from the request
 // as it was sent
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
-// It reports false where a header that should be signed is not there.
+// It reports false where a header that should be signed does not exist.
 func (c *call) canonicalRequest() (string, bool) {
 	var b strings.Builder
 	b.WriteString(c.r.Method)

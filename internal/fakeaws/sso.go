@@ -90,10 +90,10 @@ func newSSOState() ssoState {
 func (s *Server) AddSSO(in SSO) error {
 	u, err := url.Parse(in.StartURL)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("adding SSO: %q is no start URL", in.StartURL)
+		return fmt.Errorf("adding SSO: %q is not a start URL", in.StartURL)
 	}
 	if !validRegion(in.Region) {
-		return fmt.Errorf("adding SSO: %q is no region", in.Region)
+		return fmt.Errorf("adding SSO: %q is not a region", in.Region)
 	}
 	instance := &ssoInstance{
 		startURL: in.StartURL, region: in.Region,
@@ -108,7 +108,7 @@ func (s *Server) AddSSO(in SSO) error {
 	}
 	for _, user := range in.Users {
 		if n := len(user.Name); n < 2 || n > 64 || !onlyNameBytes(user.Name, "+=,.@-") {
-			return fmt.Errorf("adding SSO: %q is no user name", user.Name)
+			return fmt.Errorf("adding SSO: %q is not a user name", user.Name)
 		}
 		if _, twice := instance.users[user.Name]; twice {
 			return fmt.Errorf("adding SSO: user %s is there twice", user.Name)

@@ -110,8 +110,8 @@ func (s *Server) portalLogin(c *call) (ssoLogin, *apiError) {
 // checkGrants refuses what no grant of the user's gives. An account that does
 // not exist at all is not found; AWS's reference names both errors and does not
 // say which comes when.
-func (s *Server) checkGrants(login ssoLogin, given func(ssoGrant) bool, account string) *apiError {
-	if slices.ContainsFunc(login.instance.users[login.user], given) {
+func (s *Server) checkGrants(login ssoLogin, grants func(ssoGrant) bool, account string) *apiError {
+	if slices.ContainsFunc(login.instance.users[login.user], grants) {
 		return nil
 	}
 	s.mu.Lock()

@@ -108,7 +108,7 @@ func TestRoleCredentials(t *testing.T) {
 		t.Errorf("the role is %s, %v", arn, err)
 	}
 	if _, err := c.SSORoleARN(startURL, account, "View"); err == nil {
-		t.Error("a role that is not there was found")
+		t.Error("a role that does not exist was found")
 	}
 	if got := c.roleCredentials(t, token.AccessToken, "444455556666", "View"); got.RoleCredentials.Expiration != now.Add(2*time.Hour).UnixMilli() {
 		t.Errorf("the longer session: %+v", got)
@@ -237,7 +237,7 @@ func TestAddSSORefuses(t *testing.T) {
 		t.Error("a login without an instance")
 	}
 	if s.ExpireSSOToken("x") == nil || s.EndSSOSession("x") == nil || s.ApproveDevice("x", "ann") == nil {
-		t.Error("what is not there was ended")
+		t.Error("what does not exist was ended")
 	}
 }
 

@@ -17,8 +17,8 @@ type callerIdentity struct {
 
 // getCallerIdentity needs no permission, and no policy can deny it
 // (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
-func getCallerIdentity(who *credential) callerIdentity {
-	return callerIdentity{Account: who.owner.account.id, Arn: who.arn(), UserID: who.userID()}
+func (s *Server) getCallerIdentity(_ *call, who *credential) (any, *apiError) {
+	return callerIdentity{Account: who.owner.account.id, Arn: who.arn(), UserID: who.userID()}, nil
 }
 
 type assumedRole struct {
@@ -60,15 +60,15 @@ func (s *Server) assumeRole(c *call, who *credential) (any, *apiError) {
 	}
 	roleARN := c.params["RoleArn"]
 	denied := accessDenied(fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", who.arn(), roleARN))
-	role := s.principalByARN(roleARN)
-	if role == nil || role.kind != kindRole || !who.owner.allows(AssumeRole) {
+	role := s.byARN[roleARN]
+	if role == nil || role.kind != kindRole {
 		return nil, denied
 	}
 	mfa, err := checkMFA(c.params, who)
 	if err != nil {
 		return nil, err
 	}
-	if !role.trust.allows(AssumeRole, trustContext(c.params, who, mfa), who.isNamed) {
+	if !role.mayAssume(who, c.assumeContext(who, mfa)) {
 		return nil, denied
 	}
 	if duration > role.maxSession {
@@ -77,7 +77,7 @@ func (s *Server) assumeRole(c *call, who *credential) (any, *apiError) {
 	if who.session != "" && duration > chainedSession*time.Second {
 		return nil, validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
-	return newAssumedRole(s.newSession(role, c.params["RoleSessionName"], c.at.Add(duration))), nil
+	return newAssumedRole(s.issue(role, c.params["RoleSessionName"], c.at.Add(duration))), nil
 }
 
 func newAssumedRole(session credential) assumedRole {

@@ -25,11 +25,11 @@ type OIDCProvider struct {
 func (s *Server) AddOIDCProvider(p OIDCProvider) (string, error) {
 	u, err := url.Parse(p.Issuer)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("adding OIDC provider: %q is no issuer", p.Issuer)
+		return "", fmt.Errorf("adding OIDC provider: %q is not an issuer", p.Issuer)
 	}
 	for id, key := range p.Keys {
 		if key == nil || key.N.BitLen() < 2048 {
-			return "", fmt.Errorf("adding OIDC provider: key %q is no RSA key of 2048 bits", id)
+			return "", fmt.Errorf("adding OIDC provider: key %q is not an RSA key of 2048 bits", id)
 		}
 	}
 	acct, err := s.account(p.Account, "aws")
@@ -89,7 +89,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 		strings.ToLower(provider.name + ":sub"): claims.Subject,
 		strings.ToLower(provider.name + ":aud"): claims.audience(),
 	}
-	if !role.trust.allows(AssumeRoleWithWebIdentity, ctx, provider.isNamed) {
+	if s.trustOf(role).decide(AssumeRoleWithWebIdentity, "", ctx, provider.isNamed) != allowed {
 		return nil, accessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	}
 	if duration > role.maxSession {

@@ -1,5 +1,5 @@
-// Package kubeapi makes the few Kubernetes API calls that the client needs, with
-// net/http alone: client-go would cost it its size and its start-up time.
+// Package kubeapi makes the client's few Kubernetes API calls, with net/http alone:
+// client-go would cost size and start-up time.
 package kubeapi
 
 import (
@@ -22,34 +22,34 @@ import (
 // DefaultTimeout bounds one call.
 const DefaultTimeout = 15 * time.Second
 
-// maxAnswer is the largest answer that is read, in bytes. The ones asked for
-// have a few KiB.
+// maxAnswer is the largest response that is read, in bytes. The requested ones have a
+// few KiB.
 const maxAnswer = 1 << 20
 
-// Config says which API server to call, and as whom.
+// Config configures a Client.
 type Config struct {
-	// Server is the API server's URL, https only. Needed.
+	// Server is the API server's URL, https only. Required.
 	Server string
-	// CA are PEM certificates, the only ones to trust; empty means the system's.
+	// CA are PEM certificates, the only trusted ones; empty means the system's.
 	CA []byte
-	// Token is sent as the bearer token. Needed.
+	// Token is sent as the bearer token. Required.
 	Token token.Token
-	// Proxy chooses a proxy for a request; nil means none.
+	// Proxy selects an HTTP proxy for a request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Timeout bounds one call; zero means DefaultTimeout.
 	Timeout time.Duration
 }
 
-// ConfigError says which field of Config is wrong.
+// ConfigError reports an invalid field of Config.
 type ConfigError struct{ Field, Reason string }
 
-func (e *ConfigError) Error() string { return "kubernetes api: " + e.Field + " " + e.Reason }
+func (e *ConfigError) Error() string { return "Kubernetes API client: " + e.Field + " " + e.Reason }
 
-// StatusError is the API server's answer that it will not do what was asked.
+// StatusError reports an error response of the API server.
 type StatusError struct {
 	// Code is the HTTP status.
 	Code int
-	// Message is the API server's, from its Status document; it may be empty.
+	// Message is from the API server's Status document; it may be empty.
 	Message string
 }
 
@@ -61,8 +61,8 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// UnreachableError says that the API server gave no answer, or one that is none
-// of Kubernetes.
+// UnreachableError reports that the API server did not answer, or that the response is
+// not from Kubernetes.
 type UnreachableError struct {
 	Host string
 	// Reason is the innermost cause.
@@ -74,7 +74,7 @@ func (e *UnreachableError) Error() string {
 	return "calling the API server " + e.Host + ": " + e.Reason
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Client calls one API server. It is safe for concurrent use.
@@ -84,20 +84,20 @@ type Client struct {
 	http  *http.Client
 }
 
-// New makes a Client. It fails with *ConfigError and touches no network.
+// New returns a Client. It fails with *ConfigError and uses no network.
 func New(c Config) (*Client, error) {
 	base, err := url.Parse(c.Server)
 	if err != nil || base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, &ConfigError{Field: "server", Reason: "is not an https URL"}
+		return nil, &ConfigError{Field: "Server", Reason: "is not an https URL"}
 	}
 	if c.Token.Value() == "" {
-		return nil, &ConfigError{Field: "token", Reason: "is missing"}
+		return nil, &ConfigError{Field: "Token", Reason: "is required"}
 	}
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(c.CA) > 0 {
 		tlsConfig.RootCAs = x509.NewCertPool()
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(c.CA) {
-			return nil, &ConfigError{Field: "ca", Reason: "holds no PEM certificate"}
+			return nil, &ConfigError{Field: "CA", Reason: "contains no PEM certificate"}
 		}
 	}
 	if c.Timeout <= 0 {
@@ -109,12 +109,12 @@ func New(c Config) (*Client, error) {
 			Proxy: c.Proxy, TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true,
 			DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswer,
 		},
-		// An API server does not redirect, and the token is for nobody else.
+		// An API server does not redirect, and the token is for no other host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// UserInfo is whom the API server takes the caller for.
+// UserInfo is the Kubernetes identity of the caller.
 type UserInfo struct {
 	Username string              `json:"username"`
 	UID      string              `json:"uid,omitempty"`
@@ -122,9 +122,8 @@ type UserInfo struct {
 	Extra    map[string][]string `json:"extra,omitempty"`
 }
 
-// WhoAmI asks the API server whom it takes the caller for. It asks in v1 and, of
-// servers before 1.28, in v1beta1. It fails with *StatusError or
-// *UnreachableError.
+// WhoAmI returns the caller's Kubernetes identity. It requests v1 and, from servers
+// before 1.28, v1beta1. It fails with *StatusError or *UnreachableError.
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review
 func (c *Client) WhoAmI(ctx context.Context) (UserInfo, error) {
@@ -175,7 +174,7 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 	if err != nil {
 		return c.unreachable(ctx, err)
 	}
-	// A server that is no real API server might send the token back to be shown.
+	// A fake API server might echo the token so that it is shown.
 	data = bytes.ReplaceAll(data, []byte(c.token.Value()), []byte(c.token.String()))
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		var status struct {
@@ -197,7 +196,7 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 }
 
 func (c *Client) odd(err error) error {
-	return &UnreachableError{Host: c.base.Host, Reason: "the answer is not one of Kubernetes", Err: err}
+	return &UnreachableError{Host: c.base.Host, Reason: "the response is not from a Kubernetes API server", Err: err}
 }
 
 func (c *Client) unreachable(ctx context.Context, err error) error {

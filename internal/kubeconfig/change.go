@@ -25,6 +25,9 @@ type Change struct {
 	// and the cluster's name says itself which cluster it is.
 	UserChosen    bool
 	ClusterChosen bool
+	// KeepPrincipal refuses the change with a *PrincipalError if the context is there
+	// and would authenticate as somebody else.
+	KeepPrincipal bool
 	// Warnings are what the maker of the change found odd, for a person to read.
 	Warnings []string
 }

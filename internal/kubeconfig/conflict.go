@@ -3,7 +3,10 @@ package kubeconfig
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+
+	"github.com/ekskey/ekskey/internal/execplugin"
 )
 
 // credentialKeys are a user's ways to authenticate without a plugin
@@ -69,6 +72,34 @@ func (s fileSet) keepsImpersonation(c Change, name string) error {
 		return nil
 	}
 	return &ConflictError{File: s.holder(userList, present).path, Kind: "user", Name: present, Contexts: s.uses(c.Context.Name)[present]}
+}
+
+// principalChange says how the context of a change authenticates now, if the change
+// gives it a user that authenticates as somebody else.
+func (s fileSet) principalChange(c Change) string {
+	old := s.context(c.Context.Name)
+	user := s.user(old.User)
+	if c.User.Name == "" || user.Name == "" {
+		return ""
+	}
+	if own, _ := user.Kinds(); len(own) > 0 {
+		return "it has credentials of its own: " + strings.Join(own, ", ")
+	}
+	if user.Exec == nil || sameExec(user.Exec, c.User.Exec) {
+		return ""
+	}
+	want, err := execplugin.Read(c.User.Exec.invocation(), c.User.Exec.Command)
+	if err != nil {
+		return ""
+	}
+	have, err := execplugin.Read(user.Exec.invocation(), c.User.Exec.Command)
+	if err != nil && old.MadeFor != "" {
+		have, err = execplugin.Read(user.Exec.invocation(), user.Exec.Command)
+	}
+	if err != nil {
+		return "it runs " + execplugin.ProgramName(user.Exec.Command) + ", and " + err.Error()
+	}
+	return have.Differs(want)
 }
 
 func sameExec(a, b *Exec) bool {

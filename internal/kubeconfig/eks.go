@@ -49,6 +49,10 @@ type Options struct {
 	ForwardSessionName bool
 	MFACommand         string
 	CacheAll           bool
+	// AWSOrder has the program look for credentials in the AWS CLI's order.
+	AWSOrder bool
+	// KeepPrincipal is the Change's.
+	KeepPrincipal bool
 
 	Alias        string // of the context; empty is ClusterARN
 	UserAlias    string // of the user entry; empty is a name of our own, see ForEKS
@@ -91,6 +95,7 @@ func ForEKS(o Options) (Change, error) {
 		},
 		User:          User{Name: firstOf(o.UserAlias, o.userName()), Exec: o.exec()},
 		SetCurrent:    o.SetCurrent,
+		KeepPrincipal: o.KeepPrincipal,
 		UserChosen:    o.UserAlias != "",
 		ClusterChosen: o.ClusterAlias != "" && o.ClusterAlias != o.ClusterARN,
 	}
@@ -236,7 +241,7 @@ func (o Options) exec() *Exec {
 	version := firstOf(o.ExecVersion, execVersionArg)
 	m := execplugin.Meaning{
 		Cluster: o.ClusterName, Region: o.Region, Profile: o.Profile, Roles: o.RoleChain,
-		ForwardSessionName: o.ForwardSessionName, MFACommand: o.MFACommand, CacheAll: o.CacheAll,
+		ForwardSessionName: o.ForwardSessionName, MFACommand: o.MFACommand, CacheAll: o.CacheAll, AWSOrder: o.AWSOrder && o.Profile == "",
 	}
 	return &Exec{
 		APIVersion:      execGroup + version,
@@ -252,7 +257,11 @@ func (o Options) exec() *Exec {
 // may collide, which File.Apply then sees by the entry's own words.
 func (o Options) userName() string {
 	name := o.ClusterARN
-	if o.Profile == "" && len(o.RoleChain) == 0 {
+	order := o.AWSOrder && o.Profile == ""
+	switch {
+	case o.Profile == "" && len(o.RoleChain) == 0 && order:
+		return name + "~ekskey~aws-cli-order"
+	case o.Profile == "" && len(o.RoleChain) == 0:
 		return name + "~ekskey"
 	}
 	if n := len(o.RoleChain); n > 0 {
@@ -266,12 +275,20 @@ func (o Options) userName() string {
 		Profile string
 		Chain   []Hop
 		Forward bool `json:",omitempty"`
-	}{o.Profile, o.RoleChain, o.ForwardSessionName})
+		Order   bool `json:",omitempty"`
+	}{o.Profile, o.RoleChain, o.ForwardSessionName, order})
 	if err != nil {
 		panic(err) // strings always marshal
 	}
 	sum := sha256.Sum256(text)
 	return name + "~" + hex.EncodeToString(sum[:6])
+}
+
+// IsGeneratedUser reports whether an update gives the user of a cluster and a principal
+// this name by itself.
+func IsGeneratedUser(name, clusterARN string, m execplugin.Meaning) bool {
+	own := Options{ClusterARN: clusterARN, Profile: m.Profile, RoleChain: m.Roles, ForwardSessionName: m.ForwardSessionName, AWSOrder: m.AWSOrder}.userName()
+	return name == own || strings.HasPrefix(name, own+"~")
 }
 
 // readable keeps what needs no quoting in a shell or in YAML.

@@ -62,6 +62,17 @@ func (e *ConflictError) Error() string {
 	return msg
 }
 
+// PrincipalError says that a change would have a context authenticate as somebody else.
+type PrincipalError struct {
+	File    string
+	Context string
+	Reason  string // how it authenticates now
+}
+
+func (e *PrincipalError) Error() string {
+	return fmt.Sprintf("%scontext %q would authenticate as somebody else: %s", place(e.File, 0), e.Context, e.Reason)
+}
+
 // OptionError says that a value cannot go into a kubeconfig.
 type OptionError struct {
 	Option string

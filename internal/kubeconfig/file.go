@@ -43,6 +43,7 @@ type File struct {
 	users    []User
 	current  string
 	twins    []*DuplicateEntryError
+	warnings []string // of what kubectl cannot read
 }
 
 // Bytes returns the file as it is to be written.
@@ -78,13 +79,21 @@ func newFile(doc *yamlsplice.Document) (*File, error) {
 // Writable says why a file that can be read is not edited: a *DuplicateKeyError or
 // *DuplicateEntryError.
 func (f *File) Writable() error {
-	if all := f.doc.Duplicates(); len(all) > 0 {
-		return all[0]
-	}
-	if len(f.twins) > 0 {
-		return f.twins[0]
+	for _, err := range f.doubts() {
+		return err
 	}
 	return nil
+}
+
+// doubts are what the file has twice.
+func (f *File) doubts() (all []error) {
+	for _, err := range f.doc.Duplicates() {
+		all = append(all, err)
+	}
+	for _, err := range f.twins {
+		all = append(all, err)
+	}
+	return all
 }
 
 // Apply makes changes to the file in memory. Bytes outside the entries touched

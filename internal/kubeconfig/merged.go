@@ -2,6 +2,7 @@ package kubeconfig
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
@@ -15,6 +16,7 @@ type Merged struct {
 	hidden      []MergedContext // by an earlier file's context of the name
 	current     string
 	currentFile string
+	unwritable  error
 }
 
 // MergedContext is a context with the entries that it names.
@@ -39,11 +41,42 @@ func ReadMerged(ctx context.Context, env Env) (*Merged, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := readSet(ctx, &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}, paths)
+	set, err := readSet(ctx, env, hasty(), paths)
 	if err != nil {
 		return nil, err
 	}
-	return set.merged(), set.close()
+	m := set.merged()
+	for _, f := range set {
+		for _, err := range f.file.doubts() {
+			if m.unwritable == nil {
+				m.unwritable = err
+			}
+			env.warn("%s; %s", err, howRead(err))
+		}
+	}
+	return m, set.close()
+}
+
+// howRead says what becomes of a key or an entry that is there twice.
+func howRead(err error) string {
+	var entry *DuplicateEntryError
+	if errors.As(err, &entry) {
+		return "kubectl cannot read the file; here the first counts"
+	}
+	return "kubectl takes the last, and so is done here"
+}
+
+// Writable says why the files that were read are not edited, see [File.Writable].
+func (m *Merged) Writable() error { return m.unwritable }
+
+// Context returns the context of a name, as kubectl sees it.
+func (m *Merged) Context(name string) (MergedContext, bool) {
+	for _, c := range m.contexts {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return MergedContext{}, false
 }
 
 // ContextNames returns the names of the contexts of all files that can be read now, for

@@ -148,6 +148,12 @@ func (s fileSet) add(c Change) (r Result, err error) {
 	if err := c.check(); err != nil {
 		return r, err
 	}
+	if reason := s.principalChange(c); reason != "" {
+		if c.KeepPrincipal {
+			return r, &PrincipalError{File: s.holder(contextList, c.Context.Name).path, Context: c.Context.Name, Reason: reason}
+		}
+		r.Warnings = append(r.Warnings, fmt.Sprintf("context %s authenticates as somebody else now; until now, %s", c.Context.Name, reason))
+	}
 	home := s.home(c)
 	var m *member
 	if c.User.Name != "" {
@@ -169,7 +175,7 @@ func (s fileSet) add(c Change) (r Result, err error) {
 		if err := s.checkCluster(c); err != nil {
 			return r, err
 		}
-		r.Warnings = s.warnOfServerName(c.Cluster)
+		r.Warnings = append(r.Warnings, s.warnOfServerName(c.Cluster)...)
 		if r.Cluster, m, err = s.set(home, clusterList, c.Cluster.Name, c.Cluster.settings(s.clusterFlags(c.Cluster.Name))); err != nil {
 			return r, err
 		}

@@ -55,7 +55,7 @@ func rewrite[T any](ctx context.Context, env Env, plan func(fileSet) (T, []Edit,
 			return none, err
 		}
 		watcher.Clock = held.clock()
-		set, err := readSet(ctx, &watcher, paths)
+		set, err := readSet(ctx, env, &watcher, paths)
 		if err != nil {
 			return none, err
 		}
@@ -64,6 +64,7 @@ func rewrite[T any](ctx context.Context, env Env, plan func(fileSet) (T, []Edit,
 			if need = pathsOf(edits); held.has(need) {
 				err = writeAll(edits, env.InPlace, &written)
 				if err == nil {
+					warnOfNames(env, edits)
 					return result, set.close()
 				}
 			}
@@ -82,12 +83,27 @@ func preview[T any](ctx context.Context, env Env, plan func(fileSet) (T, []Edit,
 	if err != nil {
 		return result, nil, err
 	}
-	set, err := readSet(ctx, &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}, paths)
+	set, err := readSet(ctx, env, hasty(), paths)
 	if err != nil {
 		return result, nil, err
 	}
 	result, edits, err = plan(set)
+	warnOfNames(env, edits)
 	return result, edits, closed(set, err)
+}
+
+// hasty is for who only reads.
+func hasty() *safefile.Watcher {
+	return &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}
+}
+
+// warnOfNames tells of hard links that are parted.
+func warnOfNames(env Env, edits []Edit) {
+	for _, e := range edits {
+		if n := e.original.Names(); n > 1 && !env.InPlace {
+			env.warn("%s has %d names (hard links), and the others keep the old content; --in-place writes the file itself", e.Path, n)
+		}
+	}
 }
 
 func pathsOf(edits []Edit) []string {
@@ -120,7 +136,7 @@ func writeAll(edits []Edit, inPlace bool, written *[]string) error {
 
 // readSet reads all files. One that cannot be read is an error that names it and is
 // never skipped.
-func readSet(ctx context.Context, watcher *safefile.Watcher, paths []string) (set fileSet, err error) {
+func readSet(ctx context.Context, env Env, watcher *safefile.Watcher, paths []string) (set fileSet, err error) {
 	defer func() {
 		if err != nil {
 			err = closed(set, err)
@@ -146,6 +162,9 @@ func readSet(ctx context.Context, watcher *safefile.Watcher, paths []string) (se
 		set = append(set, m)
 		if m.file, err = Parse(path, original.Data()); err != nil {
 			return set, err
+		}
+		for _, w := range m.file.warnings {
+			env.warn("%s", w)
 		}
 	}
 	return set, nil

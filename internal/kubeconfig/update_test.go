@@ -275,7 +275,7 @@ func TestChoosesFile(t *testing.T) {
 		{"a corrupt file is named", Env{Kubeconfig: list(cluster, corrupt)}, "", "", corrupt + ":2: is not YAML"},
 		{"a folder is named", Env{Kubeconfig: list(cluster, dir)}, "", "", dir + " is not a regular file"},
 		{"a list of nothing", Env{Kubeconfig: list("", "")}, "", "", "names no file"},
-		{"no home", Env{}, "", "", "no home folder"},
+		{"no home", Env{}, "", "", "no home directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -200,6 +201,8 @@ func (f *File) readEntries() error {
 		return f.syntax(root, "apiVersion", "has another apiVersion than v1")
 	}
 	f.current = r.text(root, "", "current-context")
+	r.extensions(root, "")
+	r.extensions(field(root, "preferences"), "preferences")
 	for _, list := range schema.Lists {
 		first := map[string]int{} // line
 		for i, item := range r.list(root, "", list) {
@@ -225,16 +228,48 @@ func (f *File) syntax(root *yaml.Node, key, reason string) error {
 	return &SyntaxError{File: f.Name(), Line: yamlsplice.Lookup(root, key).Line, Reason: reason}
 }
 
+// odd notes what kubectl cannot read, and so nothing of the file
+// (k8s.io/client-go/tools/clientcmd/api/v1, types.go and conversion.go).
+func (r *reader) odd(n *yaml.Node, path, what string) {
+	r.file.warnings = append(r.file.warnings, fmt.Sprintf("%s:%d: %s %s, so kubectl cannot read this file", r.file.Name(), n.Line, strings.TrimPrefix(path, "."), what))
+}
+
+// binary reads a string that must be base64.
+func (r *reader) binary(m *yaml.Node, path, key string) string {
+	text := r.text(m, path, key)
+	if _, err := base64.StdEncoding.DecodeString(text); err != nil {
+		r.odd(field(m, key), path+"."+key, "is not base64")
+	}
+	return text
+}
+
+// extensions looks for two of one name.
+func (r *reader) extensions(m *yaml.Node, path string) {
+	n := field(m, extensionsKey)
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return
+	}
+	seen := map[string]bool{}
+	for i, item := range n.Content {
+		name := yamlsplice.NameOf(item)
+		if seen[name] {
+			r.odd(item, fmt.Sprintf("%s.%s[%d]", path, extensionsKey, i), "has the name of another extension")
+		}
+		seen[name] = true
+	}
+}
+
 func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 	path += "." + bodyKey[list]
 	f := r.file
+	r.extensions(body, path)
 	switch list {
 	case clusterList:
 		r.boolean(body, path, "disable-compression")
 		f.clusters = append(f.clusters, Cluster{
 			Name:          name,
 			Server:        r.text(body, path, "server"),
-			CAData:        r.text(body, path, "certificate-authority-data"),
+			CAData:        r.binary(body, path, "certificate-authority-data"),
 			TLSServerName: r.text(body, path, "tls-server-name"),
 			ProxyURL:      r.text(body, path, "proxy-url"),
 			Line:          line,
@@ -259,10 +294,12 @@ func (r *reader) entry(list, path, name string, line int, body *yaml.Node) {
 
 func (r *reader) user(path, name string, line int, body *yaml.Node) User {
 	u := User{Name: name, Line: line, Other: otherKeys(body)}
-	for _, key := range []string{"client-certificate", "client-certificate-data", "client-key", "client-key-data",
+	for _, key := range []string{"client-certificate", "client-key",
 		"token", "tokenFile", "as", "as-uid", "username", "password"} {
 		r.text(body, path, key)
 	}
+	r.binary(body, path, "client-certificate-data")
+	r.binary(body, path, "client-key-data")
 	exec := r.mapping(body, path, "exec")
 	if exec == nil {
 		return u

@@ -144,10 +144,23 @@ func TestAWSAuthRefuses(t *testing.T) {
 }
 
 func TestAWSAuthEmptyConfigMap(t *testing.T) {
-	for _, text := range []string{"kind: ConfigMap", "kind: ConfigMap\ndata:", "kind: ConfigMap\ndata: {}", "mapRoles:"} {
-		if s := mustAWSAuth(t, text); s.Len() != 0 || len(s.Problems()) != 0 {
+	for _, text := range []string{"kind: ConfigMap\ndata: {}", "mapRoles:", "mapRoles: []", "kind: ConfigMap\ndata: {mapRoles: ''}"} {
+		s := mustAWSAuth(t, text)
+		if s.Len() != 0 || len(s.Problems()) != 0 {
 			t.Errorf("%q: %d entries, %v", text, s.Len(), s.Problems())
 		}
+		if got := outcome(s, session(t, "dev", "s")); got != "not mapped" {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+	for _, text := range []string{"kind: ConfigMap", "kind: ConfigMap\ndata:"} {
+		s := mustAWSAuth(t, text)
+		if got := outcome(s, session(t, "dev", "s")); got != "unavailable" || s.Unreadable() != "mapRoles, mapUsers, mapAccounts" {
+			t.Errorf("%q: %s, unreadable %q", text, got, s.Unreadable())
+		}
+	}
+	if s, err := ParseAWSAuthData(nil, Options{}); err != nil || s.Unreadable() != "mapRoles, mapUsers, mapAccounts" {
+		t.Errorf("no data: %v, %v", s, err)
 	}
 }
 
@@ -156,12 +169,12 @@ func TestAWSAuthEmptyConfigMap(t *testing.T) {
 func TestAWSAuthDrops(t *testing.T) {
 	const rest = "mapUsers:\n- {userarn: '" + userARN + "', username: a}\n"
 	for _, tt := range []struct{ name, roles, want, dev string }{
-		{"section is broken YAML", "|\n  - rolearn: [\n", "mapRoles line 1 bad-yaml!", "not mapped"},
-		{"section misindented", "|\n  - rolearn: " + roleARN + "\n   username: x\n", "mapRoles line 1 bad-yaml!", "not mapped"},
-		{"section of two documents", "|\n  []\n  ---\n  []\n", "mapRoles line 1 bad-yaml!", "not mapped"},
-		{"section is text", "hello\n", "mapRoles line 1 bad-shape!", "not mapped"},
-		{"section is a mapping", "{rolearn: x}\n", "mapRoles line 1 bad-shape!", "not mapped"},
-		{"section is a number", "5\n", "mapRoles line 1 bad-shape!", "not mapped"},
+		{"section is broken YAML", "|\n  - rolearn: [\n", "mapRoles line 1 bad-yaml!", "unavailable"},
+		{"section misindented", "|\n  - rolearn: " + roleARN + "\n   username: x\n", "mapRoles line 1 bad-yaml!", "unavailable"},
+		{"section of two documents", "|\n  []\n  ---\n  []\n", "mapRoles line 1 bad-yaml!", "unavailable"},
+		{"section is text", "hello\n", "mapRoles line 1 bad-shape!", "unavailable"},
+		{"section is a mapping", "{rolearn: x}\n", "mapRoles line 1 bad-shape!", "unavailable"},
+		{"section is a number", "5\n", "mapRoles line 1 bad-shape!", "unavailable"},
 		{"section is an alias to itself", "|\n  &a [*a]\n", "mapRoles[0] line 2 yaml-alias!", "not mapped"},
 		{"entry without arn", "|\n  - username: x\n", "mapRoles[0] line 2 bad-arn!", "not mapped"},
 		{"entry with a bad arn", "|\n  -\n    rolearn: arn\n", "mapRoles[0] line 3 bad-arn!", "not mapped"},
@@ -241,6 +254,10 @@ func FuzzParseAWSAuth(f *testing.F) {
 	f.Add([]byte("\xfe\xffmapRoles: []"))
 	f.Add([]byte("mapRoles: [{rolearn: 'arn:aws:iam::111122223333:role/a', sso: {permissionSetName: A, accountID: 111122223333}}]"))
 	f.Add([]byte("mapUsers: [{userarn: 'arn:aws:iam::111122223333:user/a', userid: }]\nmapAccounts: [111122223333]"))
+	f.Add([]byte("mapRoles: |\n  - rolearn: x\n   username: y\nmapUsers: []"))
+	f.Add([]byte("kind: ConfigMap\ndata:\n  maproles: |\n    []\n  groups: [x]\nmapUsers: ''"))
+	f.Add([]byte("kind: ConfigMap\nbinaryData: {mapRoles: eA==}"))
+	f.Add([]byte("mapRoles: '{a: b}'\nmapUsers: 5\nmapAccounts: \"[1, [2], null]\""))
 	lookup := func(context.Context, string) (string, error) { return "host", nil }
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := ParseAWSAuth(text, Options{EC2PrivateDNSName: lookup})
@@ -272,7 +289,7 @@ func FuzzParseAWSAuth(f *testing.F) {
 			if !e.broken {
 				entries++
 			}
-			if broken := s.find(keyOf(id.Principal)).broken; errors.As(err, new(*BrokenEntryError)) != broken {
+			if broken := s.find(id).broken; errors.As(err, new(*BrokenEntryError)) != broken {
 				t.Errorf("%s is broken: %v, but gives %v", s.source(e), broken, err)
 			}
 			if err == nil && checkName(m.Username) != "" {
@@ -287,7 +304,17 @@ func FuzzParseAWSAuth(f *testing.F) {
 		if s.Len() != entries {
 			t.Errorf("%d entries, but Len is %d", entries, s.Len())
 		}
+		stranger := identity.Identity{Principal: identity.Principal{Kind: identity.KindUser, Partition: "aws", Account: "999999999999", Path: "/", Name: "no-entry-names-me"}}
+		if _, err := s.Map(context.Background(), stranger); s.accounts["999999999999"] == nil && errors.Is(err, ErrNotMapped) != (s.Unreadable() == "") {
+			t.Errorf("unreadable %q, a stranger gets %v", s.Unreadable(), err)
+		}
+		if _, err := ParseAWSAuth(text, Options{Dialect: EKS}); err != nil {
+			t.Errorf("dialect EKS: %v", err)
+		}
 		for a := range s.accounts {
+			if s.Unreadable() != "" {
+				break
+			}
 			p := identity.Principal{Kind: identity.KindUser, Partition: "aws", Account: a, Path: "/", Name: "no-entry-names-me"}
 			if _, err := s.Map(context.Background(), identity.Identity{Principal: p}); err != nil {
 				t.Errorf("account %q: %v", a, err)

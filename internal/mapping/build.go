@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
 // The sections.
@@ -17,14 +18,16 @@ const (
 	mapAccounts = "mapAccounts"
 )
 
-// builder turns sections into a Set. It is the one parser of entries. Strict, it
-// drops what it else would only remark on: unknown keys and second entries for
-// one principal.
+// SectionNames are the keys that hold entries.
+func SectionNames() []string { return []string{mapRoles, mapUsers, mapAccounts} }
+
+// builder turns entries into a Set, and sections of YAML into entries.
 type builder struct {
 	set    *Set
-	strict bool
+	strict bool // an unknown key in an entry is an error
+	form   form // in the dialect EKS
 
-	// Where the builder is, for problems.
+	// The current position, for problems.
 	section string
 	index   int
 	line    int
@@ -36,17 +39,19 @@ type builder struct {
 }
 
 func newBuilder(o Options, strict bool) *builder {
-	return &builder{strict: strict, index: -1, counts: map[bool]int{}, set: &Set{
-		opts:       o,
-		principals: map[key]*entry{},
-		sso:        map[key]*entry{},
-		accounts:   map[string]*entry{},
-	}}
+	b := &builder{strict: strict, index: -1, counts: map[bool]int{}, set: &Set{opts: o}}
+	if o.Dialect == EKS {
+		b.set.eks = newEKSMaps()
+	} else {
+		b.set.principals, b.set.sso, b.set.ids = map[key]*entry{}, map[key]*entry{}, map[key]*entry{}
+		b.set.accounts = map[string]*entry{}
+	}
+	return b
 }
 
-// note records a problem at the place where the builder is. A nil node means the
-// entry as a whole.
-func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, args ...any) {
+// note records a problem at the place where the builder is. Line 0 means the entry
+// as a whole.
+func (b *builder) note(line int, code Code, dropped bool, format string, args ...any) {
 	if b.muted {
 		return
 	}
@@ -54,9 +59,8 @@ func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, arg
 		b.unlisted++
 		return
 	}
-	line := b.line
-	if n != nil {
-		line = b.lineOf(n)
+	if line == 0 {
+		line = b.line
 	}
 	b.set.problems = append(b.set.problems, Problem{
 		Backend: b.set.opts.Backend, Section: b.section, Index: b.index, Line: line,
@@ -64,58 +68,64 @@ func (b *builder) note(n *yaml.Node, code Code, dropped bool, format string, arg
 	})
 }
 
-// read takes one section. lineOf gives a node's line in the whole text.
-func (b *builder) read(section string, n *yaml.Node, lineOf func(*yaml.Node) int) {
-	b.section, b.index, b.line, b.lineOf = section, -1, lineOf(n), lineOf
-	if isNull(n) {
-		return
+// noteNode records a problem of a node.
+func (b *builder) noteNode(n *yaml.Node, code Code, dropped bool, format string, args ...any) {
+	b.note(b.lineOf(n), code, dropped, format, args...)
+}
+
+// shape records that a node is not of the expected shape.
+func (b *builder) shape(n *yaml.Node, expected string) {
+	code := BadShape
+	if n.Kind == yaml.AliasNode {
+		code = YAMLAlias
+	}
+	b.noteNode(n, code, true, "expected %s, found %s", expected, yamlnode.Describe(n))
+}
+
+// read takes one section, and reports whether it is a list. lineOf gives a node's
+// line in the whole text.
+func (b *builder) read(section string, n *yaml.Node, lineOf func(*yaml.Node) int) bool {
+	b.lineOf = lineOf
+	b.at(section, -1, lineOf(n))
+	if yamlnode.IsNull(n) {
+		return true
 	}
 	if n.Kind != yaml.SequenceNode {
-		b.note(n, shapeCode(n), true, "expected a list, found %s", describe(n))
-		return
+		b.shape(n, "a list")
+		return false
 	}
 	for i, item := range n.Content {
-		b.index, b.line = i, lineOf(item)
+		b.at(section, i, lineOf(item))
+		if b.set.texts != nil {
+			b.set.lines[section] = append(b.set.lines[section], b.line)
+		}
 		if section == mapAccounts {
-			b.account(item)
-		} else {
-			b.entry(item)
+			// The scalar's own text is taken, so that 012345678901 without quotes, in
+			// YAML a number, keeps its first digit.
+			if text, ok := b.text(item, "an account"); ok {
+				e := Entry{Section: section, Index: i, Line: b.line, Account: text}
+				if text == "" {
+					b.note(0, BadAccount, true, "the account is empty")
+					continue
+				}
+				b.put(e)
+			}
+			continue
+		}
+		e, ok := b.readEntry(item)
+		if ok {
+			ok = b.put(e)
+		}
+		if !ok && !b.strict { // strict, nothing at all will be in force
+			b.breakNamed(item)
 		}
 	}
+	return true
 }
 
-// account takes an entry of mapAccounts. The scalar's own text is taken, so that
-// 012345678901 without quotes, in YAML a number, keeps its first digit.
-func (b *builder) account(n *yaml.Node) {
-	text, ok := b.text(n, "an account")
-	if !ok {
-		return
-	}
-	if !identity.IsAccountID(text) {
-		b.note(n, BadAccount, true, "account %s is not twelve digits; quote it, or YAML tools may have changed it", quote(text))
-		return
-	}
-	if b.set.accounts[text] == nil {
-		b.set.accounts[text] = b.newEntry()
-	}
-}
-
-// newEntry makes an entry of the place where the builder is.
-func (b *builder) newEntry() *entry {
-	return &entry{section: b.section, index: b.index, line: b.line}
-}
-
-// entry takes an entry of mapRoles or mapUsers.
-func (b *builder) entry(n *yaml.Node) {
-	e := b.newEntry()
-	if b.readEntry(e, n) {
-		b.add(e)
-	} else if !b.strict { // strict, nothing at all will be in force
-		b.breakNamed(n)
-	}
-}
-
-func (b *builder) readEntry(e *entry, n *yaml.Node) bool {
+// readEntry reads the shape of an entry of mapRoles or mapUsers.
+func (b *builder) readEntry(n *yaml.Node) (Entry, bool) {
+	e := Entry{Section: b.section, Index: b.index, Line: b.line}
 	arnKey := "rolearn"
 	if b.section == mapUsers {
 		arnKey = "userarn"
@@ -126,112 +136,72 @@ func (b *builder) readEntry(e *entry, n *yaml.Node) bool {
 	}
 	f, ok := b.fields(n, "an entry", keys...)
 	if !ok {
-		return false
+		return e, false
 	}
 	switch arn, sso := f[arnKey], f["sso"]; {
 	case arn != nil && sso != nil:
-		b.note(sso, BadSSO, true, "has both %s and sso", arnKey)
-		return false
+		b.noteNode(sso, BadSSO, true, "has both %s and sso", arnKey)
+		return e, false
 	case sso != nil:
-		ok = b.permissionSet(e, sso)
+		e.lines.principal = b.lineOf(sso)
+		e.SSO, ok = b.readSSO(sso)
 	case arn != nil:
-		ok = b.principal(e, arn)
+		e.lines.principal = b.lineOf(arn)
+		e.ARN, ok = b.text(arn, "an arn")
+	case b.set.opts.ByUniqueID && f["userid"] != nil:
 	default:
-		b.note(nil, BadARN, true, "has no %s", arnKey)
-		return false
+		b.note(0, BadARN, true, "has no %s", arnKey)
+		return e, false
 	}
-	return ok && b.names(e, f)
+	return e, ok && b.readNames(&e, f)
 }
 
-func (b *builder) principal(e *entry, n *yaml.Node) bool {
-	text, ok := b.text(n, "an arn")
-	if !ok {
-		return false
-	}
-	p, err := identity.ParsePrincipal(text)
-	if err != nil {
-		b.note(n, BadARN, true, "%v", err)
-		return false
-	}
-	if p.Kind == identity.KindAssumedRole {
-		// aws-iam-authenticator's file backend reads the role into it, and so lets
-		// in every session where the entry names one.
-		b.note(n, BadARN, true, "%s is one session of a role; an entry names the role: %s", quote(text), p.Canonical())
-		return false
-	}
-	e.key = keyOf(p)
-	isRole := p.Kind == identity.KindRole
-	if isRole != (b.section == mapRoles) {
-		b.note(n, WrongSection, false, "names a %s in %s; it works, but others' tools may not find it", p.Kind, b.section)
-	}
-	if p.Partition != b.set.opts.Partition {
-		b.note(n, OtherPartition, false, "is of partition %s, but this server serves %s", p.Partition, b.set.opts.Partition)
-	}
-	return true
-}
-
-// permissionSet reads sso: {permissionSetName, accountID, partition}. Nothing in
-// IAM is known to keep an account's own administrators from giving a role of
-// theirs such a name, and STS leaves out the path that would tell it apart: an
-// SSO entry trusts whoever may make roles in its account.
-func (b *builder) permissionSet(e *entry, n *yaml.Node) bool {
+func (b *builder) readSSO(n *yaml.Node) (*PermissionSet, bool) {
 	f, ok := b.fields(n, "sso", "permissionsetname", "accountid", "partition")
 	if !ok {
-		return false
+		return nil, false
 	}
-	values := map[string]string{"partition": b.set.opts.Partition}
-	for name, field := range f {
-		text, ok := b.text(field, name)
-		if !ok {
-			return false
+	var set PermissionSet
+	for name, to := range map[string]*string{"permissionsetname": &set.Name, "accountid": &set.Account, "partition": &set.Partition} {
+		if f[name] == nil {
+			continue
 		}
-		values[name] = text
+		if *to, ok = b.text(f[name], name); !ok {
+			return nil, false
+		}
+		if name == "partition" && *to == "" {
+			b.noteNode(n, BadSSO, true, "sso has an empty partition")
+			return nil, false
+		}
 	}
-	set := values["permissionsetname"]
-	// The values are right if they make an ARN of the role that AWS would make.
-	// Text smuggled into any of them would leave the last slashes in a path.
-	p, err := identity.ParsePrincipal("arn:" + values["partition"] + ":iam::" + values["accountid"] + ":role/AWSReservedSSO_" + set + "_0123456789abcdef")
-	if err != nil || p.Path != "/" || set == "" || len(set) > 32 {
-		b.note(n, BadSSO, true, "sso needs permissionSetName (1 to 32 letters, digits and _+=,.@-), accountID (twelve digits) and, unless %s, partition", b.set.opts.Partition)
-		return false
-	}
-	e.key, e.sso = ssoKey(keyOf(p))
-	if p.Partition != b.set.opts.Partition {
-		b.note(n, OtherPartition, false, "is of partition %s, but this server serves %s", p.Partition, b.set.opts.Partition)
-	}
-	return true
+	return &set, true
 }
 
-// names reads username, groups and userid. A userid of nothing is an error: it
+// readNames reads username, groups and userid. A userid of nothing is an error: it
 // looks like a pin, and would let in every principal of that name.
-func (b *builder) names(e *entry, f map[string]*yaml.Node) (ok bool) {
+func (b *builder) readNames(e *Entry, f map[string]*yaml.Node) (ok bool) {
 	if n := f["userid"]; n != nil {
-		if e.uniqueID, ok = b.text(n, "userid"); !ok {
+		if e.UserID, ok = b.text(n, "userid"); !ok {
 			return false
 		}
-		if e.uniqueID == "" {
-			b.note(n, BadShape, true, "has an empty userid, which pins nobody; give the unique id or leave the key out")
+		if e.UserID == "" {
+			b.noteNode(n, BadShape, true, "has an empty userid, which pins nobody; give the unique id or leave the key out")
 			return false
 		}
 	}
-	username := ""
 	if n := f["username"]; n != nil {
-		if username, ok = b.text(n, "username"); !ok {
+		e.lines.username = b.lineOf(n)
+		if e.Username, ok = b.text(n, "username"); !ok {
 			return false
 		}
-	}
-	if username == "" {
-		b.note(nil, NoUsername, false, "has no username; its arn, for a role with the session's name, is used")
-	} else if e.username, ok = b.template(e, f["username"], username); !ok {
-		return false
 	}
 	groups := f["groups"]
 	if groups == nil {
 		return true
 	}
 	if groups.Kind != yaml.SequenceNode {
-		// Others' servers let the principal in without groups.
-		b.note(groups, shapeCode(groups), true, "expected a list of groups, found %s", describe(groups))
+		// aws-iam-authenticator lets the principal in without groups.
+		b.shape(groups, "a list of groups")
 		return false
 	}
 	for _, n := range groups.Content {
@@ -239,64 +209,97 @@ func (b *builder) names(e *entry, f map[string]*yaml.Node) (ok bool) {
 		if !ok {
 			return false
 		}
-		t, ok := b.template(e, n, text)
-		if !ok {
-			return false
-		}
-		e.groups = append(e.groups, t)
+		e.Groups, e.lines.group = append(e.Groups, text), append(e.lines.group, b.lineOf(n))
 	}
 	return true
 }
 
-func (b *builder) template(e *entry, n *yaml.Node, text string) (template, bool) {
-	t, err := parseTemplate(text)
-	if err != nil {
-		b.note(n, BadTemplate, true, "%v", err)
-		return template{}, false
+// fields takes a mapping apart. Keys are compared without case, as the JSON
+// decoder of aws-iam-authenticator does, but for ASCII letters only. Fields that
+// are null are left out, as if absent, but for a userid, which must not seem to
+// pin what it does not. A key that is not among the known is a remark, or, strict,
+// an error. Keys that stand twice, aliases and merge keys are errors always: who reads
+// the text would not see what counts.
+func (b *builder) fields(n *yaml.Node, what string, known ...string) (map[string]*yaml.Node, bool) {
+	if n.Kind != yaml.MappingNode {
+		b.shape(n, what+" with "+strings.Join(known, ", "))
+		return nil, false
 	}
-	session := t.uses(sessionName, sessionNameRaw, ec2PrivateDNSName)
-	switch {
-	case session && e.key.kind != identity.KindRole:
-		b.note(n, NeverRenders, false, "%s needs a session, which a %s has not; it will be refused", quote(text), e.key.kind)
-	case t.freeSession():
-		b.note(n, SessionPrefix, false, "%s lets whoever may assume the role choose a name that others have, such as kubernetes-admin; write a text with a colon in front", quote(text))
-	case t.uses(ec2PrivateDNSName) && b.set.opts.EC2PrivateDNSName == nil:
-		b.note(n, NoEC2, false, "%s needs to ask EC2, which is not configured; it will be refused", quote(text))
+	fields, bad := yamlnode.Fields(n, true)
+	for _, e := range bad {
+		switch e.Kind {
+		case yamlnode.Alias:
+			b.noteNode(e.Node, YAMLAlias, true, "%v", e)
+		case yamlnode.Twice:
+			if !slices.Contains(known, yamlnode.FoldASCII(e.Node.Value)) {
+				continue
+			}
+			b.noteNode(e.Node, BadShape, true, "has %s twice, on lines %d and %d", yamlnode.FoldASCII(e.Node.Value), b.lineOf(e.First), b.lineOf(e.Node))
+		default:
+			b.noteNode(e.Node, UnknownKey, b.strict, "%v", e)
+			if !b.strict {
+				continue
+			}
+		}
+		return nil, false
 	}
-	return t, true
+	out, ok := map[string]*yaml.Node{}, true
+	for _, f := range fields {
+		switch {
+		case !slices.Contains(known, f.Name):
+			b.noteNode(f.Key, UnknownKey, b.strict, "has unknown key %s; known are %s", quote(f.Key.Value), strings.Join(known, ", "))
+			ok = !b.strict
+		case yamlnode.IsNull(f.Value) && f.Name != "userid":
+		default:
+			out[f.Name] = f.Value
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return out, true
 }
 
-// add puts an entry, good or broken, in place of an earlier one for its principal.
-func (b *builder) add(e *entry) {
-	index := b.set.principals
-	if e.sso {
-		index = b.set.sso
+func (b *builder) text(n *yaml.Node, what string) (string, bool) {
+	text, ok := yamlnode.Text(n)
+	if !ok {
+		b.shape(n, what+" as text")
 	}
-	if prev := index[e.key]; prev != nil && (prev.section != e.section || prev.index != e.index) {
-		b.duplicate(e, prev)
-	}
-	index[e.key] = e
+	return text, ok
 }
 
-// duplicate notes that e counts and other does not.
-func (b *builder) duplicate(e, other *entry) {
-	counts := "this one counts"
-	if e.broken {
-		counts = "this one counts, and as it is broken, the principal is refused"
+// result is finish for a builder that may be strict.
+func (b *builder) result() (*Set, error) {
+	set := b.finish()
+	if !b.set.opts.Strict {
+		return set, nil
 	}
-	b.note(nil, Duplicate, b.strict, "is for the same principal as %s[%d] line %d; %s", other.section, other.index, other.line, counts)
+	var bad []Problem
+	for _, p := range set.problems {
+		if p.Dropped {
+			bad = append(bad, p)
+		}
+	}
+	if bad != nil {
+		return nil, &LoadError{Problems: bad}
+	}
+	return set, nil
 }
 
-// finish gives the Set, when it has looked for roles that one entry names by ARN
+// finish returns the Set, after it has searched for roles that one entry names by ARN
 // and another by permission set.
 func (b *builder) finish() *Set {
 	for k, e := range b.set.principals {
 		if s, ok := ssoKey(k); ok && b.set.sso[s] != nil {
-			b.section, b.index, b.line = e.section, e.index, e.line
-			b.duplicate(e, b.set.sso[s])
+			b.at(e.section, e.index, e.line)
+			counts := "this one counts, because it has the arn"
+			if e.broken {
+				counts = "this one counts, and as it is broken, the principal is refused"
+			}
+			b.tie(b.set.sso[s], b.set.opts.Ties == TieIsError, counts)
 		}
 	}
-	for _, entries := range []map[key]*entry{b.set.principals, b.set.sso} {
+	for _, entries := range []map[key]*entry{b.set.principals, b.set.sso, b.set.ids} {
 		for _, e := range entries {
 			if e.broken {
 				b.set.broken++

@@ -10,29 +10,43 @@ import (
 
 // Link is one backend of a Chain.
 type Link struct {
-	// Name is for people: it stands in errors.
+	// Name appears in errors.
 	Name   string
 	Mapper Mapper
+	// Always asks this one even where one before it is unavailable.
+	Always bool
 }
 
-// Chain asks its backends in order. The first that knows the identity, or
-// fails, decides. The zero value maps nobody. It is safe for concurrent use.
+// Chain tries its backends in order. The first that maps the identity, or fails,
+// decides. The zero value maps nothing. It is safe for concurrent use.
 type Chain struct{ links []Link }
 
-// NewChain makes a Chain. Put the Creator last.
+// NewChain returns a Chain. Put the Creator last.
 func NewChain(links ...Link) *Chain { return &Chain{links: append([]Link(nil), links...)} }
 
 // Map returns the first mapping. It fails with *NotMappedError if no backend
-// knows the identity, and with the wrapped error of the first that fails.
+// knows the identity, and with the wrapped error of the first that fails. Behind a
+// backend that fails for now (see [Temporary]) only links that are Always asked count.
 func (c *Chain) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
+	var unavailable error
 	for _, l := range c.links {
+		if unavailable != nil && !l.Always {
+			continue
+		}
 		m, err := l.Mapper.Map(ctx, id)
 		if err == nil {
 			return m, nil
 		}
-		if !errors.Is(err, ErrNotMapped) {
+		switch {
+		case errors.Is(err, ErrNotMapped):
+		case Temporary(err) && unavailable == nil && ctx.Err() == nil:
+			unavailable = fmt.Errorf("mapping by %s: %w", l.Name, err)
+		default:
 			return Mapping{}, fmt.Errorf("mapping by %s: %w", l.Name, err)
 		}
+	}
+	if unavailable != nil {
+		return Mapping{}, unavailable
 	}
 	return Mapping{}, notMapped(id)
 }

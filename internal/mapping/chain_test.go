@@ -34,13 +34,13 @@ func TestChain(t *testing.T) {
 		err      error
 	}{
 		{"empty", nil, "", ErrNotMapped},
-		{"first", []Link{{"a", answer("x")}, {"b", answer("y")}}, "x", nil},
-		{"second", []Link{{"a", failing(ErrNotMapped)}, {"b", answer("y")}}, "y", nil},
-		{"wrapped sentinel", []Link{{"a", failing(fmt.Errorf("a: %w", ErrNotMapped))}, {"b", answer("y")}}, "y", nil},
-		{"none", []Link{{"a", failing(ErrNotMapped)}}, "", ErrNotMapped},
-		{"error stops", []Link{{"a", failing(boom)}, {"b", answer("y")}}, "", boom},
-		{"error after none", []Link{{"a", failing(ErrNotMapped)}, {"b", failing(boom)}, {"c", answer("y")}}, "", boom},
-		{"render error stops", []Link{{"a", failing(&RenderError{})}, {"b", answer("y")}}, "", nil},
+		{"first", []Link{{Name: "a", Mapper: answer("x")}, {Name: "b", Mapper: answer("y")}}, "x", nil},
+		{"second", []Link{{Name: "a", Mapper: failing(ErrNotMapped)}, {Name: "b", Mapper: answer("y")}}, "y", nil},
+		{"wrapped sentinel", []Link{{Name: "a", Mapper: failing(fmt.Errorf("a: %w", ErrNotMapped))}, {Name: "b", Mapper: answer("y")}}, "y", nil},
+		{"none", []Link{{Name: "a", Mapper: failing(ErrNotMapped)}}, "", ErrNotMapped},
+		{"error stops", []Link{{Name: "a", Mapper: failing(boom)}, {Name: "b", Mapper: answer("y")}}, "", boom},
+		{"error after none", []Link{{Name: "a", Mapper: failing(ErrNotMapped)}, {Name: "b", Mapper: failing(boom)}, {Name: "c", Mapper: answer("y")}}, "", boom},
+		{"render error stops", []Link{{Name: "a", Mapper: failing(&RenderError{})}, {Name: "b", Mapper: answer("y")}}, "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := NewChain(tt.links...)
@@ -52,6 +52,34 @@ func TestChain(t *testing.T) {
 				t.Errorf("a final error reads as not mapped: %v", err)
 			}
 		})
+	}
+}
+
+// A backend that cannot answer for now is neither passed over nor final, and only what
+// is Always asked may answer in its place.
+func TestChainUnavailable(t *testing.T) {
+	away := &UnavailableError{Backend: "aws-auth", Reason: "x"}
+	for _, tt := range []struct {
+		name  string
+		links []Link
+		want  string // a username, or "" for temporary
+	}{
+		{"then another", []Link{{Name: "a", Mapper: failing(away)}, {Name: "b", Mapper: answer("y")}}, ""},
+		{"wrapped", []Link{{Name: "a", Mapper: failing(fmt.Errorf("x: %w", away))}, {Name: "b", Mapper: answer("y")}}, ""},
+		{"a lookup", []Link{{Name: "a", Mapper: failing(&LookupError{Err: errors.New("x")})}, {Name: "b", Mapper: answer("y")}}, ""},
+		{"one before", []Link{{Name: "a", Mapper: answer("x")}, {Name: "b", Mapper: failing(away)}}, "x"},
+		{"one that is always asked", []Link{{Name: "a", Mapper: failing(away)}, {Name: "b", Mapper: answer("y")}, {Name: "c", Mapper: answer("z"), Always: true}}, "z"},
+		{"one that is always asked and does not know", []Link{{Name: "a", Mapper: failing(away)}, {Name: "c", Mapper: failing(ErrNotMapped), Always: true}}, ""},
+	} {
+		m, err := NewChain(tt.links...).Map(context.Background(), session(t, "dev", "s"))
+		if m.Username != tt.want || (err == nil) != (tt.want != "") || err != nil && (!Temporary(err) || errors.Is(err, ErrNotMapped)) {
+			t.Errorf("%s: got %q, %v", tt.name, m.Username, err)
+		}
+	}
+	for _, err := range []error{nil, ErrNotMapped, &NotMappedError{}, &PinError{}, &RenderError{}, &ReservedError{}, &BrokenEntryError{}, errors.New("x")} {
+		if Temporary(err) {
+			t.Errorf("%T is temporary", err)
+		}
 	}
 }
 

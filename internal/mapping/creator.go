@@ -7,8 +7,8 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// What EKS made of the principal that created a cluster, before access entries
-// let one see and remove it.
+// The mapping of the principal that created a cluster in EKS, before access entries
+// made it visible and removable.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/auth-configmap.html
 const (
@@ -16,17 +16,17 @@ const (
 	creatorGroup    = "system:masters"
 )
 
-// Creator lets one user or role in as an administrator, the way EKS lets in who
-// created a cluster though no aws-auth names it. Ask it last, so that an entry
-// can give that principal less. It is safe for concurrent use.
+// Creator maps one user or role to an administrator, as EKS maps the creator of a
+// cluster that no aws-auth names. Put it last, so that an entry can grant that
+// principal less. It is safe for concurrent use.
 type Creator struct {
 	key key
 	arn string
 }
 
-// NewCreator makes the Creator of a user's or a role's ARN. A role stands for
-// all its sessions, with or without its path. It fails with *identity.ARNError
-// or *CreatorError.
+// NewCreator returns the Creator for the ARN of a user or role. A role includes all its
+// sessions, with or without its path. It fails with *identity.ARNError or
+// *CreatorError.
 func NewCreator(arn string) (*Creator, error) {
 	p, err := identity.ParsePrincipal(arn)
 	if err != nil {
@@ -38,18 +38,18 @@ func NewCreator(arn string) (*Creator, error) {
 	return &Creator{key: keyOf(p), arn: p.String()}, nil
 }
 
-// CreatorError says that the creator's ARN names neither a user nor a role. A
-// session is refused because it would let in every session of its role.
+// CreatorError reports that the creator's ARN is neither a user nor a role. A session
+// is refused because it would include every session of its role.
 type CreatorError struct {
 	ARN  string
 	Kind identity.Kind
 }
 
 func (e *CreatorError) Error() string {
-	return fmt.Sprintf("creator %q is of kind %s: give the arn of a user (arn:…:user/…) or a role (arn:…:role/…)", e.ARN, e.Kind)
+	return fmt.Sprintf("creator %q is of kind %s: use the ARN of a user (arn:…:user/…) or a role (arn:…:role/…)", e.ARN, e.Kind)
 }
 
-// Map knows the one principal.
+// Map maps the one principal.
 func (c *Creator) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
 	if err := ctx.Err(); err != nil {
 		return Mapping{}, err
@@ -59,3 +59,12 @@ func (c *Creator) Map(ctx context.Context, id identity.Identity) (Mapping, error
 	}
 	return Mapping{Username: creatorUsername, Groups: []string{creatorGroup}, Source: "creator " + c.arn}, nil
 }
+
+// Run waits for the context: nothing is followed.
+func (c *Creator) Run(ctx context.Context) { <-ctx.Done() }
+
+// Ready is always nil.
+func (c *Creator) Ready() error { return nil }
+
+// Stats counts the one principal.
+func (c *Creator) Stats() Stats { return Stats{Entries: 1} }

@@ -52,6 +52,7 @@ func serverNode(t testing.TB, text string) *yaml.Node {
 
 func mustServer(t testing.TB, text string, o Options) *Set {
 	t.Helper()
+	o.Ties = TieIsError
 	s, err := ParseServer(serverNode(t, text), o)
 	if err != nil {
 		t.Fatalf("ParseServer: %v", err)
@@ -83,6 +84,8 @@ func outcome(m Mapper, id identity.Identity) string {
 		return got.Username + " [" + strings.Join(got.Groups, " ") + "]"
 	case errors.Is(err, ErrNotMapped):
 		return "not mapped"
+	case errors.As(err, new(*UnavailableError)):
+		return "unavailable"
 	case errors.As(err, &render):
 		return "render error"
 	case errors.As(err, &lookup):

@@ -50,7 +50,7 @@ func TestMatching(t *testing.T) {
 		{"role named path and name", rename(session(t, "kilo", "s"), "team/kilo"), "not mapped"},
 
 		{"pinned role", session(t, "pinned", "s"), "pinned []"},
-		{"role made anew", session(t, "repinned", "s"), "pin error"},
+		{"role made again", session(t, "repinned", "s"), "pin error"},
 
 		{"user", caller(t, "arn:aws:iam::111122223333:user/alice"), "user-alice []"},
 		{"user, other case", caller(t, "arn:aws:iam::111122223333:user/Alice"), "user-alice []"},

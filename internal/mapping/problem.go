@@ -3,53 +3,61 @@ package mapping
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
+
+var quote = yamlnode.Quote
 
 // Code names a kind of Problem. Codes are stable: logs and metrics may use them.
 type Code string
 
-// The codes. The first group costs the entry or section, the second is advice
-// about an entry that is in force; unknown-key and duplicate are either.
+// The codes. Those of the first group drop the entry or section, those of the second
+// are advice about a used entry; unknown-key and duplicate can be either.
 const (
 	BadYAML     Code = "bad-yaml"     // the section is no YAML
 	BadShape    Code = "bad-shape"    // a list, mapping or text was expected
+	Misspelt    Code = "misspelt"     // a key looks like a section that is missing
+	Misplaced   Code = "misplaced"    // a key that belongs under data, or into an entry
+	NoUserID    Code = "no-userid"    // entries match by unique id, and this has none
 	YAMLAlias   Code = "yaml-alias"   // aliases and merge keys are not followed
 	BadARN      Code = "bad-arn"      // no ARN of a user, role, root or federated user
 	BadSSO      Code = "bad-sso"      // no permission set, account or partition
 	BadAccount  Code = "bad-account"  // not twelve digits
-	BadTemplate Code = "bad-template" // an unknown placeholder, or text no name may have
+	BadTemplate Code = "bad-template" // an unknown placeholder, or characters that are not allowed in a name
 
-	UnknownKey     Code = "unknown-key"     // a key that means nothing here
+	UnknownKey     Code = "unknown-key"     // an unknown key
 	Duplicate      Code = "duplicate"       // two entries for one principal
 	WrongSection   Code = "wrong-section"   // a user in mapRoles, or a role in mapUsers
-	NoUsername     Code = "no-username"     // a default one is used
-	SessionPrefix  Code = "session-prefix"  // the session chooses the name freely
+	NoUsername     Code = "no-username"     // the default username is used
+	SessionPrefix  Code = "session-prefix"  // the session name is the whole name
 	NoEC2          Code = "no-ec2"          // needs EC2, which is not configured
 	NeverRenders   Code = "never-renders"   // needs a session that the principal has not
 	OtherPartition Code = "other-partition" // of a partition this server does not serve
+	RolePath       Code = "role-path"       // EKS never matches a role's ARN with its path
 	TooMany        Code = "too-many"        // more problems than are listed
 )
 
-// maxProblems bounds how many problems of a text are kept and alarmed, of those
-// that dropped something and of the rest, so that a text that is nothing else
-// cannot fill the memory or the log.
+// maxProblems bounds the recorded problems of a text, separately for those that dropped
+// something and for the rest, so that a text full of problems cannot fill the memory or
+// the log.
 const maxProblems = 1000
 
-// Problem is something wrong or doubtful in entries. It is an error value.
+// Problem is an error or a warning about entries. It is an error value.
 type Problem struct {
 	Backend string
 	// Section is mapRoles, mapUsers or mapAccounts, or empty for the whole text.
 	Section string
 	// Index counts the section's entries from 0; -1 means the section itself.
 	Index int
-	// Line counts from 1 in the whole text. Inside a section whose text is quoted,
-	// and so has no lines of its own in the file, it is the section's line.
+	// Line counts from 1 in the whole text. In a section whose text is quoted, and so
+	// has no lines in the file, it is the section's line.
 	Line int
 	Code Code
-	// Dropped says that the entry or the section is not in force. Of an aws-auth's
-	// entry, the principal is refused then, as BrokenEntryError says.
+	// Dropped is true if the entry or section is not used. The principal of an aws-auth
+	// entry is then refused, with BrokenEntryError.
 	Dropped bool
-	// Message is for people. Text it cites from the input is quoted and short.
+	// Message is for people. Text from the input is quoted and short.
 	Message string
 }
 
@@ -74,7 +82,7 @@ func sourceText(backend, section string, index, line int) string {
 	return s + fmt.Sprintf(" line %d", line)
 }
 
-// LoadError says why the server's own entries are refused: all reasons at once.
+// LoadError reports why the server's own entries are refused: all reasons at once.
 type LoadError struct{ Problems []Problem }
 
 func (e *LoadError) Error() string {
@@ -85,17 +93,24 @@ func (e *LoadError) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// TextError says why a text is not an aws-auth at all. Nothing of it is in force.
+// TextError says why a text is not an aws-auth, or a dynamic file, at all. Nothing of
+// it is in force.
 type TextError struct {
+	// What is what the text should be. Empty means an aws-auth.
+	What string
 	// Line counts from 1; 0 means no line in particular.
 	Line   int
 	Reason string
-	// Err is the YAML parser's, or nil.
+	// Err is the YAML parser's error, or nil.
 	Err error
 }
 
 func (e *TextError) Error() string {
-	s := "reading aws-auth: "
+	what := e.What
+	if what == "" {
+		what = "aws-auth"
+	}
+	s := "reading " + what + ": "
 	if e.Line > 0 {
 		s += fmt.Sprintf("line %d: ", e.Line)
 	}
@@ -107,13 +122,3 @@ func (e *TextError) Error() string {
 }
 
 func (e *TextError) Unwrap() error { return e.Err }
-
-// quote cites input in a message: quoted, so that it cannot forge a log line,
-// and short.
-func quote(s string) string {
-	const most = 120
-	if len(s) > most {
-		return fmt.Sprintf("%q…", s[:most])
-	}
-	return fmt.Sprintf("%q", s)
-}

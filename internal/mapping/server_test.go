@@ -29,7 +29,7 @@ mapAccounts:
 `
 
 func TestParseServer(t *testing.T) {
-	s := mustServer(t, goodServer, Options{})
+	s := mustServer(t, goodServer, Options{Ties: TieIsError})
 	if p := s.Problems(); len(p) != 0 || s.Len() != 5 {
 		t.Errorf("%d entries, problems %v", s.Len(), p)
 	}
@@ -48,14 +48,14 @@ func TestParseServer(t *testing.T) {
 		}
 	}
 	for _, empty := range []string{"", "null", "{}", "port: 1", "mapRoles:", "mapRoles: []\nmapUsers: ~"} {
-		if s := mustServer(t, empty, Options{}); s.Len() != 0 || len(s.Problems()) != 0 {
+		if s := mustServer(t, empty, Options{Ties: TieIsError}); s.Len() != 0 || len(s.Problems()) != 0 {
 			t.Errorf("%q: %d entries, problems %v", empty, s.Len(), s.Problems())
 		}
 	}
-	if s, err := ParseServer(nil, Options{}); err != nil || s.Len() != 0 {
+	if s, err := ParseServer(nil, Options{Ties: TieIsError}); err != nil || s.Len() != 0 {
 		t.Errorf("nil: %v", err)
 	}
-	if s, err := ParseServer(&yaml.Node{}, Options{}); err != nil || s.Len() != 0 {
+	if s, err := ParseServer(&yaml.Node{}, Options{Ties: TieIsError}); err != nil || s.Len() != 0 {
 		t.Errorf("zero node: %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestParseServerRefuses(t *testing.T) {
 		{"tie", "mapusers:", "- rolearn: " + roleARN + "\n  username: x\nmapusers:", "mapRoles[2] line 11 duplicate"},
 		{"tie but for case", "mapusers:", "- rolearn: arn:aws:iam::111122223333:role/DEV\n  username: x\nmapusers:", "mapRoles[2] line 11 duplicate"},
 		{"tie but for the path", "mapusers:", "- rolearn: arn:aws:iam::111122223333:role/a/dev\n  username: x\nmapusers:", "mapRoles[2] line 11 duplicate"},
-		{"tie across sections", "userARN: " + userARN, "userARN: " + roleARN, "mapUsers[0] line 12 duplicate"},
+		{"tie across sections", "userARN: " + userARN, "userARN: " + roleARN, "mapRoles[0] line 3 duplicate"},
 		{"tie of sets", "mapusers:", "- sso: {permissionSetName: ADMIN, accountID: 011122223333}\n  username: x\nmapusers:", "mapRoles[2] line 11 duplicate"},
 		{"tie of role and set", "mapusers:", "- rolearn: arn:aws:iam::011122223333:role/AWSReservedSSO_Admin_0123456789abcdef\n  username: x\nmapusers:", "mapRoles[2] line 11 duplicate"},
 	} {
@@ -121,7 +121,7 @@ func TestParseServerRefuses(t *testing.T) {
 			if !strings.Contains(goodServer, tt.old) {
 				t.Fatalf("row changes nothing: %q", tt.old)
 			}
-			set, err := ParseServer(serverNode(t, strings.Replace(goodServer, tt.old, tt.new, 1)), Options{})
+			set, err := ParseServer(serverNode(t, strings.Replace(goodServer, tt.old, tt.new, 1)), Options{Ties: TieIsError})
 			var load *LoadError
 			if !errors.As(err, &load) || set != nil {
 				t.Fatalf("got %v, want *LoadError", err)
@@ -139,8 +139,8 @@ func TestTieNamesBothLines(t *testing.T) {
 mapRoles:
 - {rolearn: "arn:aws:iam::111122223333:role/dev", username: a}
 mapUsers:
-- {userarn: "arn:aws:iam::111122223333:role/x/dev", username: b}`), Options{})
-	if err == nil || !strings.Contains(err.Error(), "mapUsers[0] line 5: is for the same principal as mapRoles[0] line 3") {
+- {userarn: "arn:aws:iam::111122223333:role/x/dev", username: b}`), Options{Ties: TieIsError})
+	if err == nil || !strings.Contains(err.Error(), "mapRoles[0] line 3: is for the same principal as mapUsers[0] line 5") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestParseServerTellsAllAtOnce(t *testing.T) {
 	_, err := ParseServer(serverNode(t, `
 mapRoles: [{}, {rolearn: x}]
 mapUsers: x
-mapAccounts: [1]`), Options{})
+mapAccounts: [1]`), Options{Ties: TieIsError})
 	var load *LoadError
 	if !errors.As(err, &load) || len(load.Problems) != 4 {
 		t.Fatalf("got %v", err)
@@ -169,7 +169,7 @@ mapRoles:
 - {rolearn: "arn:aws-cn:iam::111122223333:role/h", username: h}
 mapUsers:
 - {userarn: "arn:aws:iam::111122223333:role/i", username: i}
-- {userarn: "arn:aws:iam::111122223333:user/j", username: "j:{{SessionName}}"}`, Options{})
+- {userarn: "arn:aws:iam::111122223333:user/j", username: "j:{{SessionName}}"}`, Options{Ties: TieIsError})
 	want := "mapRoles[0] line 3 wrong-section, mapRoles[1] line 4 session-prefix, mapRoles[2] line 5 session-prefix, mapRoles[3] line 6 session-prefix, " +
 		"mapRoles[5] line 8 session-prefix, mapRoles[6] line 9 no-ec2, mapRoles[7] line 10 other-partition, mapUsers[0] line 12 wrong-section, mapUsers[1] line 13 never-renders"
 	if got := codes(s.Problems()); got != want {
@@ -197,7 +197,7 @@ func TestMessagesCannotForgeLogLines(t *testing.T) {
 		`mapRoles: [{rolearn: "` + roleARN + `", username: "{{a\nb}}"}]`,
 		`mapAccounts: ["a\nb"]`,
 	} {
-		_, err := ParseServer(serverNode(t, text), Options{})
+		_, err := ParseServer(serverNode(t, text), Options{Ties: TieIsError})
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v", text, err)
 		}

@@ -2,20 +2,30 @@ package mapping
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/yamlnode"
 )
 
-// Set is a backend made of entries, as they were when it was read. It never
-// changes, so it is safe for concurrent use.
+// Set answers from entries as they were when it was made. It never changes, so it
+// is safe for concurrent use.
 type Set struct {
 	opts       Options
 	principals map[key]*entry
 	sso        map[key]*entry
+	ids        map[key]*entry // by unique id, where Options.ByUniqueID says so
 	accounts   map[string]*entry
-	broken     int // entries among principals and sso
+	eks        *eksMaps // in the dialect EKS, in place of the others
+	broken     int      // entries among the others
 	problems   []Problem
+
+	// unreadable are the sections of an aws-auth that could not be read, and texts
+	// those that could, for AWSAuth to keep.
+	unreadable map[string]bool
+	texts      map[string]string
+	lines      map[string][]int // of each section's entries
 }
 
 // entry is one entry of mapRoles, mapUsers or mapAccounts.
@@ -24,7 +34,7 @@ type entry struct {
 	index, line int
 	key         key
 	sso         bool     // key.name is a permission set
-	broken      bool     // dropped: its principal is refused, and the rest says nothing
+	broken      bool     // dropped: its principal is refused, and the other fields are unused
 	username    template // the zero template means the default username
 	groups      []template
 	uniqueID    string
@@ -34,8 +44,7 @@ func (s *Set) source(e *entry) string {
 	return sourceText(s.opts.Backend, e.section, e.index, e.line)
 }
 
-// key is what is compared of a principal. For an SSO entry, name is the
-// permission set.
+// key is what a principal is matched by. For an SSO entry, name is the permission set.
 type key struct {
 	partition string
 	kind      identity.Kind
@@ -44,28 +53,28 @@ type key struct {
 	name      string
 }
 
-// keyOf folds a principal into its key. IAM keeps names of users and of roles
-// unique without regard to case, so folding joins no two principals. A federated
-// user is called what its caller pleases, and policies that restrict this are
-// case-sensitive; so its name is compared as it is (others' servers fold it).
+// keyOf returns the key of a principal. IAM keeps names of users and of roles unique
+// regardless of case, so folding case merges no two principals. A federated user's name
+// is chosen by its caller, and policies that restrict it are case-sensitive; so its
+// name is compared exactly (other servers fold it).
 func keyOf(p identity.Principal) key {
 	p = p.Canonical()
 	k := key{partition: p.Partition, kind: p.Kind, account: p.Account, name: p.Name}
 	switch p.Kind {
 	case identity.KindUser:
-		k.name, k.path = lowerASCII(p.Name), lowerASCII(p.Path)
+		k.name, k.path = yamlnode.FoldASCII(p.Name), yamlnode.FoldASCII(p.Path)
 	case identity.KindRole:
-		k.name = lowerASCII(p.Name)
+		k.name = yamlnode.FoldASCII(p.Name)
 	}
 	return k
 }
 
 const ssoRolePrefix = "awsreservedsso_"
 
-// ssoKey gives the key of the permission set whose role this is: the role that
-// IAM Identity Center makes of set S is AWSReservedSSO_S_ and 16 hexadecimal
-// digits. The digits are counted, because with a mere wildcard the set Admin would
-// stand for the set Admin_ReadOnly too.
+// ssoKey returns the key of the permission set of a role: the role that IAM Identity
+// Center creates for set S is AWSReservedSSO_S_ and 16 hexadecimal digits. The digits
+// are counted, because with a wildcard the set Admin would also match the set
+// Admin_ReadOnly.
 //
 // Source: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
 func ssoKey(k key) (key, bool) {
@@ -78,19 +87,13 @@ func ssoKey(k key) (key, bool) {
 	return k, true
 }
 
-// lowerASCII folds A to Z and nothing else: U+212A KELVIN SIGN is no k.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
-}
-
-// find returns the entry that decides about a key. An entry with an ARN counts
+// find returns the entry that decides about an identity. An entry with an ARN counts
 // before one with a permission set.
-func (s *Set) find(k key) *entry {
+func (s *Set) find(id identity.Identity) *entry {
+	if s.opts.ByUniqueID {
+		return s.ids[key{name: id.PrincipalID}]
+	}
+	k := keyOf(id.Principal)
 	if e := s.principals[k]; e != nil {
 		return e
 	}
@@ -100,28 +103,78 @@ func (s *Set) find(k key) *entry {
 	return nil
 }
 
-// Problems returns what was found when the entries were read, in the order of
-// the text. The slice is the caller's own.
+// Problems returns the problems of the text, in its order. The caller owns the slice.
 func (s *Set) Problems() []Problem { return append([]Problem(nil), s.problems...) }
 
 // Len is the number of entries and accounts in force; broken ones are not.
-func (s *Set) Len() int { return len(s.principals) + len(s.sso) + len(s.accounts) - s.broken }
+func (s *Set) Len() int {
+	if s.eks != nil {
+		return s.eks.len()
+	}
+	return len(s.principals) + len(s.sso) + len(s.ids) + len(s.accounts) - s.broken
+}
 
 // Map finds the identity's entry and renders its names. An entry counts before
 // mapAccounts, which gives the canonical ARN as username and no groups. It fails
-// with *NotMappedError, *BrokenEntryError, *PinError, *RenderError, *LookupError
-// or *ReservedError, and with the context's error if that has ended.
+// with *NotMappedError, *BrokenEntryError, *PinError, *RenderError, *LookupError,
+// *ReservedError or *UnavailableError, and with the context's error if that has ended.
 //
-// Unlike aws-iam-authenticator's, mapAccounts maps users and roles only: not the
-// account's root, and not federated users, whom root can be too.
+// mapAccounts maps users and roles only: not the account's root, and not federated
+// users, whom root can be too. In the dialect EKS it maps those too.
 func (s *Set) Map(ctx context.Context, id identity.Identity) (Mapping, error) {
+	m, err := s.mapEntry(ctx, id)
+	if !errors.Is(err, ErrNotMapped) {
+		return m, err
+	}
+	if s.unreadable[mapRoles] || s.unreadable[mapUsers] {
+		return Mapping{}, s.unavailable()
+	}
+	m, err = s.mapAccount(id)
+	if errors.Is(err, ErrNotMapped) && s.unreadable[mapAccounts] {
+		return Mapping{}, s.unavailable()
+	}
+	return m, err
+}
+
+// unavailable is what an identity gets that no readable section names. An account names
+// nobody: while an entry may be missing, nobody can tell who is meant by an account alone.
+func (s *Set) unavailable() error {
+	return &UnavailableError{Backend: s.opts.Backend, Reason: s.Unreadable() + " cannot be read, and no readable section names the principal"}
+}
+
+// Unreadable names the sections of an aws-auth that could not be read, or "".
+func (s *Set) Unreadable() string {
+	var out []string
+	for _, name := range SectionNames() {
+		if s.unreadable[name] {
+			out = append(out, name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// mapEntry is Map without mapAccounts.
+func (s *Set) mapEntry(ctx context.Context, id identity.Identity) (Mapping, error) {
 	if err := ctx.Err(); err != nil {
 		return Mapping{}, err
 	}
-	k := keyOf(id.Principal)
-	if e := s.find(k); e != nil {
+	if id.Principal.Kind == identity.KindNone {
+		return Mapping{}, notMapped(id)
+	}
+	if s.eks != nil {
+		return s.mapEKS(ctx, id)
+	}
+	if e := s.find(id); e != nil {
 		return s.apply(ctx, e, id)
 	}
+	return Mapping{}, notMapped(id)
+}
+
+func (s *Set) mapAccount(id identity.Identity) (Mapping, error) {
+	if s.eks != nil {
+		return s.mapEKSAccount(id)
+	}
+	k := keyOf(id.Principal)
 	if !s.mapsAccountOf(k) {
 		return Mapping{}, notMapped(id)
 	}
@@ -161,16 +214,16 @@ func (s *Set) apply(ctx context.Context, e *entry, id identity.Identity) (Mappin
 
 func (s *Set) allowed(m Mapping) (Mapping, error) {
 	for _, prefix := range s.opts.ReservedPrefixes {
-		if strings.HasPrefix(m.Username, prefix) {
+		if strings.HasPrefix(m.Username, prefix) && (prefix != "" || s.eks == nil) {
 			return Mapping{}, &ReservedError{Source: m.Source, Username: m.Username, Prefix: prefix}
 		}
 	}
 	return m, nil
 }
 
-// defaultUsername is the username where the entry has none: the one that EKS
-// gives an access entry. aws-iam-authenticator lets such a principal in with its
-// groups and an empty username, which no audit log could tell apart.
+// defaultUsername is the username of an entry without one: that of an EKS access entry.
+// aws-iam-authenticator maps such a principal to its groups and an empty username,
+// which audit logs could not distinguish.
 //
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html
 func defaultUsername(p identity.Principal) template {

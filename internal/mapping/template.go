@@ -11,13 +11,13 @@ import (
 	"github.com/ekskey/ekskey/identity"
 )
 
-// The placeholders, as aws-iam-authenticator has them. SessionName is the
-// session's name with - for @, so that an e-mail address can stand in a name;
-// a@b and a-b become the same, which SessionNameRaw avoids.
+// The placeholders of aws-iam-authenticator. SessionName is the session name with -
+// instead of @, so that an e-mail address can be part of a name; a@b and a-b become the
+// same, which SessionNameRaw avoids.
 //
-// Who may assume a role chooses the session's name, unless a trust policy holds
-// it to something: a session named i-0123456789abcdef0 is not proof of being
-// that instance. Map a node's role only where nobody but EC2 can assume it.
+// Whoever may assume a role chooses the session name, unless a trust policy restricts
+// it: a session named i-0123456789abcdef0 does not prove to be that instance. Map a
+// node's role only if nobody but EC2 can assume it.
 //
 // Source: https://github.com/kubernetes-sigs/aws-iam-authenticator#full-configuration-format
 const (
@@ -30,12 +30,12 @@ const (
 
 var placeholders = [...]string{accountID, sessionName, sessionNameRaw, ec2PrivateDNSName, accessKeyID}
 
-// maxName bounds a username or group, in bytes. Kubernetes sets no bound; this
-// one is longer than any canonical ARN (a path has at most 512 characters), so
-// that mapAccounts works for all.
+// maxName bounds a username or group, in bytes. Kubernetes has no limit; this one is
+// longer than any canonical ARN (a path has at most 512 characters), so that
+// mapAccounts always works.
 const maxName = 1024
 
-// RenderError says why a template gave no name for an identity. It is final.
+// RenderError reports a template that cannot be rendered for an identity. It is final.
 type RenderError struct {
 	// Source is the entry.
 	Source string
@@ -48,8 +48,7 @@ func (e *RenderError) Error() string {
 	return fmt.Sprintf("%s: rendering %s: %s", e.Source, quote(e.Template), e.Reason)
 }
 
-// LookupError says that EC2 did not tell an instance's name. The next try may
-// succeed, but this one is final.
+// LookupError says that EC2 did not tell an instance's name. It is temporary.
 type LookupError struct {
 	InstanceID string
 	Err        error
@@ -61,6 +60,9 @@ func (e *LookupError) Error() string {
 
 func (e *LookupError) Unwrap() error { return e.Err }
 
+// Temporary makes it an error that the next try may not meet.
+func (e *LookupError) Temporary() bool { return true }
+
 // template is text with placeholders, cut up once when it is loaded. Rendering
 // goes over the parts once, so what a placeholder yields is never read again.
 type template struct {
@@ -71,9 +73,9 @@ type template struct {
 // part is literal text, or a placeholder if name is set.
 type part struct{ literal, name string }
 
-// parseTemplate cuts a text up and checks it. It refuses any double brace that
-// is not one of the placeholders: others' servers take it for literal text, and
-// the user is then called "{{Sessionname}}".
+// parseTemplate parses and checks a text. It refuses any double brace that is not one
+// of the placeholders: other servers use it as literal text, and the user is then named
+// "{{Sessionname}}".
 func parseTemplate(text string) (template, error) {
 	t := template{text: text}
 	rest := text
@@ -93,7 +95,7 @@ func parseTemplate(text string) (template, error) {
 			return template{}, fmt.Errorf("%s has {{ without }}", quote(text))
 		}
 		if !slices.Contains(placeholders[:], name) {
-			return template{}, fmt.Errorf("%s has unknown placeholder %s: there are {{%s}}", quote(text), quote("{{"+name+"}}"), strings.Join(placeholders[:], "}}, {{"))
+			return template{}, fmt.Errorf("%s has unknown placeholder %s: valid ones are {{%s}}", quote(text), quote("{{"+name+"}}"), strings.Join(placeholders[:], "}}, {{"))
 		}
 		t.parts = append(t.parts, part{name: name})
 		rest = tail
@@ -115,11 +117,11 @@ func (t template) uses(names ...string) bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name != "" && slices.Contains(names, p.name) })
 }
 
-// freeSession reports whether a session's name stands in the template with no
-// colon in front of it. STS allows no colon in it, so behind a literal colon it
-// stays in a name space of its own. Without one, whoever may assume the role can
-// be called what somebody else is called ("kubernetes-admin", "alice"), or, in a
-// group, join what they like. They cannot be "system:admin", for want of a colon.
+// freeSession reports whether the template has a session name without a colon before
+// it. STS allows no colon in a session name, so after a literal colon it has a name
+// space of its own. Without one, whoever may assume the role can choose somebody else's
+// username ("kubernetes-admin", "alice") or, in a group, join any group; but not
+// "system:admin", which needs a colon.
 //
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 // (RoleSessionName); EKS demands the colon of access entries.
@@ -134,6 +136,13 @@ func (t template) freeSession() bool {
 		}
 	}
 	return false
+}
+
+// freeSystem reports whether a session's name stands right behind "system:". Whoever
+// may assume the role can then be "system:kube-scheduler", or in "system:masters".
+func (t template) freeSystem() bool {
+	return len(t.parts) > 1 && t.parts[0].literal == "system:" &&
+		(t.parts[1].name == sessionName || t.parts[1].name == sessionNameRaw)
 }
 
 // renderer holds what placeholders stand for in one mapping.
@@ -174,7 +183,7 @@ func (r *renderer) render(ctx context.Context, t template) (string, error) {
 					return "", &LookupError{InstanceID: session, Err: err}
 				}
 				if !isDNSName(dns) {
-					return fail("EC2 gave %s, which is no DNS name, for instance %s", quote(dns), session)
+					return fail("EC2 returned %s, which is not a DNS name, for instance %s", quote(dns), session)
 				}
 				r.dns = dns
 			}
@@ -191,9 +200,8 @@ func (r *renderer) render(ctx context.Context, t template) (string, error) {
 	return b.String(), nil
 }
 
-// checkName says what is wrong with a username or group, or nothing. Invisible
-// characters are refused so that two names that look the same in an audit log
-// are the same.
+// checkName returns what is wrong with a username or group, or "". Invisible characters
+// are refused so that two names that look the same in an audit log are the same.
 func checkName(s string) string {
 	switch {
 	case s == "":
@@ -206,7 +214,7 @@ func checkName(s string) string {
 		return "begins or ends with a space"
 	}
 	for _, c := range s {
-		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp) {
+		if unicode.In(c, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == '\u2800' {
 			return fmt.Sprintf("has the control or invisible character %U", c)
 		}
 	}

@@ -23,7 +23,7 @@ func roleText(username string) string {
 type watched struct {
 	t      *testing.T
 	path   string
-	file   *AWSAuthFile
+	file   *AWSAuth
 	alarms []string
 	errs   []error // the same
 }
@@ -33,7 +33,7 @@ func newWatched(t *testing.T, text string) *watched {
 	w := &watched{t: t, path: filepath.Join(t.TempDir(), "aws-auth.yaml")}
 	w.write(text)
 	var err error
-	w.file, err = NewAWSAuthFile(AWSAuthFileConfig{Path: w.path, Alarm: func(err error) {
+	w.file, err = NewAWSAuthFile(FileConfig{Path: w.path, Alarm: func(err error) {
 		w.alarms, w.errs = append(w.alarms, err.Error()), append(w.errs, err)
 	}})
 	if err != nil {
@@ -108,8 +108,8 @@ func TestFileFollowed(t *testing.T) {
 	w.look(2)
 	w.expect("too large", "d", 5, true)
 
-	want := FileStats{Stale: true, Entries: 1, Problems: 1}
-	if got := w.file.Stats(); got != want {
+	want := Stats{Stale: true, Entries: 1}
+	if got := w.file.Stats(); got.Stale != want.Stale || got.Entries != want.Entries {
 		t.Errorf("stats %+v, want %+v", got, want)
 	}
 	for i, part := range []string{"is not YAML", "the text is empty", "reading aws-auth file", "account \"1\" is not twelve digits", "is larger than"} {
@@ -143,16 +143,28 @@ func TestFileHalfWritten(t *testing.T) {
 func TestFileAtStart(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
-	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: path}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("missing: %v", err)
+	// unavailable makes a backend of a file that cannot be used, and returns why.
+	unavailable := func(path string) error {
+		t.Helper()
+		f, err := NewAWSAuthFile(FileConfig{Path: path})
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if _, err := f.Map(context.Background(), session(t, "dev", "s")); !errors.As(err, new(*UnavailableError)) || !Temporary(err) {
+			t.Errorf("Map: %v", err)
+		}
+		if !f.Stats().Stale {
+			t.Errorf("%+v", f.Stats())
+		}
+		return f.Ready()
 	}
-	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: dir}); !errors.As(err, new(*safefile.NotRegularError)) {
-		t.Errorf("folder: %v", err)
+	if err := unavailable(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, MaxAWSAuth+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: path}); !errors.As(err, new(*safefile.TooLargeError)) {
+	if err := unavailable(path); !errors.As(err, new(*safefile.TooLargeError)) {
 		t.Errorf("too large: %v", err)
 	}
 	var te *TextError
@@ -160,14 +172,14 @@ func TestFileAtStart(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: path}); !errors.As(err, &te) || !strings.Contains(err.Error(), path) {
+		if err := unavailable(path); !errors.As(err, &te) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	if err := os.WriteFile(path, []byte(roleText("a")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: path}); err != nil {
+	if _, err := NewAWSAuthFile(FileConfig{Path: path}); err != nil {
 		t.Errorf("without Alarm: %v", err)
 	}
 	if runtime.GOOS == "windows" {
@@ -176,12 +188,12 @@ func TestFileAtStart(t *testing.T) {
 	if err := os.Chmod(path, 0o646); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAWSAuthFile(AWSAuthFileConfig{Path: path}); !errors.As(err, new(*safefile.WritableError)) || !strings.HasPrefix(err.Error(), "reading aws-auth file: ") {
+	if _, err := NewAWSAuthFile(FileConfig{Path: path}); !errors.As(err, new(*safefile.WritableError)) || !strings.HasPrefix(err.Error(), "reading aws-auth file: ") {
 		t.Errorf("writable by everybody: %v", err)
 	}
 }
 
-// TestFileAsKubernetesMountsIt exchanges the folder behind a symbolic link.
+// TestFileAsKubernetesMountsIt exchanges the directory behind a symbolic link.
 func TestFileAsKubernetesMountsIt(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"a", "b"} {
@@ -199,7 +211,7 @@ func TestFileAsKubernetesMountsIt(t *testing.T) {
 		}
 		t.Fatal(err)
 	}
-	f, err := NewAWSAuthFile(AWSAuthFileConfig{Path: filepath.Join(link, "f")})
+	f, err := NewAWSAuthFile(FileConfig{Path: filepath.Join(link, "f")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +231,7 @@ func TestFileAsKubernetesMountsIt(t *testing.T) {
 func TestFileRunOnTicks(t *testing.T) {
 	w := newWatched(t, roleText("a"))
 	ticks := make(chan time.Time)
-	w.file.cfg.Ticks = ticks
+	w.file.poller.Ticks = ticks
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -287,12 +299,12 @@ func TestSnapshotsAreWhole(t *testing.T) {
 }
 
 func TestLive(t *testing.T) {
-	var l Live
-	if got := outcome(&l, session(t, "dev", "s")); got != "not mapped" {
+	l := Live{Name: "file"}
+	if got := outcome(&l, session(t, "dev", "s")); got != "unavailable" || !Temporary(l.Ready()) {
 		t.Errorf("zero value: %q", got)
 	}
 	l.Store(mustAWSAuth(t, roleText("a")))
-	if got := outcome(&l, session(t, "dev", "s")); got != "a [a]" || l.Load().Len() != 1 {
+	if got := outcome(&l, session(t, "dev", "s")); got != "a [a]" || l.Stats().Entries != 1 || l.Ready() != nil {
 		t.Errorf("stored: %q", got)
 	}
 }

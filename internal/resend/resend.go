@@ -1,12 +1,12 @@
-// Package resend is what wrappers of an http.RoundTripper need to send a request
+// Package resend has what a wrapper of an http.RoundTripper needs to send a request
 // once more, or not at all.
 package resend
 
 import "net/http"
 
-// Again is a request to be sent once more, with a body that begins anew. It reports
-// false if the body is gone. The request itself is left as it is.
-func Again(req *http.Request) (*http.Request, bool) {
+// Clone returns a copy of a request for a retry, with the body from its start. It
+// reports false if the body cannot be replayed. The request itself is unchanged.
+func Clone(req *http.Request) (*http.Request, bool) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req, true
 	}

@@ -31,7 +31,7 @@ func TestAgain(t *testing.T) {
 			}
 			tt.change(req)
 			before := req.Body
-			again, can := resend.Again(req)
+			again, can := resend.Clone(req)
 			if can != tt.can || req.Body != before {
 				t.Fatalf("%v", can)
 			}

@@ -1,5 +1,5 @@
-// Package review reads and answers the review objects that kube-apiserver posts to
-// its webhooks: TokenReview and SubjectAccessReview.
+// Package review parses and answers the review objects that kube-apiserver posts to its
+// webhooks: TokenReview and SubjectAccessReview.
 package review
 
 import (
@@ -9,9 +9,9 @@ import (
 	"net/http"
 )
 
-// Body reads the body of a request that posts a JSON document of at most limit
-// bytes. Where the request is another one, problem says why, and status is the HTTP
-// status to answer with.
+// Body reads the body of a request that posts a JSON document of at most limit bytes.
+// For any other request, problem is the reason, and status the HTTP status of the
+// answer.
 func Body(r *http.Request, limit int) (body []byte, status int, problem string) {
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed, "the method must be POST"

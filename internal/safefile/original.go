@@ -292,8 +292,8 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 			if last == nil || !sameState(last, o.info) {
 				last, since = o.info, time.Now()
 			}
-			late := time.Since(start) >= w.Patience
-			if w.rested(o, time.Since(since)) || late && w.Hasty {
+			timedOut := time.Since(start) >= w.Patience
+			if w.rested(o, time.Since(since)) || timedOut && w.Hasty {
 				w.largest[o.target] = o.info.Size()
 				return o, nil
 			}
@@ -301,7 +301,7 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 			if err := o.Close(); err != nil {
 				return nil, err
 			}
-			if late {
+			if timedOut {
 				return nil, &UnsettledError{Path: path}
 			}
 		}

@@ -26,7 +26,7 @@ func (e *ForeignError) Error() string {
 	return e.Path + " was not written by ekskey and is not overwritten"
 }
 
-// GroupError reports a file that cannot be given to its group.
+// GroupError reports a file whose group cannot be set.
 type GroupError struct {
 	Path  string
 	Group int
@@ -35,7 +35,7 @@ type GroupError struct {
 }
 
 func (e *GroupError) Error() string {
-	return fmt.Sprintf("%s cannot be given to group %d, which must be one of this process's own: %v", e.Path, e.Group, e.Err)
+	return fmt.Sprintf("%s cannot be assigned to group %d, which must be one of this process's own: %v", e.Path, e.Group, e.Err)
 }
 
 // Unwrap returns the file system's error.
@@ -139,7 +139,7 @@ func (f *SecretFile) Check() error {
 
 // probe creates a file as Write does, and removes it: the mode of a directory does
 // not say whether its file system is read-only or whether we are in the group.
-// No other error counts: a disk that is full now may have room later.
+// No other error counts: a disk that is full now may have space later.
 func (f *SecretFile) probe(root *os.Root, base string) error {
 	tmp := TempName(base)
 	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

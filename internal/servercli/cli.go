@@ -13,11 +13,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// Env is what a process gives its commands.
+// Env is the environment of a command.
 type Env struct {
 	Args           []string // without the program's name
 	Stdout, Stderr io.Writer
@@ -29,7 +27,7 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// hintError carries what to do about an error.
+// hintError adds a hint to an error.
 type hintError struct {
 	err  error
 	hint string
@@ -41,8 +39,8 @@ func (e *hintError) Unwrap() error { return e.err }
 // Main runs a command until it ends or the process gets SIGINT or SIGTERM, and
 // returns the exit code: 0 done, 1 failed, 2 wrong usage.
 func Main(env Env) int {
-	// net/http's Transport tells the standard logger what a peer sent out of turn,
-	// and a peer may send back what it was sent.
+	// net/http's Transport logs unexpected data of a peer with the standard logger, and
+	// a peer may echo what was sent.
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -66,12 +64,12 @@ func Main(env Env) int {
 func newRoot(env Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ekskey-server",
-		Short:         "Tell a kube-apiserver whose AWS IAM token it was given",
+		Short:         "Authenticate AWS IAM tokens for kube-apiserver",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return &usageError{&hintError{errors.New("no command given"), "ekskey-server serve --config FILE; see ekskey-server --help"}}
+			return &usageError{&hintError{errors.New("a command is required"), "ekskey-server serve --config FILE; see ekskey-server --help"}}
 		},
 	}
 	root.SetArgs(env.Args)
@@ -91,7 +89,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// options are what serve and init take from the command line.
+// options are the flags of serve and init.
 type options struct{ config, logLevel string }
 
 func (o *options) addFlags(cmd *cobra.Command) {
@@ -105,16 +103,17 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 		return nil, nil, &usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", o.logLevel)}
 	}
 	if o.config == "" {
-		return nil, nil, &usageError{&hintError{errors.New("--config is missing"), "docs/server.md shows a configuration of five lines"}}
+		return nil, nil, &usageError{&hintError{errors.New("--config is required"), "docs/server.md shows a configuration of five lines"}}
 	}
-	text, err := safefile.ReadTrusted(o.config, maxConfig)
+	text, err := readConfig(o.config)
 	if err != nil {
-		return nil, nil, &hintError{fmt.Errorf("reading the configuration: %w", err), "docs/server.md shows a configuration of five lines"}
+		return nil, nil, &hintError{err, "docs/server.md shows a configuration of five lines"}
 	}
 	c, err := parseConfig(o.config, text)
 	if err != nil {
 		return nil, nil, err
 	}
+	c.text = text
 	return c, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), nil
 }
 

@@ -1,8 +1,10 @@
 package servercli
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -10,12 +12,12 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/internal/yamlnode"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
 )
 
-// Defaults of the configuration: those of aws-iam-authenticator where it has
-// them.
+// Defaults of the configuration: those of aws-iam-authenticator if it has them.
 const (
 	defaultAddress       = "127.0.0.1"
 	defaultPort          = 21362
@@ -25,12 +27,13 @@ const (
 	defaultHostname      = "localhost"
 )
 
-// maxConfig is the longest configuration that is read, in bytes.
+// maxConfig is the maximum size of a configuration, in bytes.
 const maxConfig = 4 << 20
 
-// config is the server's configuration file. Keys match without case.
+// config is the server's configuration file. Keys are not case-sensitive.
 type config struct {
 	path      string
+	text      []byte // of the file, for what follows it; nil if there is no file
 	clusterID string
 	server    serverConfig
 }
@@ -46,8 +49,17 @@ type serverConfig struct {
 	partition              string
 	scrubbedAccounts       []string
 
-	awsAuthFile      string
-	creator          string
+	backends               []string // as configured; nil means those that have a source
+	dialect                mapping.Dialect
+	ties                   mapping.Ties // of the file and the dynamic file
+	awsAuthFile            string
+	dynamicFile            string
+	dynamicFileByID        bool
+	dynamicBackendModePath string
+	maxStale               map[string]time.Duration
+	creator                string
+	creatorWhileBroken     bool
+
 	audiences        []string
 	clientCAFile     string
 	maxTokenAge      time.Duration
@@ -66,17 +78,17 @@ type stsConfig struct {
 	timeout                    time.Duration
 }
 
-// parseConfig reads the text of a configuration. It fails with *configError,
-// which names the file and the line, or with *mapping.LoadError.
+// parseConfig parses a configuration. It fails with *configError, which names the file
+// and the line, or with *mapping.LoadError.
 func parseConfig(path string, text []byte) (*config, error) {
 	c := &config{path: path, server: serverConfig{
 		address: defaultAddress, port: defaultPort, hostname: defaultHostname, stateDir: defaultStateDir,
-		partition: defaultPartition, shutdownDelay: defaultShutdownDelay,
+		partition: defaultPartition, shutdownDelay: defaultShutdownDelay, ties: mapping.TieIsError,
 	}}
 	r := &reader{path: path}
 	root := r.document(text)
 	if root == nil {
-		return nil, r.err
+		return nil, r.err()
 	}
 	r.object(root, "", map[string]func(*yaml.Node){
 		"clusterid": r.text(&c.clusterID),
@@ -84,40 +96,46 @@ func parseConfig(path string, text []byte) (*config, error) {
 		"defaultrole": func(*yaml.Node) {},
 		"server":      func(n *yaml.Node) { c.server.node = n; c.server.read(r, n) },
 	})
-	if r.err == nil {
-		r.err = c.check(r, root)
-	}
-	if r.err != nil {
-		return nil, r.err
+	c.check(r, root)
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
 func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	fields := map[string]func(*yaml.Node){
-		"address":                r.text(&s.address),
-		"hostname":               r.text(&s.hostname),
-		"port":                   r.port(&s.port),
-		"statedir":               r.text(&s.stateDir),
-		"generatekubeconfig":     r.text(&s.generateKubeconfig),
-		"kubeconfigpregenerated": r.boolean(&s.kubeconfigPregenerated),
-		"partition":              r.text(&s.partition),
-		"scrubbedaccounts":       r.accounts(&s.scrubbedAccounts),
-		"backendmode":            r.backendMode,
-		"awsauthfile":            r.text(&s.awsAuthFile),
-		"creator":                r.text(&s.creator),
-		"audiences":              r.list(&s.audiences),
-		"clientcafile":           r.text(&s.clientCAFile),
-		"maxtokenage":            r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
-		"deniedaccesskeyids":     r.accessKeys(&s.deniedAccessKeys),
-		"allowedaccounts":        r.someAccounts(&s.allowedAccounts),
-		"deniedaccounts":         r.accounts(&s.deniedAccounts),
-		"reservedprefixes":       r.lists(&s.reservedPrefixes, backendFile, backendAWSAuth),
-		"shutdowndelay":          r.duration(&s.shutdownDelay, 0, time.Minute),
-		"sts":                    func(n *yaml.Node) { s.sts.read(r, n) },
+		"address":                 r.text(&s.address),
+		"hostname":                r.text(&s.hostname),
+		"port":                    r.port(&s.port),
+		"statedir":                r.text(&s.stateDir),
+		"generatekubeconfig":      r.text(&s.generateKubeconfig),
+		"kubeconfigpregenerated":  r.boolean(&s.kubeconfigPregenerated),
+		"partition":               r.text(&s.partition),
+		"scrubbedaccounts":        r.accounts(&s.scrubbedAccounts),
+		"backendmode":             r.backendMode(&s.backends),
+		"backends":                r.backends(&s.backends),
+		"dialect":                 r.dialect(&s.dialect),
+		"awsauthfile":             r.text(&s.awsAuthFile),
+		"dynamicfilepath":         r.text(&s.dynamicFile),
+		"dynamicfileuseridstrict": r.boolean(&s.dynamicFileByID),
+		"dynamicbackendmodepath":  r.text(&s.dynamicBackendModePath),
+		"maxstale":                r.durations(&s.maxStale, backendNames...),
+		"creator":                 r.text(&s.creator),
+		"creatorwhilebroken":      r.boolean(&s.creatorWhileBroken),
+		"audiences":               r.list(&s.audiences),
+		"clientcafile":            r.text(&s.clientCAFile),
+		"maxtokenage":             r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
+		"deniedaccesskeyids":      r.accessKeys(&s.deniedAccessKeys),
+		"allowedaccounts":         r.someAccounts(&s.allowedAccounts),
+		"deniedaccounts":          r.accounts(&s.deniedAccounts),
+		"reservedprefixes":        r.lists(&s.reservedPrefixes, backendNames...),
+		"reservedprefixconfig":    r.reservedPrefixConfig(&s.reservedPrefixes),
+		"shutdowndelay":           r.duration(&s.shutdownDelay, 0, time.Minute),
+		"sts":                     func(n *yaml.Node) { s.sts.read(r, n) },
 	}
 	for _, section := range mapping.SectionNames() {
-		fields[fold(section)] = func(*yaml.Node) {} // package mapping reads them
+		fields[yamlnode.FoldASCII(section)] = func(*yaml.Node) {} // package mapping reads them
 	}
 	for key, why := range unsupported {
 		fields[key] = func(n *yaml.Node) { r.fail(n, why) }
@@ -125,8 +143,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	r.object(n, "server.", fields)
 }
 
-// unsupported are keys of aws-iam-authenticator that would change who is let in,
-// or how, if they were passed over in silence.
+// unsupported are keys of aws-iam-authenticator that would change who has access if
+// they were ignored.
 var unsupported = map[string]string{
 	"ec2describeinstancesrolearn": "server.ec2DescribeInstancesRoleARN is not supported: this server does not ask EC2, so {{EC2PrivateDNSName}} cannot be used",
 	"ec2describeinstancesqps":     "server.ec2DescribeInstancesQps is not supported: this server does not ask EC2",
@@ -134,10 +152,6 @@ var unsupported = map[string]string{
 	"sourcearn":                   "server.sourceARN is not supported: this server does not ask EC2",
 	"kubeconfig":                  "server.kubeconfig is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
 	"master":                      "server.master is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
-	"dynamicfilepath":             "server.dynamicFilePath is not supported; use server.awsAuthFile",
-	"dynamicfileuseridstrict":     "server.dynamicFileUserIDStrict is not supported",
-	"dynamicbackendmodepath":      "server.dynamicBackendModePath is not supported",
-	"reservedprefixconfig":        "server.reservedPrefixConfig is not supported; use server.reservedPrefixes",
 }
 
 func (s *stsConfig) read(r *reader, n *yaml.Node) {
@@ -168,12 +182,30 @@ func (s *stsConfig) read(r *reader, n *yaml.Node) {
 }
 
 const (
-	backendFile    = "file"
-	backendAWSAuth = "aws-auth"
+	backendFile        = "file"
+	backendAWSAuth     = "aws-auth"
+	backendDynamicFile = "dynamic-file"
 )
 
+var backendNames = []string{backendFile, backendAWSAuth, backendDynamicFile}
+
+// order is the order in which backends are asked, without the creator.
+func (s *serverConfig) order() []string {
+	if s.backends != nil {
+		return s.backends
+	}
+	out := []string{backendFile}
+	if s.awsAuthFile != "" {
+		out = append(out, backendAWSAuth)
+	}
+	if s.dynamicFile != "" {
+		out = append(out, backendDynamicFile)
+	}
+	return out
+}
+
 // check holds the values against each other.
-func (c *config) check(r *reader, root *yaml.Node) error {
+func (c *config) check(r *reader, root *yaml.Node) {
 	if c.clusterID == "" {
 		r.fail(root, "clusterID is missing: the name that tokens must be signed for")
 	} else if err := token.ValidCluster(c.clusterID); err != nil {
@@ -192,10 +224,66 @@ func (c *config) check(r *reader, root *yaml.Node) error {
 	if net.ParseIP(c.server.address) == nil {
 		r.fail(node, fmt.Sprintf("server.address %q is not an IP address", c.server.address))
 	}
-	return r.err
+	for _, name := range c.server.backends {
+		if err := c.server.hasSource(name); err != nil {
+			r.fail(node, "server.backends: "+err.Error())
+		}
+	}
 }
 
-// needsClientCA says that others than this machine can reach the listener.
+// hasSource fails for a backend whose source is not configured.
+func (s *serverConfig) hasSource(name string) error {
+	switch {
+	case name == backendAWSAuth && s.awsAuthFile == "":
+		return errors.New("aws-auth needs server.awsAuthFile")
+	case name == backendDynamicFile && s.dynamicFile == "":
+		return errors.New("dynamic-file needs server.dynamicFilePath")
+	}
+	return nil
+}
+
+// keep takes from another configuration what a running server does not change.
+func (c *config) keep(old *config) {
+	s, t := &c.server, &old.server
+	c.clusterID = old.clusterID
+	s.address, s.hostname, s.port = t.address, t.hostname, t.port
+	s.stateDir, s.generateKubeconfig, s.kubeconfigPregenerated = t.stateDir, t.generateKubeconfig, t.kubeconfigPregenerated
+	s.partition, s.scrubbedAccounts, s.audiences = t.partition, t.scrubbedAccounts, t.audiences
+	s.dynamicBackendModePath, s.clientCAFile, s.shutdownDelay, s.sts = t.dynamicBackendModePath, t.clientCAFile, t.shutdownDelay, t.sts
+}
+
+// restartKeys returns the keys that differ between two configurations and that a
+// running server does not change.
+func restartKeys(a, b *config) []string {
+	s, t := &a.server, &b.server
+	var out []string
+	for _, k := range []struct {
+		name string
+		a, b any
+	}{
+		{"clusterID", a.clusterID, b.clusterID},
+		{"server.address", s.address, t.address},
+		{"server.hostname", s.hostname, t.hostname},
+		{"server.port", s.port, t.port},
+		{"server.stateDir", s.stateDir, t.stateDir},
+		{"server.generateKubeconfig", s.generateKubeconfig, t.generateKubeconfig},
+		{"server.kubeconfigPregenerated", s.kubeconfigPregenerated, t.kubeconfigPregenerated},
+		{"server.partition", s.partition, t.partition},
+		{"server.scrubbedAccounts", s.scrubbedAccounts, t.scrubbedAccounts},
+		{"server.dynamicBackendModePath", s.dynamicBackendModePath, t.dynamicBackendModePath},
+		{"server.audiences", s.audiences, t.audiences},
+		{"server.clientCAFile", s.clientCAFile, t.clientCAFile},
+		{"server.shutdownDelay", s.shutdownDelay, t.shutdownDelay},
+		{"server.sts", s.sts, t.sts},
+	} {
+		if !reflect.DeepEqual(k.a, k.b) {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}
+
+// needsClientCA reports whether other machines can reach the listener.
 func (c *config) needsClientCA() bool {
 	ip := net.ParseIP(c.server.address)
 	return ip != nil && !ip.IsLoopback()

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/mapping"
 )
 
 const full = `# as aws-iam-authenticator's users have it
@@ -23,7 +24,7 @@ server:
   generateKubeconfig: /etc/kubernetes/ekskey.kubeconfig
   partition: aws
   scrubbedAccounts: [012345678901]
-  backendMode: MountedFile
+  backendMode: MountedFile,DynamicFile
   mapRoles:
   - rolearn: arn:aws:iam::111122223333:role/admin
     username: admin
@@ -39,6 +40,15 @@ server:
   deniedAccounts: ["444455556666"]
   reservedPrefixes:
     aws-auth: ["system:"]
+  reservedPrefixConfig:
+  - backendMode: DynamicFile
+    usernamePrefixReserveList: ["aws:"]
+  dynamicFilePath: dynamic.json
+  dynamicFileUserIDStrict: true
+  dynamicBackendModePath: mode.json
+  maxStale: {aws-auth: 10m}
+  creatorWhileBroken: true
+  dialect: eks
   shutdownDelay: 0s
   sts:
     dialAddress: 127.0.0.1:8443
@@ -61,7 +71,10 @@ func TestParseConfig(t *testing.T) {
 		scrubbedAccounts: []string{"012345678901"}, awsAuthFile: "aws-auth.yaml",
 		creator: "arn:aws:iam::111122223333:user/creator", audiences: []string{"a", "b"}, maxTokenAge: 20 * time.Second,
 		deniedAccessKeys: []string{"AKIAIOSFODNN7EXAMPLE"}, allowedAccounts: []string{"111122223333"},
-		deniedAccounts: []string{"444455556666"}, reservedPrefixes: map[string][]string{"aws-auth": {"system:"}},
+		deniedAccounts: []string{"444455556666"}, reservedPrefixes: map[string][]string{"aws-auth": {"system:"}, "dynamic-file": {"aws:"}},
+		backends: []string{"file", "dynamic-file"}, dialect: mapping.EKS, ties: mapping.TieIsError, dynamicFile: "dynamic.json",
+		dynamicFileByID: true, dynamicBackendModePath: "mode.json", maxStale: map[string]time.Duration{"aws-auth": 10 * time.Minute},
+		creatorWhileBroken: true,
 		sts: stsConfig{
 			dialAddress: "127.0.0.1:8443", caFile: "ca.pem", regions: []string{"eu-west-9"}, timeout: 2 * time.Second,
 			extraHosts: []identity.STSEndpoint{{Host: "127.0.0.1:8443", Region: "us-east-1", Partition: "aws"}},
@@ -94,7 +107,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"an unknown key", "clusterID: a\nsrever: {}\n", "server.yaml:2: unknown key srever"},
 		{"an unknown key below", "clusterID: a\nserver:\n  prot: 1\n", "server.yaml:3: unknown key server.prot"},
 		{"an unknown key further below", "clusterID: a\nserver:\n  sts:\n    dial: x:1\n", "server.yaml:4: unknown key server.sts.dial"},
-		{"a key twice", "clusterID: a\nserver:\n  port: 1\n  Port: 2\n", "server.yaml:4: server.Port stands twice, here and on line 3"},
+		{"a key twice", "clusterID: a\nserver:\n  port: 1\n  Port: 2\n", "server.yaml:4: duplicate key server.Port, first on line 3"},
 		{"no port", "clusterID: a\nserver:\n  port: 70000\n", `server.yaml:3: "70000" is not a port`},
 		{"no IP address", "clusterID: a\nserver:\n  address: localhost\n", `server.address "localhost" is not an IP address`},
 		{"open to all", "clusterID: a\nserver:\n  address: 0.0.0.0\n", "server.clientCAFile is needed"},
@@ -110,9 +123,20 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"no account", "clusterID: a\nserver:\n  deniedAccounts: [12]\n", `"12" is not an AWS account`},
 		{"no region", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{host: h, region: evil.com}]\n", `"evil.com" is not an AWS region`},
 		{"no host", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{region: us-east-1}]\n", "host is missing"},
-		{"no host:port", "clusterID: a\nserver:\n  sts:\n    dialAddress: host\n", "not of the form host:port"},
+		{"no host:port", "clusterID: a\nserver:\n  sts:\n    dialAddress: host\n", "not have the form host:port"},
 		{"another backend", "clusterID: a\nserver:\n  backendMode: [MountedFile, EKSConfigMap]\n", "EKSConfigMap is not supported"},
-		{"a key not supported", "clusterID: a\nserver:\n  dynamicFilePath: x\n", "server.yaml:3: server.dynamicFilePath is not supported"},
+		{"a key not supported", "clusterID: a\nserver:\n  sourceARN: x\n", "server.yaml:3: server.sourceARN is not supported"},
+		{"all at once", "clusterID: a\nserver:\n  prot: 1\n  stateDri: x\n  port: x\n", "server.yaml:3: unknown key server.prot; server.yaml:4: unknown key server.stateDri; server.yaml:5: \"x\" is not a port"},
+		{"an unknown backend", "clusterID: a\nserver:\n  backends: [file, crd2]\n", `"crd2" is not a backend`},
+		{"a backend twice", "clusterID: a\nserver:\n  backends: [file, file]\n", "a backend is listed twice"},
+		{"no backends", "clusterID: a\nserver:\n  backends: []\n", "the list of backends is empty"},
+		{"a backend without a source", "clusterID: a\nserver:\n  backends: [file, aws-auth]\n", "aws-auth needs server.awsAuthFile"},
+		{"a mode without a source", "clusterID: a\nserver:\n  backendMode: DynamicFile\n", "dynamic-file needs server.dynamicFilePath"},
+		{"the order twice", "clusterID: a\nserver:\n  backends: [file]\n  backendMode: MountedFile\n", "say the same; keep one"},
+		{"an unknown dialect", "clusterID: a\nserver:\n  dialect: gke\n", `server.dialect "gke" is neither`},
+		{"stale for days", "clusterID: a\nserver:\n  maxStale: 48h\n", "48h is not between"},
+		{"stale of an unknown backend", "clusterID: a\nserver:\n  maxStale: {crd: 1h}\n", "unknown key server.maxStale.crd"},
+		{"prefixes of an unknown mode", "clusterID: a\nserver:\n  reservedPrefixConfig: [{backendMode: X, usernamePrefixReserveList: [a]}]\n", "backendMode \"X\" is none of"},
 		{"a list where a value belongs", "clusterID: a\nserver:\n  port: [1]\n", "server.yaml:3: a single value was expected"},
 		{"a value where a list belongs", "clusterID: a\nserver:\n  audiences: x\n", "server.yaml:3: a list was expected"},
 		{"an alias", "clusterID: a\nserver:\n  hostname: &h x\n  stateDir: *h\n", "aliases are not followed"},

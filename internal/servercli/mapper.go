@@ -1,60 +1,370 @@
 package servercli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/token"
+	"github.com/ekskey/ekskey/verify"
 )
 
-// newMapper makes the chain of backends: the entries of the configuration, the
-// aws-auth text, the creator. The function returned follows what can change
-// until its context ends.
-func newMapper(c *config, log *slog.Logger, registry prometheus.Registerer) (*mapping.Chain, func(context.Context), error) {
-	s := &c.server
-	follow := func(context.Context) {}
-	set, err := mapping.ParseServer(s.node, mapping.Options{
-		Backend: backendFile, Partition: s.partition, ReservedPrefixes: s.reservedPrefixes[backendFile],
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.path, err)
-	}
-	alarm := alarmTo(log)
-	for _, p := range set.Problems() {
-		alarm(p)
-	}
-	links := []mapping.Link{{Name: backendFile, Mapper: set}}
-	if s.awsAuthFile != "" {
-		file, err := mapping.NewAWSAuthFile(mapping.AWSAuthFileConfig{
-			Path: s.awsAuthFile,
-			Options: mapping.Options{
-				Backend: backendAWSAuth, Partition: s.partition, ReservedPrefixes: s.reservedPrefixes[backendAWSAuth],
-			},
-			Alarm: alarm,
-		})
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading server.awsAuthFile: %w", err)
-		}
-		registerFileMetrics(registry, file)
-		follow = file.Run
-		links = append(links, mapping.Link{Name: backendAWSAuth, Mapper: file})
-	}
-	if s.creator != "" {
-		creator, err := mapping.NewCreator(s.creator)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: server.creator: %w", c.path, err)
-		}
-		links = append(links, mapping.Link{Name: "creator", Mapper: creator})
-	}
-	return mapping.NewChain(links...), follow, nil
+// lastGoodFile keeps the last good aws-auth in the state directory.
+const lastGoodFile = "aws-auth.last-good.json"
+
+// live is what changes while the server runs: the verifier with its deny lists, and the
+// backends with their order. It follows the configuration file and the sources.
+type live struct {
+	log   *slog.Logger
+	alarm func(error)
+
+	verifier atomic.Pointer[verify.Verifier]
+	chain    atomic.Pointer[mapping.Chain]
+	stale    atomic.Bool // the configuration file cannot be used now
+
+	change   sync.Mutex // held through one change of configuration or order
+	mu       sync.Mutex // held while the rest changes
+	config   *config
+	modes    []string // the order that dynamicBackendModePath says, or nil
+	poller   *mapping.Poller
+	backends []*running
+	file     *mapping.Live
+	ctx      context.Context // of Run, once that has begun
 }
 
-// alarmTo logs what is wrong with a mapping: an error where something is not in
-// force, a warning where it is and looks doubtful.
+// running is a backend with what it was made of.
+type running struct {
+	name    string
+	spec    any
+	backend mapping.Backend
+	stop    context.CancelFunc // nil before it runs
+}
+
+// newLive makes the backends of a configuration. Call run to follow their sources.
+func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live, error) {
+	l := &live{
+		log: log, alarm: alarmTo(log),
+	}
+	if err := l.apply(c); err != nil {
+		return nil, err
+	}
+	if path := c.server.dynamicBackendModePath; path != "" {
+		l.poller = &mapping.Poller{
+			Name: "the backend mode file " + path,
+			Read: func() ([]byte, error) {
+				text, err := safefile.ReadTrusted(path, 4<<10)
+				if errors.Is(err, fs.ErrNotExist) { // then the configuration says it
+					return nil, nil
+				}
+				return text, err
+			},
+			Use:    l.useModes,
+			Looked: l.news("server.dynamicBackendModePath"),
+		}
+		_ = l.poller.Start() // what is wrong is logged, and the configuration's order counts
+	}
+	registry.MustRegister(&mappingCollector{l})
+	return l, nil
+}
+
+// Check, Ask and Allow are those of the verifier in force.
+func (l *live) Check(raw string) (*token.Parsed, error) { return l.verifier.Load().Check(raw) }
+
+func (l *live) Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error) {
+	return l.verifier.Load().Ask(ctx, p)
+}
+
+func (l *live) Allow(id identity.Identity) error { return l.verifier.Load().Allow(id) }
+
+// Map is that of the chain in force.
+func (l *live) Map(ctx context.Context, id identity.Identity) (mapping.Mapping, error) {
+	return l.chain.Load().Map(ctx, id)
+}
+
+// apply puts a configuration in force, or fails and changes nothing.
+func (l *live) apply(c *config) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	verifier, err := newVerifier(c)
+	if err != nil {
+		return err
+	}
+	set, err := mapping.ParseServer(c.server.node, l.options(c, backendFile))
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.path, err)
+	}
+	var creator *mapping.Creator
+	if c.server.creator != "" {
+		if creator, err = mapping.NewCreator(c.server.creator); err != nil {
+			return fmt.Errorf("%s: server.creator: %w", c.path, err)
+		}
+	}
+	file := l.file
+	if limit := maxStale(c, backendFile); file == nil || file.MaxStale != limit {
+		file = &mapping.Live{Name: backendFile, MaxStale: limit}
+	}
+	order := c.server.order()
+	if l.modes != nil {
+		order = l.modes
+	}
+	var next []*running
+	for _, name := range order {
+		if err := c.server.hasSource(name); err != nil {
+			return err
+		}
+		b, err := l.backend(c, name, file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.path, err)
+		}
+		next = append(next, b)
+	}
+	// From here on nothing fails.
+	l.verifier.Store(verifier)
+	file.Store(set)
+	l.file = file
+	for _, p := range set.Problems() {
+		l.alarm(p)
+	}
+	if set.Len() > 0 && !slices.Contains(order, backendFile) {
+		l.log.Warn("the entries in the configuration file are not asked, because file is none of the backends", "backends", order)
+	}
+	var links []mapping.Link
+	for _, b := range next {
+		links = append(links, mapping.Link{Name: b.name, Mapper: b.backend})
+	}
+	if creator != nil {
+		links = append(links, mapping.Link{Name: "creator", Mapper: creator, Always: c.server.creatorWhileBroken})
+	}
+	l.chain.Store(mapping.NewChain(links...))
+	before := l.backends
+	l.config, l.backends = c, next
+	for _, b := range before {
+		if b.stop != nil && !slices.Contains(next, b) {
+			b.stop()
+		}
+	}
+	l.start()
+	return nil
+}
+
+// start runs the backends that do not run yet, once run has begun.
+func (l *live) start() {
+	if l.ctx == nil {
+		return
+	}
+	for _, b := range l.backends {
+		if b.stop == nil {
+			ctx, stop := context.WithCancel(l.ctx)
+			b.stop = stop
+			go b.backend.Run(ctx)
+		}
+	}
+}
+
+func (l *live) options(c *config, name string) mapping.Options {
+	return mapping.Options{
+		Backend: name, Partition: c.server.partition, Dialect: c.server.dialect,
+		ReservedPrefixes: c.server.reservedPrefixes[name], Ties: c.server.ties,
+	}
+}
+
+// maxStale is for mapping.FileConfig, where zero means the default.
+func maxStale(c *config, name string) time.Duration {
+	d, ok := c.server.maxStale[name]
+	if ok && d == 0 {
+		return -1
+	}
+	return d
+}
+
+// backend returns the backend that runs already, if nothing it is made of has changed.
+func (l *live) backend(c *config, name string, file *mapping.Live) (*running, error) {
+	if name == backendFile {
+		for _, b := range l.backends {
+			if b.backend == mapping.Backend(file) {
+				return b, nil
+			}
+		}
+		return &running{name: name, backend: file}, nil
+	}
+	cfg := mapping.FileConfig{Path: c.server.awsAuthFile, Options: l.options(c, name), MaxStale: maxStale(c, name)}
+	if name == backendDynamicFile {
+		cfg.Path, cfg.Options.ByUniqueID = c.server.dynamicFile, c.server.dynamicFileByID
+	} else {
+		cfg.Options.Ties = mapping.LastWins
+		cfg.StateFile = filepath.Join(c.server.stateDir, lastGoodFile)
+	}
+	for _, b := range l.backends {
+		if b.name == name && reflect.DeepEqual(b.spec, cfg) {
+			return b, nil
+		}
+	}
+	out := &running{name: name, spec: cfg}
+	cfg.Alarm = l.alarm
+	var err error
+	if name == backendDynamicFile {
+		if out.backend, err = mapping.NewDynamicFile(cfg); err != nil {
+			return nil, fmt.Errorf("server.dynamicFilePath: %w", err)
+		}
+		return out, nil
+	}
+	if out.backend, err = mapping.NewAWSAuthFile(cfg); err != nil {
+		return nil, fmt.Errorf("server.awsAuthFile: %w", err)
+	}
+	return out, nil
+}
+
+// run follows the configuration file and the sources until the context ends.
+func (l *live) run(ctx context.Context) {
+	l.mu.Lock()
+	l.ctx = ctx
+	l.start()
+	c := l.config
+	l.mu.Unlock()
+	var wg sync.WaitGroup
+	if l.poller != nil {
+		wg.Go(func() { l.poller.Run(ctx) })
+	}
+	if c.text != nil {
+		told := l.news("the configuration file, which stays as it was")
+		file := &mapping.Poller{
+			Name: c.path,
+			Read: func() ([]byte, error) { return readConfig(c.path) },
+			Use:  l.reload,
+			Looked: func(err error) {
+				l.stale.Store(err != nil)
+				l.mu.Lock()
+				l.file.Looked(err)
+				l.mu.Unlock()
+				told(err)
+			},
+		}
+		wg.Go(func() { file.Run(ctx) })
+	}
+	wg.Wait()
+}
+
+// news logs each failure once.
+func (l *live) news(what string) func(error) {
+	last := ""
+	return func(err error) {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != "" && text != last {
+			l.log.Error("cannot use "+what, "problem", text)
+		}
+		last = text
+	}
+}
+
+// reload takes a new text of the configuration file.
+func (l *live) reload(text []byte) error {
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.mu.Lock()
+	before := l.config
+	l.mu.Unlock()
+	if bytes.Equal(text, before.text) {
+		return nil
+	}
+	c, err := parseConfig(before.path, text)
+	if err != nil {
+		return err
+	}
+	c.text = text
+	c.server.ties = before.server.ties
+	restart := restartKeys(before, c)
+	// What needs a restart stays as it was, for what follows too.
+	c.keep(before)
+	if err := l.apply(c); err != nil {
+		return err
+	}
+	l.log.Info("the configuration file has changed and is in force", "file", c.path)
+	if len(restart) > 0 {
+		l.log.Warn("restart the server for what else has changed", "keys", restart)
+	}
+	return nil
+}
+
+// useModes takes the text of aws-iam-authenticator's dynamicBackendModePath: backend
+// modes separated by spaces. Empty means what the configuration says.
+func (l *live) useModes(text []byte) error {
+	l.change.Lock()
+	defer l.change.Unlock()
+	var names []string
+	if len(text) > 0 {
+		var file struct {
+			BackendMode string `json:"backendMode"`
+		}
+		err := json.Unmarshal(text, &file)
+		if err == nil {
+			names, err = backendsOfModes(strings.Fields(file.BackendMode))
+		}
+		if err == nil && len(names) == 0 {
+			err = errors.New("names no backend mode")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	c, before := l.config, l.modes
+	l.modes = names
+	l.mu.Unlock()
+	if slices.Equal(names, before) {
+		return nil
+	}
+	if err := l.apply(c); err != nil {
+		l.mu.Lock()
+		l.modes = before
+		l.mu.Unlock()
+		return err
+	}
+	l.log.Info("the order of backends has changed", "backends", names)
+	return nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	text, err := safefile.ReadTrusted(path, maxConfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return text, nil
+}
+
+// prepareState makes the state directory, and refuses one that others can write.
+func prepareState(c *config) error {
+	err := os.MkdirAll(c.server.stateDir, 0o700)
+	if err == nil {
+		err = checkDir(c.server.stateDir)
+	}
+	if err != nil {
+		return fmt.Errorf("server.stateDir: %w", err)
+	}
+	return nil
+}
+
+// alarmTo logs problems of a mapping: an error if something is not used, a warning if
+// it is used but questionable.
 func alarmTo(log *slog.Logger) func(error) {
 	return func(err error) {
 		var p mapping.Problem
@@ -64,25 +374,58 @@ func alarmTo(log *slog.Logger) func(error) {
 		case p.Dropped:
 			log.Error("mapping", "problem", p.Error(), "code", string(p.Code))
 		default:
-			log.Warn("doubtful mapping", "problem", p.Error(), "code", string(p.Code))
+			log.Warn("questionable mapping", "problem", p.Error(), "code", string(p.Code))
 		}
 	}
 }
 
-func registerFileMetrics(r prometheus.Registerer, file *mapping.AWSAuthFile) {
-	gauge := func(name, help string, value func(mapping.FileStats) float64) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
-			func() float64 { return value(file.Stats()) }))
+// mappingCollector tells how the backends fare.
+type mappingCollector struct{ live *live }
+
+var (
+	entriesMetric  = mappingMetric("ekskey_mapping_entries", "Entries in force, by backend.")
+	problemsMetric = mappingMetric("ekskey_mapping_problems", "Entries dropped or doubtful in the text in force, by backend.")
+	staleMetric    = mappingMetric("ekskey_mapping_stale", "1 while all or part of the backend's source cannot be used.")
+	readyMetric    = mappingMetric("ekskey_mapping_ready", "1 while the backend can answer for every identity.")
+	updatedMetric  = mappingMetric("ekskey_mapping_updated_timestamp_seconds", "When the entries in force came into force.")
+	configMetric   = prometheus.NewDesc("ekskey_configuration_stale", "1 while the configuration file cannot be used and an older text is in force.", nil, nil)
+)
+
+func mappingMetric(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"backend"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (m *mappingCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{entriesMetric, problemsMetric, staleMetric, readyMetric, updatedMetric, configMetric} {
+		to <- d
 	}
-	gauge("ekskey_aws_auth_entries", "Entries of the aws-auth text in force.",
-		func(s mapping.FileStats) float64 { return float64(s.Entries) })
-	gauge("ekskey_aws_auth_problems", "Entries dropped or doubtful in the aws-auth text in force.",
-		func(s mapping.FileStats) float64 { return float64(s.Problems) })
-	gauge("ekskey_aws_auth_stale", "1 while the file cannot be used and an older text is in force.",
-		func(s mapping.FileStats) float64 {
-			if s.Stale {
-				return 1
-			}
-			return 0
-		})
+}
+
+// Collect implements prometheus.Collector.
+func (m *mappingCollector) Collect(to chan<- prometheus.Metric) {
+	m.live.mu.Lock()
+	backends := m.live.backends
+	m.live.mu.Unlock()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for _, b := range backends {
+		s := b.backend.Stats()
+		gauge(entriesMetric, float64(s.Entries), b.name)
+		gauge(problemsMetric, float64(s.Problems), b.name)
+		gauge(staleMetric, number(s.Stale), b.name)
+		gauge(readyMetric, number(b.backend.Ready() == nil), b.name)
+		if !s.Updated.IsZero() {
+			gauge(updatedMetric, float64(s.Updated.UnixMilli())/1000, b.name)
+		}
+	}
+	gauge(configMetric, number(m.live.stale.Load()))
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// checkFolder refuses a state folder in which others could put a key of their
-// own: whoever has the serving key can say who anybody is.
-func checkFolder(dir string) error {
+// checkDir refuses a state directory in which other users could replace the key:
+// whoever has the serving key can impersonate everybody.
+func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
 package servercli
 
-// checkFolder trusts the folder's ACL: Windows has no permission bits.
-func checkFolder(string) error { return nil }
+// checkDir trusts the directory's ACL: Windows has no permission bits.
+func checkDir(string) error { return nil }

@@ -1,11 +1,10 @@
 package servercli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,13 +12,15 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/mapping"
+	"github.com/ekskey/ekskey/internal/yamlnode"
 	"github.com/ekskey/ekskey/token"
 )
 
-// configError is what is wrong with a configuration file, and where.
+// configError is an error in a configuration file, and its position.
 type configError struct {
 	path string
-	line int // 0 where no line is known
+	line int // 0 if unknown
 	text string
 }
 
@@ -30,86 +31,96 @@ func (e *configError) Error() string {
 	return e.path + ":" + strconv.Itoa(e.line) + ": " + e.text
 }
 
-// reader reads YAML nodes into fields. The first error stays; what comes after it
-// is read in vain.
+// configErrors are all that is wrong with a configuration.
+type configErrors []*configError
+
+func (e configErrors) Error() string {
+	lines := make([]string, len(e))
+	for i, one := range e {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "; ")
+}
+
+// maxErrors bounds how many errors are listed.
+const maxErrors = 50
+
+// reader reads YAML nodes into fields, and gathers what is wrong with them.
 type reader struct {
-	path string
-	err  error
+	path   string
+	errors configErrors
 }
 
 func (r *reader) fail(n *yaml.Node, text string) {
-	if r.err == nil {
-		e := &configError{path: r.path, text: text}
-		if n != nil {
-			e.line = n.Line
-		}
-		r.err = e
+	if len(r.errors) == maxErrors {
+		return
 	}
+	e := &configError{path: r.path, text: text}
+	if n != nil {
+		e.line = n.Line
+	}
+	r.errors = append(r.errors, e)
 }
 
-// document parses the text and gives its one mapping, or nil and r.err.
+// err is what was wrong, or nil.
+func (r *reader) err() error {
+	switch len(r.errors) {
+	case 0:
+		return nil
+	case 1:
+		return r.errors[0]
+	}
+	return r.errors
+}
+
+// document parses the text and gives its one mapping, or nil and an error.
 func (r *reader) document(text []byte) *yaml.Node {
 	if len(text) > maxConfig {
 		r.fail(nil, fmt.Sprintf("is longer than %d bytes", maxConfig))
 		return nil
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	var doc, second yaml.Node
-	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		r.fail(nil, "is empty")
-		return nil
-	} else if err != nil {
+	root, err := yamlnode.Document(text)
+	switch {
+	case errors.Is(err, yamlnode.ErrMoreDocuments):
+		r.fail(nil, err.Error())
+	case err != nil:
 		r.fail(nil, "is not YAML: "+strings.TrimPrefix(err.Error(), "yaml: "))
-		return nil
-	}
-	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
-		r.fail(nil, "holds more than one YAML document")
-		return nil
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
+	case root == nil:
+		r.fail(nil, "is empty")
+	case root.Kind != yaml.MappingNode:
 		r.fail(root, "a mapping with clusterID and server was expected")
-		return nil
+	default:
+		return root
 	}
-	return root
+	return nil
 }
 
-// fold makes the keys of a configuration equal whatever their case: ASCII only.
-func fold(key string) string {
-	b := []byte(key)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
-}
-
-// object reads a mapping: each key, folded, by its function. An unknown key and
-// a key given twice are errors.
+// object reads a mapping: each key, lower-cased, by its function. An unknown key, a key
+// that stands twice and an alias are errors.
 func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yaml.Node)) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if yamlnode.IsNull(n) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, "a mapping was expected"+at(prefix))
 		return
 	}
-	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		k := fold(key.Value)
-		read, known := fields[k]
-		switch {
-		case !known:
-			r.fail(key, fmt.Sprintf("unknown key %s%s", prefix, key.Value))
-		case seen[k] != 0:
-			r.fail(key, fmt.Sprintf("%s%s stands twice, here and on line %d", prefix, key.Value, seen[k]))
-		case value.Kind == yaml.AliasNode:
-			r.fail(value, "YAML aliases are not followed")
+	read, bad := yamlnode.Fields(n, true)
+	for _, e := range bad {
+		switch e.Kind {
+		case yamlnode.Twice:
+			r.fail(e.Node, fmt.Sprintf("duplicate key %s%s, first on line %d", prefix, e.Node.Value, e.First.Line))
+		case yamlnode.Alias:
+			r.fail(e.Node, "YAML aliases are not followed")
 		default:
-			seen[k] = key.Line
-			read(value)
+			r.fail(e.Node, "a key is no text"+at(prefix))
+		}
+	}
+	for _, f := range read {
+		if read, known := fields[f.Name]; known {
+			read(f.Value)
+		} else {
+			r.fail(f.Key, fmt.Sprintf("unknown key %s%s", prefix, f.Key.Value))
 		}
 	}
 }
@@ -126,7 +137,7 @@ func (r *reader) scalar(n *yaml.Node) (string, bool) {
 		r.fail(n, "a single value was expected")
 		return "", false
 	}
-	if n.Tag == "!!null" {
+	if yamlnode.IsNull(n) {
 		return "", false
 	}
 	return n.Value, true
@@ -168,7 +179,7 @@ func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {
 			if _, _, err := net.SplitHostPort(s); err != nil {
-				r.fail(n, fmt.Sprintf("%q is not of the form host:port", s))
+				r.fail(n, fmt.Sprintf("%q does not have the form host:port", s))
 			}
 			*to = s
 		}
@@ -191,7 +202,7 @@ func (r *reader) duration(to *time.Duration, least, most time.Duration) func(*ya
 }
 
 func (r *reader) each(n *yaml.Node, item func(*yaml.Node)) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if yamlnode.IsNull(n) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -215,7 +226,7 @@ func (r *reader) list(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accounts reads the text of each number, so that 012345678901 stays itself.
+// accounts reads the text of each number, so that 012345678901 keeps its first digit.
 func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -228,8 +239,7 @@ func (r *reader) accounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// someAccounts are accounts, and at least one: an empty list of those allowed
-// would allow all.
+// someAccounts are accounts, at least one: an empty allow list would allow all.
 func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if r.accounts(to)(n); len(*to) == 0 {
@@ -238,7 +248,7 @@ func (r *reader) someAccounts(to *[]string) func(*yaml.Node) {
 	}
 }
 
-// accessKeys have the shape that rule V13 wants, or they would match nothing.
+// accessKeys have the form that rule V13 requires, or they would never match.
 func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		r.each(n, func(i *yaml.Node) {
@@ -254,32 +264,138 @@ func (r *reader) accessKeys(to *[]string) func(*yaml.Node) {
 
 func (r *reader) lists(to *map[string][]string, names ...string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
-		out := map[string][]string{}
 		fields := map[string]func(*yaml.Node){}
 		for _, name := range names {
 			fields[name] = func(n *yaml.Node) {
 				var list []string
 				r.list(&list)(n)
-				out[name] = list
+				add(to, name, list)
 			}
 		}
 		r.object(n, "server.reservedPrefixes.", fields)
-		*to = out
 	}
 }
 
-// backendMode accepts the one mode that this server has, under the name that
-// aws-iam-authenticator gives it, as a list or separated by commas.
-func (r *reader) backendMode(n *yaml.Node) {
-	var modes []string
-	if n.Kind == yaml.ScalarNode {
-		modes = strings.Split(n.Value, ",")
-	} else {
-		r.list(&modes)(n)
+func add(to *map[string][]string, name string, list []string) {
+	if *to == nil {
+		*to = map[string][]string{}
 	}
-	for _, m := range modes {
-		if m = strings.TrimSpace(m); m != "MountedFile" && m != "File" {
-			r.fail(n, fmt.Sprintf("server.backendMode %s is not supported: only MountedFile is; for the text of an aws-auth ConfigMap use server.awsAuthFile", m))
+	(*to)[name] = append((*to)[name], list...)
+}
+
+// durations reads one duration for all names, or a mapping of them.
+func (r *reader) durations(to *map[string]time.Duration, names ...string) func(*yaml.Node) {
+	const least, most = 0, 24 * time.Hour
+	return func(n *yaml.Node) {
+		out := map[string]time.Duration{}
+		*to = out
+		if n.Kind != yaml.MappingNode {
+			var all time.Duration
+			r.duration(&all, least, most)(n)
+			for _, name := range names {
+				out[name] = all
+			}
+			return
 		}
+		fields := map[string]func(*yaml.Node){}
+		for _, name := range names {
+			fields[name] = func(n *yaml.Node) {
+				var d time.Duration
+				r.duration(&d, least, most)(n)
+				out[name] = d
+			}
+		}
+		r.object(n, "server.maxStale.", fields)
+	}
+}
+
+func (r *reader) dialect(to *mapping.Dialect) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		switch s, _ := r.scalar(n); s {
+		case "ekskey":
+			*to = mapping.Ekskey
+		case "eks":
+			*to = mapping.EKS
+		default:
+			r.fail(n, fmt.Sprintf("server.dialect %q is neither ekskey nor eks", s))
+		}
+	}
+}
+
+// backends reads the order in which backends are asked.
+func (r *reader) backends(to *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		var names []string
+		r.list(&names)(n)
+		for _, name := range names {
+			if !slices.Contains(backendNames, name) {
+				r.fail(n, fmt.Sprintf("server.backends: %q is not a backend; there are %s", name, strings.Join(backendNames, ", ")))
+			}
+		}
+		r.setBackends(n, to, names)
+	}
+}
+
+func (r *reader) setBackends(n *yaml.Node, to *[]string, names []string) {
+	switch {
+	case *to != nil:
+		r.fail(n, "server.backends and server.backendMode say the same; keep one")
+	case len(names) == 0:
+		r.fail(n, "the list of backends is empty")
+	case len(slices.Compact(slices.Sorted(slices.Values(names)))) != len(names):
+		r.fail(n, "a backend is listed twice")
+	}
+	*to = names
+}
+
+// backendMode reads the same in aws-iam-authenticator's words, as a list or separated
+// by commas.
+func (r *reader) backendMode(to *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		var modes []string
+		if n.Kind == yaml.ScalarNode {
+			modes = strings.Split(n.Value, ",")
+		} else {
+			r.list(&modes)(n)
+		}
+		names, err := backendsOfModes(modes)
+		if err != nil {
+			r.fail(n, err.Error())
+		}
+		r.setBackends(n, to, names)
+	}
+}
+
+// backendsOfModes turns aws-iam-authenticator's backend modes into ours.
+func backendsOfModes(modes []string) (names []string, err error) {
+	for _, m := range modes {
+		switch m = strings.TrimSpace(m); m {
+		case "MountedFile", "File":
+			names = append(names, backendFile)
+		case "DynamicFile":
+			names = append(names, backendDynamicFile)
+		default:
+			return nil, fmt.Errorf("server.backendMode %s is not supported: MountedFile and DynamicFile are; for the text of an aws-auth ConfigMap use server.awsAuthFile", m)
+		}
+	}
+	return names, nil
+}
+
+// reservedPrefixConfig reads reserved prefixes in aws-iam-authenticator's words.
+func (r *reader) reservedPrefixConfig(to *map[string][]string) func(*yaml.Node) {
+	names := map[string]string{"MountedFile": backendFile, "EKSConfigMap": backendAWSAuth, "DynamicFile": backendDynamicFile}
+	return func(n *yaml.Node) {
+		r.each(n, func(item *yaml.Node) {
+			var mode string
+			var list []string
+			r.object(item, "server.reservedPrefixConfig.", map[string]func(*yaml.Node){
+				"backendmode": r.text(&mode), "usernameprefixreservelist": r.list(&list),
+			})
+			if names[mode] == "" {
+				r.fail(item, fmt.Sprintf("server.reservedPrefixConfig: backendMode %q is none of MountedFile, EKSConfigMap, DynamicFile", mode))
+				return
+			}
+			add(to, names[mode], list)
+		})
 	}
 }

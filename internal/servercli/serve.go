@@ -25,22 +25,22 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// maxConnections bounds what idle and slow clients can hold.
+// maxConnections bounds idle and slow connections.
 const maxConnections = 4096
 
-// drainTimeout bounds how long requests in flight are waited for.
+// drainTimeout bounds the wait for requests in flight.
 const drainTimeout = 15 * time.Second
 
-// serve answers until the context ends, and then until what is in flight is done.
+// serve serves until the context ends, and then until the requests in flight are
+// finished.
 func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	verifier, err := newVerifier(c)
-	if err != nil {
+	if err := prepareState(c); err != nil {
 		return err
 	}
-	mapper, follow, err := newMapper(c, log, registry)
+	live, err := newLive(c, log, registry)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 
 	handler := webhook.New(webhook.Config{
-		Verifier: verifier, Mapper: mapper, Audiences: c.server.audiences,
+		Verifier: live, Mapper: live, Audiences: c.server.audiences,
 		ScrubbedAccounts: c.server.scrubbedAccounts, Log: log, Metrics: webhook.NewMetrics(registry),
 	})
 	var ready atomic.Bool
@@ -82,7 +82,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
-	go follow(followCtx)
+	go live.run(followCtx)
 
 	ended := make(chan error, 1)
 	go func() { ended <- server.ServeTLS(listener, "", "") }()
@@ -94,8 +94,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
-	// Readiness goes first, so that what watches it stops sending before the
-	// listener closes.
+	// Readiness fails first, so that clients stop sending before the listener closes.
 	ready.Store(false)
 	log.Info("stopping")
 	time.Sleep(c.server.shutdownDelay)
@@ -129,7 +128,7 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 		},
 		DialAddress: s.sts.dialAddress, RootCAs: roots, Proxy: proxy, Timeout: s.sts.timeout,
 		AllowAccounts: s.allowedAccounts, DenyAccounts: s.deniedAccounts,
-		// The mapping takes a root only where an entry names it.
+		// The mapping accepts a root only if an entry names it.
 		AllowRoot: true,
 	})
 	if err != nil {
@@ -142,7 +141,7 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 	return v, nil
 }
 
-// loadPool reads certificates to trust; an empty name gives nil.
+// loadPool reads CA certificates; an empty name returns nil.
 func loadPool(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -153,7 +152,7 @@ func loadPool(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
 	}
 	return pool, nil
 }
@@ -166,7 +165,8 @@ func tlsConfig(pair tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
 	return c
 }
 
-// routes leaves health and readiness open to probes, which have no certificate.
+// routes serves health and readiness without a client certificate, because probes have
+// none.
 func routes(review http.Handler, registry *prometheus.Registry, ready *atomic.Bool, mutual bool) http.Handler {
 	guard := func(h http.Handler) http.Handler {
 		if !mutual {
@@ -174,7 +174,7 @@ func routes(review http.Handler, registry *prometheus.Registry, ready *atomic.Bo
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-				http.Error(w, "a client certificate is needed", http.StatusUnauthorized)
+				http.Error(w, "a client certificate is required", http.StatusUnauthorized)
 				return
 			}
 			h.ServeHTTP(w, r)

@@ -212,7 +212,7 @@ func TestServe(t *testing.T) {
 	if got := p.review(t, tok[:len(tok)-4]+"AAAA"); strings.Contains(got, `"authenticated":true`) {
 		t.Errorf("a tampered token: %s", got)
 	}
-	if _, metrics := p.get(t, "/metrics"); !strings.Contains(metrics, `ekskey_token_reviews_total{outcome="authenticated"} 1`) || !strings.Contains(metrics, "ekskey_aws_auth_entries 1") {
+	if _, metrics := p.get(t, "/metrics"); !strings.Contains(metrics, `ekskey_token_reviews_total{outcome="authenticated"} 1`) || !strings.Contains(metrics, `ekskey_mapping_entries{backend="aws-auth"} 1`) {
 		t.Errorf("%s", metrics)
 	}
 	for _, secret := range []string{tok, f.key.SecretAccessKey, "X-Amz-Signature"} {
@@ -273,7 +273,7 @@ func TestClientCertificate(t *testing.T) {
 	f.write(t, "server.yaml", strings.Replace(string(text), "  port: 0\n", "  port: 0\n  address: 0.0.0.0\n  clientCAFile: "+filepath.ToSlash(f.dir)+"/client-ca.pem\n", 1))
 	p := f.start(t)
 	tok := f.token(t)
-	if got := p.review(t, tok); !strings.Contains(got, "a client certificate is needed") {
+	if got := p.review(t, tok); !strings.Contains(got, "a client certificate is required") {
 		t.Errorf("without a certificate: %s", got)
 	}
 	if code, _ := p.get(t, "/metrics"); code != http.StatusUnauthorized {
@@ -319,18 +319,17 @@ func TestBadInput(t *testing.T) {
 		exit int
 		want string
 	}{
-		{"no command", nil, 2, "no command given"},
+		{"no command", nil, 2, "a command is required"},
 		{"an unknown command", []string{"sevre"}, 2, "sevre"},
 		{"an unknown flag", []string{"serve", "--confg", "x"}, 2, "--confg"},
-		{"no configuration", []string{"serve"}, 2, "--config is missing"},
+		{"no configuration", []string{"serve"}, 2, "--config is required"},
 		{"a bad level", []string{"serve", "--config", f.config, "--log-level", "loud"}, 2, "loud"},
 		{"an argument", []string{"serve", "x"}, 2, `unknown argument "x"`},
 		{"no such file", []string{"serve", "--config", f.dir + "/none.yaml"}, 1, "none.yaml"},
-		{"a folder", []string{"serve", "--config", f.dir}, 1, f.dir},
+		{"a directory", []string{"serve", "--config", f.dir}, 1, f.dir},
 		{"an unknown key", []string{"serve", "--config", change("a.yaml", "  port: 0", "  prot: 0")}, 1, "a.yaml:3: unknown key server.prot"},
 		{"a port in use", []string{"serve", "--config", change("b.yaml", "port: 0", "port: "+taken.Addr().String()[len("127.0.0.1:"):])}, 1, "address already in use"},
-		{"a CA that is no PEM", []string{"serve", "--config", change("c.yaml", "ca.pem", "empty.pem")}, 1, "empty.pem holds no PEM certificate"},
-		{"no aws-auth file", []string{"serve", "--config", change("d.yaml", "aws-auth.yaml", "none.yaml")}, 1, "none.yaml"},
+		{"a CA that is no PEM", []string{"serve", "--config", change("c.yaml", "ca.pem", "empty.pem")}, 1, "empty.pem contains no PEM certificate"},
 		{"a bad mapping", []string{"serve", "--config", change("e.yaml", "  port: 0", "  port: 0\n  mapUsers:\n  - userarn: nobody\n    username: x")}, 1, "e.yaml"},
 		{"a bad creator", []string{"serve", "--config", change("f.yaml", "  port: 0", "  port: 0\n  creator: nobody")}, 1, "server.creator"},
 		{"nowhere to write", []string{"init", "--config", change("g.yaml", "port: 0\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir, "port: 21362\n  stateDir: "+f.dir+"/state\n  generateKubeconfig: "+f.dir+"/none")}, 1, "server.generateKubeconfig"},

@@ -27,13 +27,13 @@ import (
 	"github.com/ekskey/ekskey/internal/webhook"
 )
 
-// certificateLife is long because nothing but one kube-apiserver, which has the
-// certificate itself in its kubeconfig, relies on it.
+// certificateLife is long because only one kube-apiserver relies on the certificate,
+// which is in its kubeconfig.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
-// loadCertificate reads the serving certificate in the state folder, or makes one.
-// The names are those of aws-iam-authenticator, whose state folder can be taken
-// over. It returns the certificate as PEM too.
+// loadCertificate reads the serving certificate from the state directory, or creates
+// one. The file names are those of aws-iam-authenticator, whose state directory can be
+// used. It also returns the certificate as PEM.
 func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, []byte, error) {
 	pair, certPEM, err := certificate(ctx, c, now)
 	if err != nil {
@@ -48,7 +48,7 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
 		return pair, nil, err
 	}
-	if err := checkFolder(c.server.stateDir); err != nil {
+	if err := checkDir(c.server.stateDir); err != nil {
 		return pair, nil, err
 	}
 	// Two servers that start at once must not mix one's key with the other's
@@ -96,8 +96,8 @@ func checkPrivate(file string) error {
 }
 
 func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
-	// A key that is there already, and perhaps open to others, would lend the new
-	// one its permissions.
+	// An existing key, perhaps readable by other users, would pass its permissions on
+	// to the new one.
 	if err := os.Remove(keyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -115,7 +115,7 @@ func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
 		NotBefore:    now.Add(-time.Hour), NotAfter: now.Add(certificateLife),
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		// A CA of its own, because kube-apiserver wants one to trust.
+		// A self-signed CA, because kube-apiserver needs a CA to trust.
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		DNSNames:    []string{c.server.hostname, "localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
@@ -175,9 +175,9 @@ func serverLine(c *config, port int) []byte {
 	return []byte("    server: https://" + net.JoinHostPort(host, strconv.Itoa(port)) + webhook.Path + "\n")
 }
 
-// writeKubeconfig writes server.generateKubeconfig, unless it is said to be made
-// already, or is there and leads to this server: what an operator added to it
-// stays. Another program's file is not touched.
+// writeKubeconfig writes server.generateKubeconfig, unless it is pregenerated, or
+// exists and is for this server: an operator's additions are kept. A file of another
+// program is not changed.
 func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	file := c.server.generateKubeconfig
 	if file == "" || c.server.kubeconfigPregenerated {
@@ -192,7 +192,7 @@ func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	case bytes.Contains(old, caLine(certPEM)) && bytes.Contains(old, serverLine(c, port)):
 		return nil
 	case !bytes.Contains(old, []byte("- name: ekskey-server\n")):
-		return &hintError{fmt.Errorf("server.generateKubeconfig: %s is there and is not one of ekskey-server's", file),
+		return &hintError{fmt.Errorf("server.generateKubeconfig: %s exists and was not written by ekskey-server", file),
 			"name another file, or move that one away"}
 	}
 	if err := safefile.Write(file, text); err != nil {
@@ -201,7 +201,7 @@ func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	return nil
 }
 
-// initialize is the command init.
+// initialize runs the command init.
 func initialize(ctx context.Context, c *config, stdout io.Writer) error {
 	file := c.server.generateKubeconfig
 	if file == "" {

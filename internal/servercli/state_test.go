@@ -20,7 +20,7 @@ func run(args ...string) (string, int) {
 }
 
 // What an operator adds to the kubeconfig stays; what is not ours is not touched;
-// what no longer fits is made anew.
+// what no longer fits is made again.
 func TestKubeconfigIsKept(t *testing.T) {
 	f := newFixture(t)
 	f.fixPort(t)
@@ -67,7 +67,7 @@ func TestStateFolderOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "can be written by other users") {
-		t.Errorf("a folder that all can write: %d %s", code, out)
+		t.Errorf("a directory that all can write: %d %s", code, out)
 	}
 	if entries, err := os.ReadDir(state); err != nil || len(entries) != 0 {
 		t.Errorf("%v %v", entries, err)
@@ -128,7 +128,7 @@ func TestInitWithoutKubeconfigMakesNothing(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "state")); err == nil {
-		t.Error("a state folder was made")
+		t.Error("a state directory was made")
 	}
 }
 

@@ -41,7 +41,7 @@ func Serve(t testing.TB, h http.Handler, names ...string) *Server {
 	t.Cleanup(s.Close)
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
-		t.Fatal("the CA is no PEM")
+		t.Fatal("the CA is not PEM")
 	}
 	return &Server{Address: s.Listener.Addr().String(), CA: ca, Pool: pool, HTTP: s}
 }

@@ -14,20 +14,19 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// notAuthorized is all that a client learns of why.
+// notAuthorized is the only reason that a client gets.
 const notAuthorized = "not authorized"
 
-// soon are the rules that a token may break now and keep later: the clock goes
-// on, a deny list is changed, STS is asked anew.
+// soon are the rules that a token may break now and satisfy later: the clock advances,
+// a deny list changes, STS is called again.
 var soon = []token.Code{"V16", "V22", "V31", "V32", "V33", "V34"}
 
-// refuse turns an error into the answer that the package comment promises.
+// refuse converts an error to the answer that the package comment describes.
 func refuse(v verdict, err error) verdict {
 	v.err = err
 	v.status = authv1.TokenReviewStatus{}
 	var broken *token.RuleError
 	var unavailable *verify.UnavailableError
-	var lookup *mapping.LookupError
 	switch {
 	case errors.Is(err, errOverload):
 		v.outcome = outcomeOverload
@@ -37,7 +36,7 @@ func refuse(v verdict, err error) verdict {
 		v.outcome = outcomeUnavailable
 	case errors.As(err, &broken) && !slices.Contains(soon, broken.Code):
 		v.outcome = outcomeRejected
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &lookup):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), mapping.Temporary(err):
 		v.outcome = outcomeUnavailable
 	default:
 		v.outcome = outcomeDenied
@@ -46,8 +45,8 @@ func refuse(v verdict, err error) verdict {
 	return v
 }
 
-// userInfo has the UID and the extras of aws-iam-authenticator and of EKS,
-// because audit policies and admission rules rely on them.
+// userInfo has the UID and the extras of aws-iam-authenticator and EKS, because audit
+// policies and admission rules rely on them.
 func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserInfo {
 	extra := map[string]authv1.ExtraValue{
 		"arn":          {id.ARN},
@@ -67,8 +66,8 @@ func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) authv1.UserI
 	}
 }
 
-// logVerdict logs one decision. Of an account that is scrubbed, or may be, there
-// is neither key id nor ARN, and no reason, which may cite one.
+// logVerdict logs one decision. If the account is scrubbed, or unknown, it logs neither
+// the access key ID nor the ARN, nor a reason, which may contain them.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	attrs := []slog.Attr{slog.String("outcome", string(v.outcome))}
 	known := v.identity.AccountID != ""
@@ -84,6 +83,9 @@ func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 	}
 	if v.outcome == outcomeAuthenticated {
 		attrs = append(attrs, slog.String("username", v.mapping.Username), slog.Any("groups", v.mapping.Groups))
+		if open {
+			attrs = append(attrs, slog.String("entry", v.mapping.Source))
+		}
 		h.log.LogAttrs(ctx, slog.LevelInfo, "access granted", attrs...)
 		return
 	}

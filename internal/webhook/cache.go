@@ -14,15 +14,15 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// DefaultCacheSize is how many verified identities are remembered.
+// DefaultCacheSize is the maximum number of cached identities.
 const DefaultCacheSize = 10_000
 
-// rememberFor is how long STS's word is taken before it is asked again.
+// rememberFor is how long an identity is cached.
 const rememberFor = 60 * time.Second
 
-// tokenKey stands for a token: for all that STS is sent of it, so that no two
-// share an identity and one token has one key however it is spelt; as a digest,
-// so that no memory dump of the cache holds tokens.
+// tokenKey identifies a token: it covers everything that is sent to STS, so that no two
+// tokens share an identity, and a token has one key in every spelling. It is a digest,
+// so that a memory dump of the cache contains no tokens.
 type tokenKey [sha256.Size]byte
 
 type remembered struct {
@@ -30,19 +30,18 @@ type remembered struct {
 	until    time.Time
 }
 
-// verifiedCache remembers what STS said of a token, and asks once for one token
-// that is asked about many times at once. It remembers successes only, and
-// nothing that a configuration decides.
+// verifiedCache caches verified identities, with one STS call for concurrent requests
+// of one token. It caches only successes, and nothing that the configuration decides.
 type verifiedCache struct {
-	entries *otter.Cache[tokenKey, remembered] // nil where nothing is remembered
+	entries *otter.Cache[tokenKey, remembered] // nil without a cache
 	flight  singleflight.Group
-	asking  chan struct{} // a slot for each question under way at STS
+	slots   chan struct{} // a slot for each STS call in flight
 	now     func() time.Time
 	metrics *Metrics
 }
 
 func newVerifiedCache(size, maxInFlight int, now func() time.Time, metrics *Metrics) *verifiedCache {
-	c := &verifiedCache{asking: make(chan struct{}, maxInFlight), now: now, metrics: metrics}
+	c := &verifiedCache{slots: make(chan struct{}, maxInFlight), now: now, metrics: metrics}
 	if size == 0 {
 		size = DefaultCacheSize
 	}
@@ -55,8 +54,8 @@ func newVerifiedCache(size, maxInFlight int, now func() time.Time, metrics *Metr
 	return c
 }
 
-// identify gives the identity behind a checked token, from memory or from STS.
-// A caller who goes away does not spoil the answer for the others who wait.
+// identify returns the identity of a checked token, from the cache or from STS. A
+// caller that gives up does not cancel the call for the others that wait.
 func (c *verifiedCache) identify(ctx context.Context, v Verifier, p *token.Parsed) (identity.Identity, error) {
 	request := p.RequestURL()
 	if request == "" {
@@ -67,7 +66,7 @@ func (c *verifiedCache) identify(ctx context.Context, v Verifier, p *token.Parse
 		return id, nil
 	}
 	result := c.flight.DoChan(string(key[:]), func() (any, error) {
-		// Somebody may have asked between the look above and now.
+		// Another caller may have cached it since the lookup above.
 		if id, ok := c.recall(key); ok {
 			return id, nil
 		}
@@ -94,8 +93,8 @@ func (c *verifiedCache) identify(ctx context.Context, v Verifier, p *token.Parse
 	}
 }
 
-// recall gives what is remembered. Whether it is still good is for our own clock to
-// say; otter's only tidies up.
+// recall returns a cached identity. Our own clock decides whether it is still valid;
+// otter's only evicts.
 func (c *verifiedCache) recall(key tokenKey) (identity.Identity, bool) {
 	if c.entries == nil {
 		return identity.Identity{}, false
@@ -110,23 +109,23 @@ func (c *verifiedCache) recall(key tokenKey) (identity.Identity, bool) {
 
 var (
 	errUnchecked = errors.New("the token was not checked")
-	errOverload  = errors.New("too many questions to sts are under way")
+	errOverload  = errors.New("too many sts calls are in flight")
 )
 
-// ask is one question to STS. Callers who went away no longer count as requests
-// in flight, but their questions do.
+// ask makes one STS call. Callers that gave up no longer count as requests in flight,
+// but their STS calls do.
 func (c *verifiedCache) ask(ctx context.Context, v Verifier, p *token.Parsed) (id identity.Identity, err error) {
 	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
 	default:
 		return identity.Identity{}, errOverload
 	}
-	// Here no http.Server stands above to catch a panic, and an answer of STS's
-	// must not be able to end the process.
+	// Here is no http.Server that recovers a panic, and a response of STS must not be
+	// able to end the process.
 	defer func() {
 		if recover() != nil {
-			id, err = identity.Identity{}, &verify.UnavailableError{Reason: "reading the answer panicked"}
+			id, err = identity.Identity{}, &verify.UnavailableError{Reason: "parsing the response panicked"}
 		}
 	}()
 	return v.Ask(ctx, p)

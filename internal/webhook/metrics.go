@@ -10,16 +10,16 @@ import (
 	"github.com/ekskey/ekskey/verify"
 )
 
-// outcome is what came of a TokenReview, as metrics and logs name it.
+// outcome is the result of a TokenReview, in metrics and logs.
 type outcome string
 
 const (
 	outcomeAuthenticated outcome = "authenticated"
-	outcomeRejected      outcome = "rejected"    // the token can never become good
-	outcomeDenied        outcome = "denied"      // it may be good soon
-	outcomeThrottled     outcome = "throttled"   // STS asks for fewer requests
-	outcomeUnavailable   outcome = "unavailable" // STS cannot be reached or believed
-	outcomeOverload      outcome = "overload"    // too many at once here
+	outcomeRejected      outcome = "rejected"    // the token can never become valid
+	outcomeDenied        outcome = "denied"      // it may become valid
+	outcomeThrottled     outcome = "throttled"   // STS throttles
+	outcomeUnavailable   outcome = "unavailable" // STS does not answer, or its response is invalid
+	outcomeOverload      outcome = "overload"    // too many requests in this server
 	outcomeMalformed     outcome = "malformed"   // not a TokenReview
 )
 
@@ -32,7 +32,7 @@ type Metrics struct {
 	fromMemory prometheus.Counter
 }
 
-// NewMetrics makes the counters and registers them.
+// NewMetrics creates and registers the counters.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -71,8 +71,8 @@ func (m *Metrics) remembered() {
 }
 
 func (m *Metrics) asked(err error, d time.Duration) {
-	// What was never sent, because too much was under way or the token aged while
-	// it waited, is no question to STS.
+	// A token that was never sent, because of overload or because it expired while it
+	// waited, is not an STS call.
 	var broken *token.RuleError
 	unsent := errors.As(err, &broken) && broken.Code < "V30"
 	if m == nil || unsent || errors.Is(err, errOverload) {

@@ -1,13 +1,14 @@
-// Package webhook answers kube-apiserver's question whose token it is: it is the
-// http.Handler of a TokenReview webhook. It owns no listener.
+// Package webhook is the http.Handler of a TokenReview webhook for kube-apiserver. It
+// has no listener.
 //
-// How it says no matters, because kube-apiserver remembers a clean denial for as
-// long as a success (two minutes) and an error not at all:
+// The form of a denial matters, because kube-apiserver caches a denial without an error
+// for as long as a success (two minutes), and does not cache an error:
 //
 //	a token that can never become good     200, authenticated false, no error
 //	one that may be good soon              200, authenticated false, "not authorized"
 //	overload here, throttling at STS       429 without Retry-After
 //	STS unreachable, slow or odd           503 with Retry-After 5
+//	a mapping source that cannot be read   the same
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 package webhook
@@ -29,48 +30,47 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// Path is where the Handler expects to be mounted.
+// Path is the path at which the Handler must be mounted.
 const Path = "/authenticate"
 
-// maxRequest is the longest TokenReview that is read, in bytes: the longest token
-// that rule V01 lets through, some of those it does not, and room around.
+// maxRequest is the maximum size of a TokenReview, in bytes: the longest token that
+// rule V01 accepts, some longer ones, and the rest of the document.
 const maxRequest = 128 << 10
 
-// DefaultMaxInFlight is how many TokenReviews are worked on at once. One more
-// is told to come back.
+// DefaultMaxInFlight is the maximum number of concurrent TokenReviews. Further ones get
+// a 429.
 const DefaultMaxInFlight = 512
 
 const tooMany = "too many requests"
 
-// Verifier finds out whose token it is; *verify.Verifier is one.
+// Verifier verifies tokens; *verify.Verifier is one.
 type Verifier interface {
 	Check(raw string) (*token.Parsed, error)
 	Ask(ctx context.Context, p *token.Parsed) (identity.Identity, error)
 	Allow(id identity.Identity) error
 }
 
-// Config is what a Handler is made of. Verifier and Mapper are needed.
+// Config configures a Handler. Verifier and Mapper are required.
 type Config struct {
 	Verifier Verifier
-	// Mapper turns an identity into a Kubernetes user. It is asked every time.
+	// Mapper maps an identity to a Kubernetes user. It is called for each request.
 	Mapper mapping.Mapper
-	// Audiences are those that the tokens are good for. Empty means the API
-	// server's own, whatever they are.
+	// Audiences are those that the tokens are valid for. Empty means the API server's
+	// own, whatever they are.
 	Audiences []string
-	// ScrubbedAccounts are accounts whose ARNs and access key ids are left out of
-	// logs, and whose access key ids are left out of the user's extras.
+	// ScrubbedAccounts are accounts whose ARNs and access key IDs are not logged, and
+	// whose users' extras have no access key ID.
 	ScrubbedAccounts []string
-	// MaxInFlight bounds the TokenReviews worked on at once. Zero means
-	// DefaultMaxInFlight.
+	// MaxInFlight bounds the concurrent TokenReviews. Zero means DefaultMaxInFlight.
 	MaxInFlight int
-	// CacheSize bounds the verified identities remembered. Zero means
-	// DefaultCacheSize, a negative number none.
+	// CacheSize bounds the cached identities. Zero means DefaultCacheSize, a negative
+	// number no cache.
 	CacheSize int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets one line for each decision. Nil means none.
+	// Log receives one line for each decision. Nil means no log.
 	Log *slog.Logger
-	// Metrics counts; nil means nobody does.
+	// Metrics are the counters; nil means none.
 	Metrics *Metrics
 }
 
@@ -87,7 +87,7 @@ type Handler struct {
 	metrics   *Metrics
 }
 
-// New makes a Handler.
+// New returns a Handler.
 func New(c Config) *Handler {
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = DefaultMaxInFlight
@@ -115,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, problem, status)
 		return
 	}
-	// Only now, or whoever sends half a body would hold a place.
+	// Only now, or a client that sends half a body would hold a slot.
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
@@ -131,10 +131,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case outcomeOverload:
 		http.Error(w, tooMany, http.StatusTooManyRequests)
 	case outcomeThrottled:
-		http.Error(w, "sts asks for fewer requests", http.StatusTooManyRequests)
+		http.Error(w, "sts throttles", http.StatusTooManyRequests)
 	case outcomeUnavailable:
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "sts is not available", http.StatusServiceUnavailable)
+		what := "sts"
+		if v.identity.AccountID != "" {
+			what = "the mapping"
+		}
+		http.Error(w, what+" is not available", http.StatusServiceUnavailable)
 	default:
 		review.Write(w, posted.APIVersion, kind, v.status)
 	}
@@ -159,7 +163,7 @@ const kind = "TokenReview"
 
 var apiVersions = []string{"authentication.k8s.io/v1", "authentication.k8s.io/v1beta1"}
 
-// verdict is what came of one TokenReview.
+// verdict is the result of one TokenReview.
 type verdict struct {
 	outcome  outcome
 	status   authv1.TokenReviewStatus
@@ -169,7 +173,7 @@ type verdict struct {
 	err      error
 }
 
-// review goes through the rules, STS, the account rules and the mapping.
+// review checks the rules, STS, the account rules and the mapping.
 func (h *Handler) review(ctx context.Context, r authv1.TokenReview) (v verdict) {
 	if len(h.audiences) > 0 {
 		v.status.Audiences = h.audiences
@@ -198,7 +202,7 @@ func (h *Handler) review(ctx context.Context, r authv1.TokenReview) (v verdict) 
 	return v
 }
 
-var errAudience = errors.New("none of the audiences asked for is ours")
+var errAudience = errors.New("none of the requested audiences is valid here")
 
 func intersect(asked, ours []string) []string {
 	var out []string

@@ -170,6 +170,16 @@ func TestHowItSaysNo(t *testing.T) {
 		"not mapped": {func(f *fixture) {
 			f.mapper = func(identity.Identity) (mapping.Mapping, error) { return mapping.Mapping{}, mapping.ErrNotMapped }
 		}, soon},
+		"a mapping source cannot be read": {func(f *fixture) {
+			f.mapper = func(identity.Identity) (mapping.Mapping, error) {
+				return mapping.Mapping{}, fmt.Errorf("mapping by aws-auth: %w", &mapping.UnavailableError{Backend: "aws-auth"})
+			}
+		}, later},
+		"EC2 cannot be asked": {func(f *fixture) {
+			f.mapper = func(identity.Identity) (mapping.Mapping, error) {
+				return mapping.Mapping{}, &mapping.LookupError{Err: errors.New("x")}
+			}
+		}, later},
 		"a mapping fails": {func(f *fixture) {
 			f.mapper = func(identity.Identity) (mapping.Mapping, error) { return mapping.Mapping{}, errors.New("no EC2") }
 		}, soon},
@@ -202,6 +212,33 @@ func TestHowItSaysNo(t *testing.T) {
 
 func failing(err error) func() (identity.Identity, error) {
 	return func() (identity.Identity, error) { return identity.Identity{}, err }
+}
+
+// The log names the entry that granted access, and a source that is away is not said to
+// be STS.
+func TestLogNamesTheEntry(t *testing.T) {
+	f := newFixture()
+	f.mapper = func(identity.Identity) (mapping.Mapping, error) {
+		return mapping.Mapping{Username: "dev", Source: "aws-auth mapRoles[2] line 14"}, nil
+	}
+	f.post(review("v1"))
+	if !strings.Contains(f.log.String(), `"entry":"aws-auth mapRoles[2] line 14"`) {
+		t.Error(f.log.String())
+	}
+	f.mapper = func(identity.Identity) (mapping.Mapping, error) {
+		return mapping.Mapping{}, &mapping.UnavailableError{Backend: "aws-auth", Reason: "gone"}
+	}
+	if w := f.post(review("v1")); w.Body.String() != "the mapping is not available\n" || !strings.Contains(f.log.String(), "aws-auth is unavailable: gone") {
+		t.Errorf("%q, %s", w.Body, f.log.String())
+	}
+	f = newFixture(func(c *webhook.Config) { c.ScrubbedAccounts = []string{"111122223333"} })
+	f.mapper = func(identity.Identity) (mapping.Mapping, error) {
+		return mapping.Mapping{Username: "dev", Source: "creator arn:aws:iam::111122223333:role/dev"}, nil
+	}
+	f.post(review("v1"))
+	if strings.Contains(f.log.String(), "entry") {
+		t.Error(f.log.String())
+	}
 }
 
 func TestAudiences(t *testing.T) {

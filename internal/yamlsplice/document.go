@@ -216,10 +216,19 @@ func (d *Document) yamlError(err error) error {
 	} else if strings.HasPrefix(msg, "control characters") {
 		at = bytes.IndexFunc(text, func(r rune) bool { return mustEscape(r) && !strings.ContainsRune("\t\n\r\u0085\u00A0", r) })
 	}
+	if strings.HasPrefix(msg, "found a tab character") && !d.indentedByTab(line) && d.indentedByTab(line+1) {
+		line++ // the library counts it by what it follows
+	}
 	if at >= 0 {
 		line = 1 + bytes.Count(text[:at], []byte("\n"))
 	}
 	return d.syntax(line, "is not YAML: "+msg)
+}
+
+// indentedByTab reports whether there is a tab before the text of a line.
+func (d *Document) indentedByTab(line int) bool {
+	text := d.src.line(line - 1)
+	return bytes.IndexByte(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t') >= 0
 }
 
 func validPrefix(b []byte) int {

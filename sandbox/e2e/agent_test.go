@@ -20,7 +20,7 @@ func TestAgentOverAnExpiry(t *testing.T) {
 	env := b.env(t, "admin")
 	home := value(env, "HOME")
 	file, ready := filepath.Join(home, "tokens", "demo"), filepath.Join(home, "tokens", "ready")
-	start(t, env, false, "agent", "--cluster", seed.Cluster, "--token-file", file, "--ready-file", ready, "--make-folder", "--max-token-age", maxAge.String())
+	start(t, env, false, "agent", "--cluster", seed.Cluster, "--token-file", file, "--ready-file", ready, "--make-directory", "--max-token-age", maxAge.String())
 	waitFor(t, "the ready file", func() bool { _, err := os.Stat(ready); return err == nil })
 	if o := command(t, env, client(t), "agent", "--check", "--ready-file", ready); o.code != 0 {
 		t.Errorf("--check: %d %s", o.code, o.stderr)

@@ -109,7 +109,7 @@ func valueOf(args []string, flag string) string {
 	return args[i+1]
 }
 
-// left lists what is in a folder.
+// left lists what is in a directory.
 func left(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := os.ReadDir(dir)
@@ -134,7 +134,7 @@ func awsCommand(t *testing.T, env []string) string {
 		_, err = cmd.Output()
 	}
 	if err != nil {
-		t.Logf("NOT TESTED with the aws command, which is not there: %v", err)
+		t.Logf("NOT TESTED with the aws command, which is not installed: %v", err)
 		return ""
 	}
 	return aws

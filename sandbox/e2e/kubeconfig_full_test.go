@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// smallDisk is a folder that can be filled up. Where a user may mount (Linux with
+// smallDisk is a directory that can be filled up. Where a user may mount (Linux with
 // user namespaces), it is a file system of its own, which is seen only by the
 // programs started in it; elsewhere it is a limit to the size of files.
 type smallDisk struct {
@@ -163,7 +163,7 @@ func TestKubeconfigSoakOnAFullDisk(t *testing.T) {
 	update(entry{alias: "last", cluster: eks.names[0], namespace: "last"})
 	w.final(t, want)
 	if got := left(t, d.seen); !slices.Equal(got, []string{"config"}) {
-		t.Errorf("in the folder are %v", got)
+		t.Errorf("in the directory are %v", got)
 	}
 	reason := "no space left on device"
 	if d.holder == "" {

@@ -170,9 +170,9 @@ func TestKubeconfigSoak(t *testing.T) {
 	h.update(t, entry{alias: "last", cluster: eks.names[0], namespace: "last"}, toTheEnd)
 	w.final(t, h.want)
 	if got := left(t, dir); !slices.Equal(got, []string{"config"}) {
-		t.Errorf("in the folder are %v", got)
+		t.Errorf("in the directory are %v", got)
 	}
-	t.Logf("%d updates of %d contexts succeeded and are all there, %d processes were killed, %d of them with the lock; %d looks at the file saw %d states of it; %s; in the folder before the last update: %v",
+	t.Logf("%d updates of %d contexts succeeded and are all there, %d processes were killed, %d of them with the lock; %d looks at the file saw %d states of it; %s; in the directory before the last update: %v",
 		h.done, len(w.config.Contexts), h.killed, h.locked, w.looks, w.seen, took.Round(time.Millisecond), behind)
 	if h.done < processes*updates*4/5 || h.killed == 0 || h.locked == 0 {
 		t.Error("the test has not done what it is there for")
@@ -242,7 +242,7 @@ func TestKubeconfigSoakWithKubectl(t *testing.T) {
 	h.update(t, entry{alias: "last", cluster: eks.names[0], namespace: "last"}, toTheEnd)
 	undone := w.final(t, h.want)
 	if got := left(t, dir); !slices.Equal(got, []string{"config"}) {
-		t.Errorf("in the folder are %v", got)
+		t.Errorf("in the directory are %v", got)
 	}
 	t.Logf("%d updates succeeded, %d of them undone by kubectl; %d processes were killed; kubectl wrote %d times and found the lock taken %d times; %d looks at the file saw %d states of it, %d of them half-written by kubectl",
 		h.done, undone, h.killed, wrote, refused, w.looks, w.seen, w.torn)

@@ -171,7 +171,7 @@ func sameFile(a, b *os.File) (bool, error) {
 	return err == nil && os.SameFile(x, y), err
 }
 
-// dangling finds a context whose cluster or user is not there.
+// dangling finds a context whose cluster or user does not exist.
 func dangling(c *clientcmdapi.Config) error {
 	for name, context := range c.Contexts {
 		if c.Clusters[context.Cluster] == nil || c.AuthInfos[context.AuthInfo] == nil {

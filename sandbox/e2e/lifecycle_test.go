@@ -21,7 +21,7 @@ import (
 )
 
 // lonely is the environment of somebody who has nothing but Go: an empty home,
-// which must stay empty, and a folder for temporary files, which must too.
+// which must stay empty, and a directory for temporary files, which must too.
 func lonely(t *testing.T) (env []string, stateDir string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -156,7 +156,7 @@ ekskey kubeconfig update --name demo --alias demo
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(l.Root); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the state folder is %v, %v", info.Mode(), err)
+		t.Errorf("the state directory is %v, %v", info.Mode(), err)
 	}
 	for path, want := range map[string]int{"/readyz": 200, "/version": 401, "/api": 401, "/metrics": 401} {
 		resp, err := insecure().Get(r.APIServer + path)
@@ -202,7 +202,7 @@ func TestKilledSupervisorAndWhatFollows(t *testing.T) {
 	nothingRuns(t, r.pids)
 	refusal(t, command(t, env, sandbox, "env", "--state", dir), 5, "no sandbox is running")
 
-	// The folder is as the dead left it: the next one says so and goes on.
+	// The directory is as the dead left it: the next one says so and goes on.
 	again := upForeground(t, env, dir)
 	has(t, again.said.String(), "found an earlier sandbox that was running", "process "+strconv.Itoa(r.Process.Pid)+", gone")
 
@@ -255,15 +255,15 @@ func TestWrongUsage(t *testing.T) {
 		{"a version unknown", []string{"up", "--webhook-version", "v2"}, 2, `"v2"`},
 		{"a shell unknown", []string{"env", "--shell", "cmd"}, 2, `"cmd"`},
 		{"no source there", []string{"up", "--source", foreign}, 1, "no source"},
-		{"up in someone's folder", []string{"up", "--state", foreign}, 1, "no sandbox put there"},
-		{"down in someone's folder", []string{"down", "--state", foreign}, 1, "no sandbox put there"},
+		{"up in someone's directory", []string{"up", "--state", foreign}, 1, "no sandbox put there"},
+		{"down in someone's directory", []string{"down", "--state", foreign}, 1, "no sandbox put there"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			env, _ := lonely(t)
 			refusal(t, command(t, env, sandbox, tc.args...), tc.code, tc.text)
 		})
 	}
-	t.Run("assets that are not there", func(t *testing.T) {
+	t.Run("assets that do not exist", func(t *testing.T) {
 		env, dir := lonely(t)
 		refusal(t, command(t, append(env, "KUBEBUILDER_ASSETS="+foreign), sandbox, "up", "--state", dir), 1, "KUBEBUILDER_ASSETS has no")
 	})

@@ -27,7 +27,7 @@ var (
 	kubectl  string // path
 	sandbox  string // path of the ekskey-sandbox binary
 	cacheDir string // of compiled programs
-	scratch  string // a folder for all
+	scratch  string // a directory for all
 	maker    *build.Builder
 )
 

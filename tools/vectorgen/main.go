@@ -27,10 +27,10 @@ type vector struct {
 
 func main() {
 	log.SetFlags(0)
-	out := flag.String("o", "", "the folder to write to")
+	out := flag.String("o", "", "the directory to write to")
 	flag.Parse()
 	if *out == "" || flag.NArg() > 0 {
-		log.Fatal("usage: vectorgen -o folder")
+		log.Fatal("usage: vectorgen -o directory")
 	}
 	all, err := vectors()
 	if err != nil {
@@ -51,12 +51,12 @@ func vectors() ([]vector, error) {
 		}
 		all = append(all, some...)
 	}
-	seen := make(map[string]bool, len(all))
+	names := make(map[string]bool, len(all))
 	for _, v := range all {
-		if seen[v.name] {
+		if names[v.name] {
 			return nil, fmt.Errorf("two vectors are called %s", v.name)
 		}
-		seen[v.name] = true
+		names[v.name] = true
 	}
 	return all, nil
 }

@@ -1,5 +1,5 @@
 // Package build compiles what the sandbox runs: the control plane from its Go
-// modules, once, into a cache outside the state folder, and this repository's
+// modules, once, into a cache outside the state directory, and this repository's
 // own programs, each time.
 package build
 
@@ -22,9 +22,9 @@ import (
 
 // Environment variables that say where programs are found or kept.
 const (
-	// EnvCache holds the folder for compiled programs.
+	// EnvCache holds the directory for compiled programs.
 	EnvCache = "EKSKEY_SANDBOX_CACHE"
-	// EnvAssets holds a folder with kube-apiserver, etcd and kubectl ready to
+	// EnvAssets holds a directory with kube-apiserver, etcd and kubectl ready to
 	// run, as controller-runtime's envtest has it. Nothing is compiled then.
 	EnvAssets = "KUBEBUILDER_ASSETS"
 )
@@ -34,21 +34,21 @@ const (
 type Builder struct {
 	// Self is a binary that answers to [process.GuardCommand].
 	Self string
-	// Source is the folder of the sandbox's go.mod, as [FindSource] finds it.
+	// Source is the directory of the sandbox's go.mod, as [FindSource] finds it.
 	Source string
-	// Cache is the folder of compiled programs; empty means [DefaultCache].
+	// Cache is the directory of compiled programs; empty means [DefaultCache].
 	Cache    string
 	Progress *Progress
 }
 
-// DefaultCache is the environment's folder, else one in the user's cache.
+// DefaultCache is the environment's directory, else one in the user's cache.
 func DefaultCache() (string, error) {
 	if dir := os.Getenv(EnvCache); dir != "" {
 		return filepath.Abs(dir)
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("finding a folder for compiled programs: %w", err)
+		return "", fmt.Errorf("finding a directory for compiled programs: %w", err)
 	}
 	return filepath.Join(dir, "ekskey-sandbox"), nil
 }
@@ -78,7 +78,7 @@ func (b *Builder) Kubectl(ctx context.Context) (string, error) {
 }
 
 // Own compiles ekskey and ekskey-server from the repository around the sandbox
-// into a folder, anew only where their source has changed.
+// into a directory, again only where their source has changed.
 func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, err error) {
 	if b.Source == "" {
 		return "", "", errNoSource
@@ -109,7 +109,7 @@ func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, e
 }
 
 // cached gives programs of the control plane's module from KUBEBUILDER_ASSETS or
-// the cache, compiling those that are not there. Two processes at once compile
+// the cache, compiling those that do not exist. Two processes at once compile
 // once.
 func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error) {
 	if assets := os.Getenv(EnvAssets); assets != "" {
@@ -149,7 +149,7 @@ func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error)
 	}
 	temp, err := os.MkdirTemp(dir, ".building-*")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder to compile into: %w", err)
+		return nil, fmt.Errorf("making a directory to compile into: %w", err)
 	}
 	defer os.RemoveAll(temp)
 	b.Progress.Line("compiling " + strings.Join(missing, " and ") + " of Kubernetes " + version +
@@ -165,7 +165,7 @@ func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error)
 	return paths, nil
 }
 
-// cacheDir makes the folder for what these inputs give on this system.
+// cacheDir makes the directory for what these inputs give on this system.
 func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
 	root := b.Cache
 	if root == "" {
@@ -180,7 +180,7 @@ func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
 	}
 	dir := filepath.Join(root, kind+"-"+hex.EncodeToString(h.Sum(nil)[:8]))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder for compiled programs: %w", err)
+		return "", fmt.Errorf("making the directory for compiled programs: %w", err)
 	}
 	// Its programs are run: nobody else may put them there.
 	if err := state.CheckPrivate(dir); err != nil {
@@ -189,7 +189,7 @@ func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
 	return dir, nil
 }
 
-// lock keeps other processes from compiling into a folder.
+// lock keeps other processes from compiling into a directory.
 func (b *Builder) lock(ctx context.Context, dir string) (unlock func(), err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	if ok, err := lock.TryLock(); err != nil {

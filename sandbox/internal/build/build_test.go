@@ -266,7 +266,7 @@ func TestFindSource(t *testing.T) {
 	}
 	var none *NoSourceError
 	if _, err := FindSource(deep); !errors.As(err, &none) {
-		t.Errorf("a folder without: %v, want *NoSourceError", err)
+		t.Errorf("a directory without: %v, want *NoSourceError", err)
 	}
 }
 

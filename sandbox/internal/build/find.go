@@ -22,7 +22,7 @@ func (e *NoSourceError) Error() string {
 
 // Hint says what to do about it.
 func (e *NoSourceError) Hint() string {
-	return "run it in a checkout of ekskey, or name its sandbox folder with --source"
+	return "run it in a checkout of ekskey, or name its sandbox directory with --source"
 }
 
 // NoGoError says that there is no Go to compile with.
@@ -46,11 +46,11 @@ func (e *NoAssetError) Hint() string {
 	return "put kube-apiserver, etcd and kubectl there, or unset " + EnvAssets + " to have them compiled"
 }
 
-// FindSource finds the folder of the sandbox's go.mod: the one given, else in
+// FindSource finds the directory of the sandbox's go.mod: the one given, else in
 // or above the working directory, else where this binary was compiled from.
-func FindSource(given string) (string, error) {
-	if given != "" {
-		dir, err := filepath.Abs(given)
+func FindSource(named string) (string, error) {
+	if named != "" {
+		dir, err := filepath.Abs(named)
 		if err != nil {
 			return "", fmt.Errorf("finding the source: %w", err)
 		}
@@ -80,7 +80,7 @@ func FindSource(given string) (string, error) {
 	return "", &NoSourceError{Looked: start + " or above it"}
 }
 
-// sourceAt returns dir, or the sandbox folder in it, if that is the source.
+// sourceAt returns dir, or the sandbox directory in it, if that is the source.
 func sourceAt(dir string) string {
 	for _, d := range []string{dir, filepath.Join(dir, "sandbox")} {
 		mod, err := os.ReadFile(filepath.Join(d, "go.mod"))

@@ -78,7 +78,7 @@ func goEnv() []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GO111MODULE=on", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 }
 
-// copyProgram copies an executable file, new or anew.
+// copyProgram copies an executable file, or overwrites it.
 func copyProgram(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -72,8 +72,8 @@ tests and demonstrations, and guards nothing of value.`,
 	})
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&a.stateDir, "state", "", "folder that holds the sandbox; down removes it (default $"+state.EnvDir+", else in the user's cache folder)")
-	flags.StringVar(&a.source, "source", "", "the sandbox's source folder, to compile from (default: in or above the working directory)")
+	flags.StringVar(&a.stateDir, "state", "", "directory that holds the sandbox; down removes it (default $"+state.EnvDir+", else in the user's cache directory)")
+	flags.StringVar(&a.source, "source", "", "the sandbox's source directory, to compile from (default: in or above the working directory)")
 	cmd.AddCommand(a.up(), a.env(), a.down(), a.demo())
 	return cmd
 }
@@ -94,7 +94,7 @@ func (a *app) builder() (*build.Builder, error) {
 	}, nil
 }
 
-// dir is the state folder asked for.
+// dir is the state directory asked for.
 func (a *app) dir() (string, error) {
 	if a.stateDir != "" {
 		return a.stateDir, nil

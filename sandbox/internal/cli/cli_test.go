@@ -50,13 +50,13 @@ func TestRefusals(t *testing.T) {
 		{"unknown flag", []string{"down", "--force"}, exitUsage, "unknown flag"},
 		{"an argument", []string{"demo", "fast"}, exitUsage, `no argument "fast"`},
 		{"webhook version", []string{"up", "--webhook-version", "v2"}, exitUsage, `not "v2"`},
-		{"port", []string{"up", "--port", "70000"}, exitUsage, "70000 is no port"},
-		{"negative port", []string{"up", "--aws-port=-1"}, exitUsage, "-1 is no port"},
+		{"port", []string{"up", "--port", "70000"}, exitUsage, "70000 is not a port"},
+		{"negative port", []string{"up", "--aws-port=-1"}, exitUsage, "-1 is not a port"},
 		{"shell", []string{"env", "--shell", "tcsh"}, exitUsage, `no shell "tcsh"`},
 		{"output", []string{"env", "--output", "yaml"}, exitUsage, `not "yaml"`},
 		{"source", []string{"up", "--source", foreign}, exitFailed, "no source of the sandbox"},
 		{"env of nothing", []string{"env", "--state", empty}, exitNotFound, "no sandbox is running"},
-		{"down of another's folder", []string{"down", "--state", foreign}, exitFailed, "no sandbox put there"},
+		{"down of another's directory", []string{"down", "--state", foreign}, exitFailed, "no sandbox created"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			code, stdout, stderr := runMain(t, tc.args...)

@@ -32,10 +32,10 @@ func (a *app) runDemo(ctx context.Context) (err error) {
 		return err
 	}
 	if cfg.StateDir == "" {
-		// Not the default folder: a sandbox may be running there.
+		// Not the default directory: a sandbox may be running there.
 		temp, err := os.MkdirTemp("", "ekskey-demo-*")
 		if err != nil {
-			return fmt.Errorf("making a folder for the demo: %w", err)
+			return fmt.Errorf("making a directory for the demo: %w", err)
 		}
 		defer os.RemoveAll(temp)
 		cfg.StateDir = filepath.Join(temp, "state")

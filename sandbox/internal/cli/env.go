@@ -64,7 +64,7 @@ func (a *app) env() *cobra.Command {
 func (a *app) down() *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
-		Short: "Stop the sandbox and remove its folder",
+		Short: "Stop the sandbox and remove its directory",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
@@ -80,7 +80,7 @@ func (a *app) down() *cobra.Command {
 			if did {
 				fmt.Fprintln(a.stderr, "stopped, and removed", dir)
 			} else {
-				fmt.Fprintln(a.stderr, "nothing to stop:", dir, "is not there")
+				fmt.Fprintln(a.stderr, "nothing to stop:", dir, "does not exist")
 			}
 			return nil
 		},

@@ -35,7 +35,7 @@ func (a *app) up() *cobra.Command {
 			}
 			for _, port := range []int{o.config.Port, o.config.AWSPort} {
 				if port < 0 || port > 65535 {
-					return &usageError{command: cmd.CommandPath(), cause: fmt.Errorf("%d is no port", port)}
+					return &usageError{command: cmd.CommandPath(), cause: fmt.Errorf("%d is not a port", port)}
 				}
 			}
 			if o.detach {

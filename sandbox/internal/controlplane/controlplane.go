@@ -55,7 +55,7 @@ type ControlPlane struct {
 }
 
 // New makes the certificates and writes them and the API server's
-// configuration below the state folder.
+// configuration below the state directory.
 func New(cfg Config, now time.Time) (*ControlPlane, error) {
 	// EKS too calls the authority of a cluster "kubernetes".
 	ca, err := pki.NewAuthority("kubernetes", now)
@@ -105,7 +105,7 @@ func New(cfg Config, now time.Time) (*ControlPlane, error) {
 		"accounts.pem": accounts.Cert, "accounts.key": accounts.Key,
 	}
 	if err := os.MkdirAll(cfg.Layout.Path("control-plane"), 0o700); err != nil {
-		return nil, fmt.Errorf("making the control plane's folder: %w", err)
+		return nil, fmt.Errorf("making the control plane's directory: %w", err)
 	}
 	for name, data := range files {
 		if err := state.WriteFile(c.path(name), data); err != nil {
@@ -234,7 +234,7 @@ func (c *ControlPlane) WaitReady(ctx context.Context) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
 		if err != nil {
-			return fmt.Errorf("asking whether kube-apiserver is ready: %w", err)
+			return fmt.Errorf("checking whether kube-apiserver is ready: %w", err)
 		}
 		if resp, err := client.Do(req); err == nil {
 			resp.Body.Close()

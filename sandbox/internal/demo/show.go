@@ -47,11 +47,11 @@ func Run(ctx context.Context, cfg Config) error {
 		run   func(*show) error
 	}{
 		{"Who am I to AWS?", (*show).whoami},
-		{"A token, taken apart", (*show).token},
+		{"A token, decoded", (*show).token},
 		{"A kubeconfig entry", (*show).kubeconfig},
 		{"kubectl, let in", (*show).letIn},
 		{"A role that may read, refused a delete", (*show).readOnly},
-		{"A second kubectl, served from the cache", (*show).cached},
+		{"A second kubectl, with cached credentials", (*show).cached},
 		{"An identity that nothing maps, refused", (*show).unmapped},
 		{"The creator, let in though aws-auth does not name it", (*show).creator},
 		{"A tampered token, refused", (*show).tampered},
@@ -96,7 +96,7 @@ func (s *show) be(name string) error {
 		return fmt.Errorf("making a home for the demo: %w", err)
 	}
 	s.env = append(env.Apply(os.Environ()), "HOME="+home, "USERPROFILE="+home, "KUBERC=off",
-		"EKSKEY_CACHE=disk") // its folder is one of the sandbox's
+		"EKSKEY_CACHE=disk") // its directory is one of the sandbox's
 	return nil
 }
 
@@ -178,12 +178,12 @@ func (s *show) asks(variable, token string) (int, error) {
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("asking the API server: %w", err)
+		return 0, fmt.Errorf("calling the API server: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("asking the API server: %w", err)
+		return 0, fmt.Errorf("calling the API server: %w", err)
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {

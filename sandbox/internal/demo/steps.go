@@ -128,7 +128,7 @@ func (s *show) letIn() error {
 	s.hops(
 		"kubectl: ran ekskey token, as its kubeconfig says, and sent the token as a bearer token",
 		"kube-apiserver: asked its webhook, "+r.Server+": whose token is this? (a TokenReview)",
-		"ekskey-server: took the token apart, held it against its rules, put the request together anew with x-k8s-aws-id: "+seed.Cluster+", and sent it to STS, and nowhere else",
+		"ekskey-server: parsed the token, checked it against the rules, rebuilt the request with x-k8s-aws-id: "+seed.Cluster+", and sent it to STS only",
 		"STS: verified the signature and answered "+arn("user/admin"),
 		"ekskey-server: found that ARN in aws-auth: user admin, group platform-admins",
 		"kube-apiserver: asked RBAC: platform-admins is bound to cluster-admin, so yes. It keeps the answer for two minutes",
@@ -236,8 +236,8 @@ func (s *show) creator() error {
 		return err
 	}
 	s.ok("system:masters, by nothing that a cluster's objects show")
-	s.say("EKS does the same in clusters of authentication mode CONFIG_MAP: who made the cluster rules it, " +
-		"invisibly and for good. Here it is one line of ekskey-server's configuration, consulted last.")
+	s.say("EKS does the same in clusters of authentication mode CONFIG_MAP: its creator is an invisible, " +
+		"permanent administrator. Here it is one line of ekskey-server's configuration, consulted last.")
 	return nil
 }
 
@@ -283,7 +283,7 @@ func (s *show) foreign() error {
 	}
 	s.hops(
 		"ekskey-server: sent the request to STS with its own name in the header, x-k8s-aws-id: "+seed.Cluster,
-		"STS: the signature was made over x-k8s-aws-id: staging, so it does not match. A cluster that is handed your token cannot be you elsewhere",
+		"STS: the signature was made over x-k8s-aws-id: staging, so it does not match. A cluster that gets your token cannot use it at another cluster",
 	)
 	return nil
 }

@@ -32,7 +32,7 @@ type Spec struct {
 	Args []string
 	// Env is the whole environment; nil means this process's own.
 	Env []string
-	// Dir is where it runs; empty means this process's own folder.
+	// Dir is where it runs; empty means this process's own directory.
 	Dir string
 	// Log is a file that gets what the program writes, appended.
 	Log string

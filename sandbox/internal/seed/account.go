@@ -111,11 +111,16 @@ func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version string, create
 		RoleARN:            "arn:aws:iam::" + Account + ":role/eks-cluster",
 		IPv4CIDR:           "10.100.0.0/16",
 		AuthenticationMode: "CONFIG_MAP",
+		CreatorARN:         CreatorARN,
 		Tags:               map[string]string{"made-by": "ekskey-sandbox"},
 		CreatedAt:          created,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the cluster: %w", err)
+	}
+	err = aws.AddNodegroup(fakeaws.Nodegroup{Account: Account, Region: Region, Cluster: Cluster, RoleARN: nodeRoleARN})
+	if err != nil {
+		return fmt.Errorf("adding the node group: %w", err)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (s *Stack) kubernetes() (*kubernetes.Clientset, string, error) {
 	}
 	version, err := client.Discovery().ServerVersion()
 	if err != nil {
-		return nil, "", fmt.Errorf("asking the API server for its version: %w", err)
+		return nil, "", fmt.Errorf("getting the version of the API server: %w", err)
 	}
 	return client, version.GitVersion, nil
 }

@@ -23,7 +23,7 @@ func (s *Stack) awsAuthFile() string       { return s.dir.Path("server", "aws-au
 func (s *Stack) serverConfig() string      { return s.dir.Path("server", "config.yaml") }
 
 // configureServer writes ekskey-server's configuration, and the aws-auth it
-// starts with: the API server cannot be asked before the server runs.
+// starts with: the API server does not run before the server does.
 func (s *Stack) configureServer(port int) error {
 	sts := map[string]any{
 		"dialAddress": s.aws.address(),
@@ -100,7 +100,7 @@ func (s *Stack) waitServer(ctx context.Context) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.record.Server+"/readyz", nil)
 		if err != nil {
-			return fmt.Errorf("asking whether ekskey-server is ready: %w", err)
+			return fmt.Errorf("checking whether ekskey-server is ready: %w", err)
 		}
 		resp, err := client.Do(req)
 		if err == nil {

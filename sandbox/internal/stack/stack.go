@@ -24,7 +24,7 @@ const Banner = `*** NOT FOR PRODUCTION: a throw-away AWS and a throw-away cluste
 
 // Config says what to run. StateDir, Builder and Out are required.
 type Config struct {
-	// StateDir is the folder that holds everything but compiled programs.
+	// StateDir is the directory that holds everything but compiled programs.
 	StateDir string
 	Builder  *build.Builder
 	// Out gets a line for what happens.
@@ -41,7 +41,7 @@ type Config struct {
 	// WebhookTTL is how long the API server keeps the webhook's answers; zero
 	// means its own default, negative not at all.
 	WebhookTTL time.Duration
-	// TokenMaxAge is the greatest age of a token that ekskey-server takes; zero
+	// TokenMaxAge is the maximum age of a token that ekskey-server accepts; zero
 	// means its own default.
 	TokenMaxAge time.Duration
 	// AuthorizerKubeconfig tells the API server where an authorizer of access
@@ -64,9 +64,9 @@ type Stack struct {
 }
 
 // Start brings a sandbox up and returns when it is ready. It fails with
-// *state.HeldError or *state.ForeignError where the folder is not to be had,
+// *state.HeldError or *state.ForeignError where the directory is not available,
 // *controlplane.PortError where a port is not, and leaves nothing running; the
-// logs stay in the folder then.
+// logs stay in the directory then.
 func Start(ctx context.Context, cfg Config) (*Stack, error) {
 	apiserver, etcd, err := cfg.Builder.ControlPlane(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *Stack) Record() state.Record { return s.record }
 // Layout says where its files are.
 func (s *Stack) Layout() state.Layout { return s.dir.Layout }
 
-// Stop ends everything and removes the state folder.
+// Stop ends everything and removes the state directory.
 func (s *Stack) Stop() error {
 	s.halt()
 	return s.dir.Remove()
@@ -166,7 +166,7 @@ func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
 	}
 	for _, name := range []string{"logs", "run", "bin", "aws", "server"} {
 		if err := os.MkdirAll(s.dir.Path(name), 0o700); err != nil {
-			return fmt.Errorf("making a folder of the sandbox: %w", err)
+			return fmt.Errorf("making a directory of the sandbox: %w", err)
 		}
 	}
 	port := s.cfg.Port

@@ -14,10 +14,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Layout says where things lie in a state folder, held or not.
+// Layout says where things lie in a state directory, held or not.
 type Layout struct{ Root string }
 
-// Path joins names to the folder.
+// Path joins names to the directory.
 func (l Layout) Path(elem ...string) string {
 	return filepath.Join(append([]string{l.Root}, elem...)...)
 }
@@ -44,7 +44,7 @@ func (l Layout) AWSConfig() string { return l.Path("aws", "config") }
 // AWSCredentials holds the keys that [Layout.AWSConfig]'s profiles use.
 func (l Layout) AWSCredentials() string { return l.Path("aws", "credentials") }
 
-// HeldError says that a sandbox runs on the folder.
+// HeldError says that a sandbox runs on the directory.
 type HeldError struct {
 	Dir string
 	// PID is the supervising process, 0 where it has not said.
@@ -60,20 +60,20 @@ func (e *HeldError) Error() string {
 
 // Hint says what to do about it.
 func (e *HeldError) Hint() string {
-	return "use it (ekskey-sandbox env), stop it (ekskey-sandbox down), or give another folder with --state"
+	return "use it (ekskey-sandbox env), stop it (ekskey-sandbox down), or name another directory with --state"
 }
 
-// ForeignError says that a folder is not a sandbox's to empty.
+// ForeignError says that a directory is not a sandbox's to empty.
 type ForeignError struct{ Dir, Reason string }
 
 func (e *ForeignError) Error() string { return fmt.Sprintf("%s %s", e.Dir, e.Reason) }
 
 // Hint says what to do about it.
 func (e *ForeignError) Hint() string {
-	return "give an empty folder, or one yet to be made, with --state"
+	return "name an empty or new directory with --state"
 }
 
-// NotRunningError says that no sandbox runs on the folder.
+// NotRunningError says that no sandbox runs on the directory.
 type NotRunningError struct{ Dir string }
 
 func (e *NotRunningError) Error() string { return "no sandbox is running in " + e.Dir }
@@ -81,13 +81,13 @@ func (e *NotRunningError) Error() string { return "no sandbox is running in " + 
 // Hint says what to do about it.
 func (e *NotRunningError) Hint() string { return "start one with ekskey-sandbox up" }
 
-// Read reads the record of the sandbox that runs in the folder. It fails with
+// Read reads the record of the sandbox that runs in the directory. It fails with
 // *NotRunningError where none runs and is ready.
 func Read(root string) (Record, Layout, error) {
 	l := Layout{Root: root}
 	root, err := filepath.Abs(root)
 	if err != nil {
-		return Record{}, l, fmt.Errorf("finding the state folder: %w", err)
+		return Record{}, l, fmt.Errorf("finding the state directory: %w", err)
 	}
 	l.Root = root
 	if !l.isHeld() {
@@ -100,12 +100,12 @@ func Read(root string) (Record, Layout, error) {
 	return r, l, nil
 }
 
-// Down stops the sandbox that runs in the folder, if any, and removes the
-// folder. It reports whether there was anything to remove.
+// Down stops the sandbox that runs in the directory, if any, and removes the
+// directory. It reports whether there was anything to remove.
 func Down(ctx context.Context, root string) (bool, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
-		return false, fmt.Errorf("finding the state folder: %w", err)
+		return false, fmt.Errorf("finding the state directory: %w", err)
 	}
 	l := Layout{Root: root}
 	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +119,7 @@ func Down(ctx context.Context, root string) (bool, error) {
 		var held *HeldError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return true, nil // the sandbox removed its folder as it stopped
+			return true, nil // the sandbox removed its directory as it stopped
 		case err == nil:
 			return true, (&Dir{Layout: l, lock: lock}).Remove()
 		case !errors.As(err, &held):
@@ -127,7 +127,7 @@ func Down(ctx context.Context, root string) (bool, error) {
 		}
 		err = os.WriteFile(l.Path(stopName), nil, 0o600)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return true, fmt.Errorf("asking the sandbox to stop: %w", err)
+			return true, fmt.Errorf("stopping the sandbox: %w", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -137,32 +137,32 @@ func Down(ctx context.Context, root string) (bool, error) {
 	}
 }
 
-// check holds the folder to be ours and a sandbox's, or empty.
+// check holds the directory to be ours and a sandbox's, or empty.
 func (l Layout) check() error {
 	info, err := os.Lstat(l.Root)
 	if err != nil {
-		return fmt.Errorf("reading the state folder: %w", err)
+		return fmt.Errorf("reading the state directory: %w", err)
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return &ForeignError{Dir: l.Root, Reason: "is a symbolic link"}
 	case !info.IsDir():
-		return &ForeignError{Dir: l.Root, Reason: "is not a folder"}
+		return &ForeignError{Dir: l.Root, Reason: "is not a directory"}
 	case !ownedByUs(info):
 		return &ForeignError{Dir: l.Root, Reason: "belongs to another user"}
 	}
 	entries, err := os.ReadDir(l.Root)
 	if err != nil {
-		return fmt.Errorf("reading the state folder: %w", err)
+		return fmt.Errorf("reading the state directory: %w", err)
 	}
 	mark, err := os.Lstat(l.Path(lockName))
 	if len(entries) > 0 && (err != nil || !mark.Mode().IsRegular()) {
-		return &ForeignError{Dir: l.Root, Reason: "holds something that no sandbox put there"}
+		return &ForeignError{Dir: l.Root, Reason: "contains files that no sandbox created"}
 	}
 	return nil
 }
 
-// CheckPrivate holds a folder to be this user's and writable by nobody else. It
+// CheckPrivate holds a directory to be this user's and writable by nobody else. It
 // fails with *ForeignError.
 func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
@@ -173,18 +173,18 @@ func CheckPrivate(dir string) error {
 		return &ForeignError{Dir: dir, Reason: "belongs to another user"}
 	}
 	if info.Mode().Perm()&0o022 != 0 && runtime.GOOS != "windows" {
-		return &ForeignError{Dir: dir, Reason: "can be written by others"}
+		return &ForeignError{Dir: dir, Reason: "can be written by other users"}
 	}
 	return nil
 }
 
-// take locks the folder, or fails with *HeldError.
+// take locks the directory, or fails with *HeldError.
 func (l Layout) take() (*flock.Flock, error) {
 	for {
 		lock := flock.New(l.Path(lockName), flock.SetPermissions(0o600))
 		ok, err := lock.TryLock()
 		if err != nil {
-			return nil, fmt.Errorf("locking the state folder: %w", err)
+			return nil, fmt.Errorf("locking the state directory: %w", err)
 		}
 		if !ok {
 			r, _ := l.record()
@@ -196,7 +196,7 @@ func (l Layout) take() (*flock.Flock, error) {
 			return lock, nil
 		}
 		if err := lock.Unlock(); err != nil {
-			return nil, fmt.Errorf("locking the state folder: %w", err)
+			return nil, fmt.Errorf("locking the state directory: %w", err)
 		}
 	}
 }

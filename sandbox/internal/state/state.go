@@ -1,4 +1,4 @@
-// Package state is the one folder that a sandbox lives in: who holds it, where
+// Package state is the one directory that a sandbox lives in: who holds it, where
 // things lie in it, and what a running sandbox says about itself.
 package state
 
@@ -14,26 +14,26 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// EnvDir names the environment variable that holds the folder's path.
+// EnvDir names the environment variable that holds the directory's path.
 const EnvDir = "EKSKEY_SANDBOX_STATE"
 
 const (
-	// lockName both marks a folder as a sandbox's, so that no other is ever
+	// lockName both marks a directory as a sandbox's, so that no other is ever
 	// emptied, and is held by an OS lock while the sandbox runs.
 	lockName   = "ekskey-sandbox.lock"
 	recordName = "sandbox.json"
 	stopName   = "stop"
 )
 
-// Default is the folder used where none is given: the environment's, else one
-// in the user's cache folder.
+// Default is the directory used where none is given: the environment's, else one
+// in the user's cache directory.
 func Default() (string, error) {
 	if dir := os.Getenv(EnvDir); dir != "" {
 		return dir, nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("finding a folder for the sandbox's state: %w", err)
+		return "", fmt.Errorf("finding a directory for the sandbox's state: %w", err)
 	}
 	return filepath.Join(cache, "ekskey-sandbox", "state"), nil
 }
@@ -69,30 +69,30 @@ type Record struct {
 	Identities []Identity `json:"identities"`
 }
 
-// Dir is a folder held by this process. Make one with [Acquire].
+// Dir is a directory held by this process. Make one with [Acquire].
 type Dir struct {
 	Layout
 	lock *flock.Flock
 }
 
-// Acquire takes the folder for this process, makes it if need be, and empties
+// Acquire takes the directory for this process, makes it if need be, and empties
 // it of what an earlier sandbox left; found says in words what that was. It
 // fails with *HeldError where another process has it, and with *ForeignError
-// where the folder is somebody else's or not a sandbox's.
+// where the directory is somebody else's or not a sandbox's.
 func Acquire(root string) (dir *Dir, found string, err error) {
 	root, err = filepath.Abs(root)
 	if err != nil {
-		return nil, "", fmt.Errorf("finding the state folder: %w", err)
+		return nil, "", fmt.Errorf("finding the state directory: %w", err)
 	}
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return nil, "", fmt.Errorf("making the state folder: %w", err)
+		return nil, "", fmt.Errorf("making the state directory: %w", err)
 	}
 	l := Layout{Root: root}
 	if err := l.check(); err != nil {
 		return nil, "", err
 	}
-	if err := os.Chmod(root, 0o700); err != nil { // #nosec G302 -- a folder needs its x
-		return nil, "", fmt.Errorf("making the state folder private: %w", err)
+	if err := os.Chmod(root, 0o700); err != nil { // #nosec G302 -- a directory needs its x
+		return nil, "", fmt.Errorf("making the state directory private: %w", err)
 	}
 	lock, err := l.take()
 	if err != nil {
@@ -106,10 +106,10 @@ func Acquire(root string) (dir *Dir, found string, err error) {
 	return d, found, nil
 }
 
-// Release gives the folder up and leaves what is in it.
+// Release gives the directory up and leaves what is in it.
 func (d *Dir) Release() error { return d.lock.Unlock() }
 
-// Remove gives the folder up and removes it.
+// Remove gives the directory up and removes it.
 func (d *Dir) Remove() error {
 	if err := d.clear(); err != nil {
 		return errors.Join(err, d.lock.Unlock())
@@ -136,14 +136,14 @@ func (d *Dir) StopAsked() bool {
 func (d *Dir) clear() error {
 	entries, err := os.ReadDir(d.Root)
 	if err != nil {
-		return fmt.Errorf("reading the state folder: %w", err)
+		return fmt.Errorf("reading the state directory: %w", err)
 	}
 	for _, e := range entries {
 		if e.Name() == lockName {
 			continue
 		}
 		if err := os.RemoveAll(d.Path(e.Name())); err != nil {
-			return fmt.Errorf("clearing the state folder: %w", err)
+			return fmt.Errorf("clearing the state directory: %w", err)
 		}
 	}
 	return nil
@@ -154,13 +154,13 @@ func removeLocked(root string, lock *flock.Flock) error {
 	// and take sees to it that nobody goes on with this one.
 	rmErr := os.Remove(filepath.Join(root, lockName))
 	if err := lock.Unlock(); err != nil {
-		return fmt.Errorf("giving up the state folder: %w", err)
+		return fmt.Errorf("giving up the state directory: %w", err)
 	}
 	if rmErr != nil { // Windows removes no open file
 		rmErr = os.Remove(filepath.Join(root, lockName))
 	}
 	if rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
-		return fmt.Errorf("removing the state folder: %w", rmErr)
+		return fmt.Errorf("removing the state directory: %w", rmErr)
 	}
 	// A new sandbox may already be starting there: then it is not empty.
 	_ = os.Remove(root)

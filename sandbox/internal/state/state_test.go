@@ -17,17 +17,17 @@ func TestAcquireWhatMayBeAcquired(t *testing.T) {
 		prepare func(t *testing.T, dir string)
 		foreign string
 	}{
-		{"a new folder", func(*testing.T, string) {}, ""},
-		{"an empty folder", func(t *testing.T, dir string) { mkdir(t, dir) }, ""},
-		{"a folder of a sandbox that died", func(t *testing.T, dir string) { mkdir(t, dir); write(t, dir, lockName); write(t, dir, "etcd") }, ""},
-		{"someone's home", func(t *testing.T, dir string) { mkdir(t, dir); write(t, dir, ".bashrc") }, "no sandbox put there"},
+		{"a new directory", func(*testing.T, string) {}, ""},
+		{"an empty directory", func(t *testing.T, dir string) { mkdir(t, dir) }, ""},
+		{"a directory of a sandbox that died", func(t *testing.T, dir string) { mkdir(t, dir); write(t, dir, lockName); write(t, dir, "etcd") }, ""},
+		{"someone's home", func(t *testing.T, dir string) { mkdir(t, dir); write(t, dir, ".bashrc") }, "no sandbox created"},
 		{"a lock that is a link", func(t *testing.T, dir string) {
 			mkdir(t, dir)
 			write(t, dir, "precious")
 			link(t, filepath.Join(dir, "precious"), filepath.Join(dir, lockName))
-		}, "no sandbox put there"},
+		}, "no sandbox created"},
 		{"a file", func(t *testing.T, dir string) { write(t, filepath.Dir(dir), filepath.Base(dir)) }, "not a directory"},
-		{"a link to a folder", func(t *testing.T, dir string) { mkdir(t, dir+".real"); link(t, dir+".real", dir) }, "symbolic link"},
+		{"a link to a directory", func(t *testing.T, dir string) { mkdir(t, dir+".real"); link(t, dir+".real", dir) }, "symbolic link"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "state")
@@ -44,16 +44,16 @@ func TestAcquireWhatMayBeAcquired(t *testing.T) {
 			}
 			entries, err := os.ReadDir(root)
 			if err != nil || len(entries) != 1 {
-				t.Errorf("the folder holds %v, %v; want the lock alone", entries, err)
+				t.Errorf("the directory holds %v, %v; want the lock alone", entries, err)
 			}
 			if info, err := os.Stat(root); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
-				t.Errorf("the folder is %v, %v; want 0700", info.Mode(), err)
+				t.Errorf("the directory is %v, %v; want 0700", info.Mode(), err)
 			}
 			if err := d.Remove(); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Lstat(root); !os.IsNotExist(err) {
-				t.Errorf("the folder is still there: %v", err)
+				t.Errorf("the directory is still there: %v", err)
 			}
 		})
 	}
@@ -140,7 +140,7 @@ func TestDown(t *testing.T) {
 		t.Errorf("Down: %v, %v", did, err)
 	}
 	if _, err := os.Lstat(root); !os.IsNotExist(err) {
-		t.Errorf("the folder is still there: %v", err)
+		t.Errorf("the directory is still there: %v", err)
 	}
 
 	// One that does not listen.
@@ -175,7 +175,7 @@ func TestWriteFileIsWholeAndPrivate(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 	if err := WriteFile(filepath.Join(dir, "no", "f"), nil); err == nil {
-		t.Error("writing into no folder: want an error")
+		t.Error("writing into no directory: want an error")
 	}
 }
 

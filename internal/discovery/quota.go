@@ -15,49 +15,48 @@ import (
 	"github.com/ekskey/ekskey/internal/awsconf"
 )
 
-// How often a call is made that EKS had too many of, and the longest wait between
-// two times.
+// The number of attempts of a throttled call, and the longest wait between two.
 const (
 	throttledAttempts = 9
 	longestBackoff    = 8 * time.Second
 )
 
-// placeKey names what EKS counts calls for: a region of an account, or of a
-// session where nobody knows its account.
-type placeKey struct {
+// quotaKey names the scope of EKS's quotas: a region of an account, or of a session
+// whose account is unknown.
+type quotaKey struct {
 	account string
 	session *awsconf.Session
 	region  string
 }
 
-// place is a region of an account.
-type place struct {
+// quota is the state of a region of an account.
+type quota struct {
 	slots chan struct{}
 
 	mu    sync.Mutex
-	until time.Time // no call begins before
+	until time.Time // no call starts before
 }
 
-// clientKey names whose calls go where.
+// clientKey identifies a session, account and region.
 type clientKey struct {
 	session *awsconf.Session
 	region  string
 }
 
-// client makes the calls of one session in one place.
+// client makes the calls of one session in one region.
 type client struct {
 	finder  *Finder
-	place   *place
+	quota   *quota
 	session *awsconf.Session
 	eks     *eks.Client
 	retry   []func(*eks.Options)
 	times   int
 }
 
-// client gives the client of a session, whose account may not be known, in a
-// region. It keeps to what the user has said about retries. Otherwise throttling
-// is not left to the SDK, for which each call is alone: here one that was too many
-// makes all in its place wait.
+// client returns the client of a session, whose account may be unknown, in a region. It
+// respects the user's retry settings. Otherwise throttling is not left to the SDK, for
+// which each call is independent: here a throttled call makes all calls of its region
+// wait.
 func (f *Finder) client(session *awsconf.Session, account, region string) *client {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,7 +64,7 @@ func (f *Finder) client(session *awsconf.Session, account, region string) *clien
 	if c, ok := f.clients[key]; ok {
 		return c
 	}
-	c := &client{finder: f, place: f.place(session, account, region), session: session, eks: session.EKS(region), times: 1}
+	c := &client{finder: f, quota: f.quota(session, account, region), session: session, eks: session.EKS(region), times: 1}
 	if !session.RetriesChosen() {
 		c.times = throttledAttempts
 		c.retry = []func(*eks.Options){func(o *eks.Options) { o.Retryer = notThrottled() }}
@@ -74,21 +73,21 @@ func (f *Finder) client(session *awsconf.Session, account, region string) *clien
 	return c
 }
 
-// place gives a region of an account; f.mu is held.
-func (f *Finder) place(session *awsconf.Session, account, region string) *place {
-	key := placeKey{account: account, region: region}
+// quota returns the state of a region of an account; f.mu is held.
+func (f *Finder) quota(session *awsconf.Session, account, region string) *quota {
+	key := quotaKey{account: account, region: region}
 	if account == "" {
 		key.session = session
 	}
-	p, ok := f.places[key]
+	p, ok := f.quotas[key]
 	if !ok {
-		p = &place{slots: make(chan struct{}, f.cfg.InPlace)}
-		f.places[key] = p
+		p = &quota{slots: make(chan struct{}, f.cfg.PerRegion)}
+		f.quotas[key] = p
 	}
 	return p
 }
 
-// notThrottled tries again as the SDK does, but for throttling.
+// notThrottled retries as the SDK does, except for throttling.
 func notThrottled() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
@@ -110,17 +109,17 @@ func (c *client) do(ctx context.Context, call func(context.Context, ...func(*eks
 		if err == nil || n == c.times || !errors.As(err, &api) || !api.Throttled() {
 			return err
 		}
-		c.place.pause(backoff(c.finder.cfg.Backoff, n))
+		c.quota.pause(backoff(c.finder.cfg.Backoff, n))
 	}
 }
 
 func (c *client) once(ctx context.Context, call func(context.Context, ...func(*eks.Options)) error) error {
-	// The place's slot first: who waits there must not keep others from theirs.
-	if err := take(ctx, c.place.slots); err != nil {
+	// The region's slot first: a call that waits there must not hold up other regions.
+	if err := take(ctx, c.quota.slots); err != nil {
 		return err
 	}
-	defer give(c.place.slots)
-	if err := c.place.wait(ctx); err != nil {
+	defer give(c.quota.slots)
+	if err := c.quota.wait(ctx); err != nil {
 		return err
 	}
 	if err := take(ctx, c.finder.slots); err != nil {
@@ -130,8 +129,7 @@ func (c *client) once(ctx context.Context, call func(context.Context, ...func(*e
 	return c.session.Explain(call(ctx, c.retry...))
 }
 
-// backoff doubles from time to time, half of it by chance, or all would come back
-// at once.
+// backoff doubles each time, half of it random, or all calls would retry at once.
 func backoff(first time.Duration, n int) time.Duration {
 	d := longestBackoff
 	if n < 16 {
@@ -140,7 +138,7 @@ func backoff(first time.Duration, n int) time.Duration {
 	return d/2 + rand.N(d/2+1) // #nosec G404 -- no secret
 }
 
-func (p *place) pause(d time.Duration) {
+func (p *quota) pause(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if until := time.Now().Add(d); until.After(p.until) {
@@ -148,8 +146,8 @@ func (p *place) pause(d time.Duration) {
 	}
 }
 
-// wait returns when no pause is on, which may have begun anew meanwhile.
-func (p *place) wait(ctx context.Context) error {
+// wait returns when no pause is active; another may have started meanwhile.
+func (p *quota) wait(ctx context.Context) error {
 	for {
 		p.mu.Lock()
 		left := time.Until(p.until)
