@@ -25,6 +25,7 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 	if source == nil {
 		return s.explainAssume(err, role)
 	}
+	err = source // and not what was wanted with the credentials
 	profile := source.profile
 	switch source.kind {
 	case kindMetadata:

@@ -161,7 +161,7 @@ func redacted(text string, stdout []byte) string {
 	var answer struct{ AccessKeyID, SecretAccessKey, SessionToken string }
 	if json.Unmarshal(bytes.ReplaceAll(stdout, []byte(`"AccessKeyId"`), []byte(`"AccessKeyID"`)), &answer) == nil {
 		for _, secret := range []string{answer.AccessKeyID, answer.SecretAccessKey, answer.SessionToken} {
-			if secret != "" {
+			if len(secret) >= 8 {
 				text = strings.ReplaceAll(text, secret, "[redacted]")
 			}
 		}
