@@ -13,7 +13,7 @@ INTEROPFLAGS ?=
 
 # The modules of this repository. Those of CONTROLPLANE, Kubernetes itself and Helm,
 # are compiled by demo, e2e and interop, and only checked for tidiness elsewhere.
-MODULES := . tools sandbox examples/client examples/lambda interop
+MODULES := . tools sandbox examples/client examples/lambda interop interop/authenticator
 CONTROLPLANE := sandbox/controlplane interop/helm
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
@@ -54,7 +54,8 @@ test: ## all unit tests, fuzz seeds included; with the race detector where there
 	$(GO) -C sandbox test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C examples/client test $$race $(TESTFLAGS) ./...; \
 	$(GO) -C examples/lambda test $$race $(TESTFLAGS) ./...; \
-	$(GO) -C interop test $$race $(TESTFLAGS) ./...
+	$(GO) -C interop test $$race $(TESTFLAGS) ./...; \
+	$(GO) -C interop/authenticator test $(TESTFLAGS) ./...
 
 .PHONY: e2e
 e2e: ## the real binaries, kubectl and client-go against the sandbox's API server

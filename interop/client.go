@@ -87,14 +87,22 @@ func installPython(ctx context.Context, in *installer) (driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := in.once("python", []string{"requirements.txt", "client.py"}, func(dir string) error {
+	dir, err := in.once("python", []string{"requirements.txt", "client.py", "many.py"}, func(dir string) error {
 		if err := in.run(ctx, dir, python, "-m", "venv", "venv"); err != nil {
 			return err
 		}
 		return in.run(ctx, dir, venvPython(dir), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
 			"--only-binary=:all:", "--require-hashes", "-r", "requirements.txt")
 	})
-	return ours(venvPython(dir), filepath.Join(dir, "client.py")), err
+	drive := ours(venvPython(dir), filepath.Join(dir, "client.py"))
+	return func(ctx context.Context, s *session) (string, error) {
+		if s.way == wayExec {
+			if err := s.manyClients(ctx, venvPython(dir), filepath.Join(dir, "many.py")); err != nil {
+				return "", err
+			}
+		}
+		return drive(ctx, s)
+	}, err
 }
 
 // installJava brings the libraries of a pom.xml together, and holds each to the

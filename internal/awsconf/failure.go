@@ -3,6 +3,7 @@ package awsconf
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/ekskey/ekskey/internal/credcache"
@@ -117,9 +118,9 @@ func isCodeRefused(e *APIError) bool {
 	return false
 }
 
-// connectionScope is a digest of the variables that decide how this process connects
-// to AWS. A failure to connect is shared only with processes that connect in the same
-// way.
+// connectionScope is a digest of what decides how this process connects to AWS: its
+// proxies and certificates, and the computer and network that it is on. A failure is
+// shared only with processes that connect in the same way.
 func connectionScope(getenv func(string) string) string {
 	h := credcache.NewHash("connections")
 	for _, name := range []string{
@@ -128,5 +129,9 @@ func connectionScope(getenv func(string) string) string {
 	} {
 		h.Add(name, getenv(name))
 	}
+	host, _ := os.Hostname() // where it is unknown, it is as good as any other
+	boot, _ := bootID()
+	h.Add("host", host)
+	h.Add("boot", boot)
 	return h.Sum().String()
 }

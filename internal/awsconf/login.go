@@ -179,7 +179,7 @@ func (f *firstSource) refresh(ctx context.Context) error {
 		h := credcache.NewHash("login session")
 		h.Add("file", f.login.path)
 		var shared *credcache.Failure
-		lease, shared = cache.store.Lock(ctx, h.Sum(), cache.scope)
+		lease, shared = cache.store.Lock(ctx, h.Sum(), cache.connections)
 		defer lease.Done()
 		switch {
 		case ctx.Err() != nil:

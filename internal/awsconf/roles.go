@@ -93,7 +93,7 @@ type hop struct {
 func (h *hop) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := h.assume(ctx)
 	var api *APIError
-	if err != nil && errors.As(Explain(err), &api) && api.BadCredentials() && api.Skew == 0 && h.before.refused() {
+	if err != nil && errors.As(Explain(err), &api) && refusedBySTS(api) && h.before.refused() {
 		return h.assume(ctx)
 	}
 	return creds, err

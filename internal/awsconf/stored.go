@@ -3,6 +3,7 @@ package awsconf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,11 +15,13 @@ import (
 
 // caching is what a Session needs to cache its credentials.
 type caching struct {
-	store    *credcache.Store
-	print    *Fingerprint
-	scope    string // see [credcache.Store.Lock]
-	keep     keeping
-	settings credcache.Settings
+	store *credcache.Store
+	print *Fingerprint
+	// connections and scope say with whom failures are shared, see
+	// [credcache.Store.Lock]: who connects in the same way, and to the same STS host.
+	connections, scope string
+	keep               keeping
+	settings           credcache.Settings
 	// logins are the files that profiles name and that decide who signs.
 	logins []string
 
@@ -69,8 +72,10 @@ func (s *Session) prepareCaching(c Config) {
 		c.debug("nothing is cached", err)
 		return
 	}
+	connections := connectionScope(c.Getenv)
 	s.cache = &caching{
-		store: c.Store, print: c.Fingerprint, scope: connectionScope(c.Getenv), keep: s.keeps(c),
+		store: c.Store, print: c.Fingerprint, keep: s.keeps(c),
+		connections: connections, scope: fmt.Sprintf("%s %s %+v", connections, s.cfg.Region, s.STSVariant()),
 		settings: profileSettings(s.cfg.ConfigSources), logins: paths, inputs: inputs,
 	}
 }
@@ -246,16 +251,21 @@ func (p *stored) ProviderSources() []aws.CredentialSource {
 	return nil
 }
 
-// DropRefused removes the session's credentials from the cache if err says that AWS
-// has refused them, and reports whether another attempt makes sense: they came from
-// the cache, and the next call gets new ones.
+// DropRefused removes the session's credentials from the cache if err says that STS has
+// refused them, or any service that they have expired, and reports whether another
+// attempt makes sense: they came from the cache, and the next call gets new ones.
+//
+// What other services say is not enough: in a region that the account has not enabled
+// they refuse the best credentials with the same words.
 func (s *Session) DropRefused(err error) bool {
 	var api *APIError
-	if s.credentials == nil || !errors.As(Explain(err), &api) || !api.BadCredentials() || api.Skew != 0 {
+	if s.credentials == nil || !errors.As(Explain(err), &api) || !refusedBySTS(api) && !api.Expired() {
 		return false
 	}
 	return s.credentials.refused()
 }
+
+func refusedBySTS(e *APIError) bool { return e.Service == "STS" && e.BadCredentials() && e.Skew == 0 }
 
 // refused is that of the credentials that a provider gave last.
 func (p *provider) refused() bool {

@@ -1,6 +1,7 @@
 package awsconf_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -130,5 +131,27 @@ func TestProfileRoleFirst(t *testing.T) {
 				t.Errorf("it is %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// C07: a role of a profile over a source that is not seen is not cached, however deep
+// the source lies, unless that is asked for.
+func TestC07RolesOverOpaqueSources(t *testing.T) {
+	s := newSources(t)
+	out := fmt.Sprintf(`{"Version":1,"AccessKeyId":%q,"SecretAccessKey":%q}`, s.alice.AccessKeyID, s.alice.SecretAccessKey)
+	answer := s.file("answer", out)
+	s.write("[profile inner]\ncredential_process = cat " + answer + "\n" +
+		"[profile p]\nrole_arn = " + firstRole + "\nsource_profile = inner\n" +
+		"[profile deep]\nrole_arn = " + secondRole + "\nsource_profile = p\n")
+	for _, profile := range []string{"p", "deep"} {
+		l := newLater(t)
+		c := awsconf.Config{Profile: profile}
+		if first := l.key(t, c); l.key(t, c) == first || l.entries(t) != 0 {
+			t.Errorf("%s: %d entries are cached", profile, l.entries(t))
+		}
+		c.CacheOpaque = true
+		if first := l.key(t, c); l.key(t, c) != first || l.entries(t) != 1 {
+			t.Errorf("%s: %d entries are cached with CacheOpaque, want 1", profile, l.entries(t))
+		}
 	}
 }

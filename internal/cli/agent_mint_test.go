@@ -268,3 +268,57 @@ func TestLastingChangedWhileItMints(t *testing.T) {
 		}
 	}
 }
+
+// C12: what sees a 401 itself gets new credentials past the cache, and leaves those
+// there.
+func TestC12LastingReloadsPastTheCache(t *testing.T) {
+	const account = "111122223333"
+	_, file := awsFiles(t)
+	cloud := fakeaws.New(fakeaws.Config{})
+	server := httptest.NewServer(cloud)
+	t.Cleanup(server.Close)
+	key, err := cloud.AddUser(fakeaws.User{Account: account, Name: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, err := cloud.AddRole(fakeaws.Role{Account: account, Name: "dev"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("[default]\naws_access_key_id = "+key.AccessKeyID+"\naws_secret_access_key = "+key.SecretAccessKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EKSKEY_CACHE_DIR", filepath.Join(t.TempDir(), "cache"))
+	a := testApp()
+	a.env.Getenv, a.env.Now = os.Getenv, time.Now
+	signer := func(l *lasting) string {
+		t.Helper()
+		tok, err := l.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok.AccessKeyID
+	}
+	other := func() *lasting {
+		store, err := a.store()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.newLasting("demo", awsconf.Config{
+			Region: "eu-central-1", EndpointURL: server.URL, Roles: []awsconf.Role{{ARN: role}}, Store: store, Getenv: os.Getenv,
+		}, newLastingShare())
+	}
+	l := other()
+	first := signer(l)
+	if got := signer(other()); got != first || cloud.Counts()[fakeaws.AssumeRole] != 1 {
+		t.Errorf("another process: %s, want what is cached, %s", got, first)
+	}
+	l.Invalidate() // as its users do after a 401
+	second := signer(l)
+	if second == first || cloud.Counts()[fakeaws.AssumeRole] != 2 {
+		t.Errorf("after a 401: %s, and the role was assumed %d times", second, cloud.Counts()[fakeaws.AssumeRole])
+	}
+	if got := signer(other()); got != second {
+		t.Errorf("then another process: %s, want the new ones, %s", got, second)
+	}
+}

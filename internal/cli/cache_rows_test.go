@@ -206,6 +206,27 @@ func TestC05AnotherProxy(t *testing.T) {
 	}
 }
 
+// C05: nor is what another region's STS said: the region is not part of the key.
+func TestC05AnotherRegion(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	release := u.hold()
+	first := u.startOne(t, u.command(t, "--role-arn", devRole, "--region", "us-west-2"))
+	await(t, "the first calls AWS", func() bool { now, _ := u.calls(); return now == 1 })
+	second := u.startOne(t, u.command(t, "--role-arn", devRole, "--log-level", "debug"))
+	await(t, "the second waits", func() bool {
+		return strings.Contains(second.stderr.String(), "cache: waiting for another process")
+	})
+	u.aws.SetFault(fakeaws.AssumeRole, fakeaws.Fault{Code: "RegionDisabledException", Times: 1})
+	release()
+	if code := first.wait(t); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
+	}
+	if code := second.wait(t); code != 0 {
+		t.Errorf("the one that waited: exit code %d\n%s", code, second.errors())
+	}
+}
+
 // ssoProfiles writes profiles of one SSO session, whose token has expired and can be
 // refreshed, and names them.
 func (u *user) ssoProfiles(t *testing.T, many int) []string {

@@ -122,7 +122,7 @@ func deniedHint(code string) string {
 func kubeHint(e *kubeapi.StatusError) string {
 	switch e.Code {
 	case 401:
-		return "AWS accepts these credentials, but the cluster does not map them to a user: see its access entries and aws-auth"
+		return "AWS accepts these credentials, but the cluster does not map them to a user: see its access entries and aws-auth; if the role was deleted and created again, run: ekskey cache clear"
 	case 403:
 		return "the cluster knows the user, but refuses the request"
 	}

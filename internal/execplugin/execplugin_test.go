@@ -128,3 +128,51 @@ func TestKnown(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRead holds that a translation is for the same principal and cluster, there and
+// back, and that no word is repeated in a reason.
+func FuzzRead(f *testing.F) {
+	for _, words := range []string{
+		"aws eks get-token --cluster-name c --region r --role arn:aws:iam::111122223333:role/a", "aws --profile p eks get-token --cluster-id=c --no-cli-pager",
+		"aws-iam-authenticator token -i c -r arn:aws:iam::111122223333:role/a -s s -e x", "heptio-authenticator-aws token -i=c --forward-session-name",
+		"ekskey token --cluster c --role-arn a --role-arn b", "env AWS_PROFILE=p X=y aws eks get-token --cluster-name c", "env -u X -- ekskey eks get-token --cluster-name c",
+	} {
+		f.Add(words, "AWS_PROFILE=p AWS_DEFAULT_REGION=r DEFAULT_ROLE=arn:aws:iam::111122223333:role/b")
+	}
+	f.Fuzz(func(t *testing.T, words, variables string) {
+		fields := strings.Split(words, " ")
+		in := Invocation{Command: fields[0], Args: fields[1:]}
+		for _, v := range strings.Fields(variables) {
+			name, value, _ := strings.Cut(v, "=")
+			in.Env = append(in.Env, Var{name, value})
+		}
+		m, err := Read(in, "")
+		if err != nil {
+			return
+		}
+		if m.Cluster == "" {
+			t.Fatalf("%q: no cluster: %+v", words, m)
+		}
+		to, err := ToEkskey(in, "/bin/ekskey", "v1")
+		if err != nil || m.Program == Ekskey {
+			return
+		}
+		now, err := Read(to, "")
+		if err != nil || now.Cluster != m.Cluster || !now.SamePrincipal(m) {
+			t.Fatalf("%v became %v\n%+v\n%+v\n%v", in, to, m, now, err)
+		}
+		if back, err := FromEkskey(to, ""); err == nil {
+			again, err := Read(back, "")
+			if again.Program == Authenticator {
+				for i := range again.Roles {
+					if again.Roles[i].SessionName == ourSession && m.Roles[i].SessionName == "" {
+						again.Roles[i].SessionName = ""
+					}
+				}
+			}
+			if err != nil || again.Cluster != m.Cluster || !again.SamePrincipal(m) {
+				t.Fatalf("%v became %v and %v\n%+v\n%+v\n%v", in, to, back, m, again, err)
+			}
+		}
+	})
+}

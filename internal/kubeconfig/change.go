@@ -26,7 +26,7 @@ type Change struct {
 	UserChosen    bool
 	ClusterChosen bool
 	// KeepPrincipal refuses the change with a *PrincipalError if the context is there
-	// and would authenticate as somebody else.
+	// and would authenticate as another principal.
 	KeepPrincipal bool
 	// Warnings are what the maker of the change found odd, for a person to read.
 	Warnings []string

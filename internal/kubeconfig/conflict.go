@@ -97,7 +97,7 @@ func (s fileSet) principalChange(c Change) string {
 		have, err = execplugin.Read(user.Exec.invocation(), user.Exec.Command)
 	}
 	if err != nil {
-		return "it runs " + execplugin.ProgramName(user.Exec.Command) + ", and " + err.Error()
+		return "it runs " + execplugin.ProgramName(user.Exec.Command) + ", and as whom that authenticates is not known"
 	}
 	return have.Differs(want)
 }

@@ -62,7 +62,7 @@ func (e *ConflictError) Error() string {
 	return msg
 }
 
-// PrincipalError says that a change would have a context authenticate as somebody else.
+// PrincipalError says that a change would have a context authenticate as another principal.
 type PrincipalError struct {
 	File    string
 	Context string
@@ -70,7 +70,7 @@ type PrincipalError struct {
 }
 
 func (e *PrincipalError) Error() string {
-	return fmt.Sprintf("%scontext %q would authenticate as somebody else: %s", place(e.File, 0), e.Context, e.Reason)
+	return fmt.Sprintf("%scontext %q would authenticate as another principal: %s", place(e.File, 0), e.Context, e.Reason)
 }
 
 // OptionError says that a value cannot go into a kubeconfig.

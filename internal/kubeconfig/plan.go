@@ -152,7 +152,7 @@ func (s fileSet) add(c Change) (r Result, err error) {
 		if c.KeepPrincipal {
 			return r, &PrincipalError{File: s.holder(contextList, c.Context.Name).path, Context: c.Context.Name, Reason: reason}
 		}
-		r.Warnings = append(r.Warnings, fmt.Sprintf("context %s authenticates as somebody else now; until now, %s", c.Context.Name, reason))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("context %s authenticates as another principal from now on; until now, %s", c.Context.Name, reason))
 	}
 	home := s.home(c)
 	var m *member

@@ -120,6 +120,9 @@ func readAWSAuthFile(path string) (text []byte, directory bool, err error) {
 		}
 		return text, false, nil
 	}
+	if err := safefile.CheckTrustedDir(path); err != nil {
+		return nil, true, wrap(err)
+	}
 	dir := path
 	version, err := os.Readlink(filepath.Join(path, "..data"))
 	if err == nil {

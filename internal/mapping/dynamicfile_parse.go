@@ -27,7 +27,7 @@ func ParseDynamicFile(text []byte, o Options) (*Set, error) {
 		return nil, &TextError{What: "dynamic file", Reason: fmt.Sprintf("is larger than %d bytes", MaxDynamicFile)}
 	}
 	b := newBuilder(o.withDefaults("dynamic-file"), false)
-	b.lineOf = lineOf
+	b.lineOf, b.form = lineOf, dynamicForm
 	if o.Dialect == EKS {
 		return parseEKSDynamicFile(b, text)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -314,8 +315,11 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 		index   int
 	}
 	works, seen, size := map[place]bool{}, map[place]bool{}, map[string]int{}
+	nameless := map[place]bool{}
 	for _, p := range strict.problems {
-		seen[place{p.Section, p.Index}] = true
+		at := place{p.Section, p.Index}
+		seen[at] = true
+		nameless[at] = nameless[at] || p.Code == NoUsername
 	}
 	for section, l := range strict.lines {
 		lines[section] = l
@@ -338,6 +342,14 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 				b.note(0, RolePath, true, "%s has a path; EKS compares it with the role's ARN without path, and never finds it", quote(e.ARN))
 			case e.ARN != "" && !works[at] && !seen[at]:
 				b.note(0, BadARN, true, "%s is not an arn of a principal", quote(e.ARN))
+			}
+			if works[at] && section != mapAccounts {
+				if e.Username == "" && !nameless[at] {
+					b.note(0, NoUsername, false, "has no username that EKS reads as text; quote it")
+				}
+				if slices.Contains(e.Groups, "") {
+					b.note(0, BadShape, false, "has a group that EKS does not read as text; quote it")
+				}
 			}
 		}
 	}

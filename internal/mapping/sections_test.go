@@ -69,7 +69,7 @@ func (w *watched) expectAll(when string, want map[string]string) {
 func newClocked(t *testing.T, text string, change ...func(*FileConfig)) (*watched, *time.Time) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "state"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	w := &watched{t: t, path: filepath.Join(dir, "aws-auth.yaml")}
@@ -79,10 +79,14 @@ func newClocked(t *testing.T, text string, change ...func(*FileConfig)) (*watche
 	return w, &now
 }
 
+func (w *watched) stateFile() string {
+	return filepath.Join(filepath.Dir(w.path), "state", "aws-auth.last-good.json")
+}
+
 func (w *watched) start(now *time.Time, change ...func(*FileConfig)) {
 	w.t.Helper()
 	cfg := FileConfig{
-		Path: w.path, StateFile: filepath.Join(filepath.Dir(w.path), "aws-auth.last-good.json"),
+		Path: w.path, StateFile: w.stateFile(),
 		Now: func() time.Time { return *now },
 		Alarm: func(err error) {
 			w.alarms, w.errs = append(w.alarms, err.Error()), append(w.errs, err)
@@ -309,7 +313,7 @@ func TestStateFileIsChecked(t *testing.T) {
 				return // which has no modes, and links are a privilege there
 			}
 			w, now := newClocked(t, "")
-			state := filepath.Join(filepath.Dir(w.path), "aws-auth.last-good.json")
+			state := w.stateFile()
 			if err := tt.write(w, state); err != nil {
 				t.Fatal(err)
 			}

@@ -281,10 +281,11 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 	var since time.Time // last was first seen
 	start := time.Now()
 	for {
+		late := time.Since(start) >= w.Patience
 		o, err := OpenOriginal(path, w.Limit)
 		var changed *ChangedError
 		switch {
-		case err != nil && !errors.As(err, &changed):
+		case err != nil && (late || !errors.As(err, &changed)):
 			return nil, err
 		case err == nil && o.Missing():
 			return o, nil

@@ -41,15 +41,9 @@ func createLock(path string) (*os.File, error) {
 // tryLock takes the OS lock of f without waiting. The lock goes with the last
 // descriptor of this open file, so a killed process has none. It is
 // errors.ErrUnsupported if the file system has no locks.
-func tryLock(f *os.File) (bool, error) { return flock(f, unix.LOCK_EX) }
-
-// tryShare takes the OS lock together with others who do, in place of the one
-// that f may have. For a moment f may have neither.
-func tryShare(f *os.File) (bool, error) { return flock(f, unix.LOCK_SH) }
-
-func flock(f *os.File, how int) (bool, error) {
+func tryLock(f *os.File) (bool, error) {
 	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
 			return true, nil
@@ -136,5 +130,11 @@ func owner(info fs.FileInfo) int {
 func ownedByUs(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
 
 func ownedByRoot(info fs.FileInfo) bool { return owner(info) == 0 }
+
+// ownGroup reports whether a file's group is root's or this process's.
+func ownGroup(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Gid == 0 || int(st.Gid) == os.Getegid())
+}
 
 func permissions(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() }

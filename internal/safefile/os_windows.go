@@ -52,21 +52,9 @@ func createLock(path string) (*os.File, error) {
 
 // tryLock takes the OS lock of f without waiting. Windows' locks are mandatory,
 // so a byte far behind the marker is locked and the marker stays readable.
-func tryLock(f *os.File) (bool, error) { return lockFile(f, windows.LOCKFILE_EXCLUSIVE_LOCK) }
-
-// tryShare takes the OS lock together with others who do, in place of the one
-// that f may have. For a moment f may have neither.
-func tryShare(f *os.File) (bool, error) {
-	// That it was not locked is no error here.
-	_ = windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: far})
-	return lockFile(f, 0)
-}
-
-// far is where the byte is that is locked.
-const far = 1 << 30
-
-func lockFile(f *os.File, how uint32) (bool, error) {
-	err := windows.LockFileEx(windows.Handle(f.Fd()), how|windows.LOCKFILE_FAIL_IMMEDIATELY,
+func tryLock(f *os.File) (bool, error) {
+	const far = 1 << 30 // the byte that is locked
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 		0, 1, 0, &windows.Overlapped{OffsetHigh: far})
 	switch {
 	case err == nil:
@@ -125,5 +113,7 @@ func syncDir(string) error { return nil }
 func ownedByUs(fs.FileInfo) bool { return true }
 
 func ownedByRoot(fs.FileInfo) bool { return true }
+
+func ownGroup(fs.FileInfo) bool { return true }
 
 func permissions(fs.FileInfo) fs.FileMode { return 0 }

@@ -94,9 +94,6 @@ func take(f *os.File, path string) error {
 	return err
 }
 
-// File is the locked file, open for reading and writing.
-func (l *OSLock) File() *os.File { return l.file }
-
 // Remove deletes the file. A process that waits for its lock notices and creates a
 // new one.
 func (l *OSLock) Remove() error { return os.Remove(l.path) }

@@ -148,7 +148,7 @@ func TestOSLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := <-waiting
-	if !isAt(second.File(), path) {
+	if !isAt(second.file, path) {
 		t.Error("it holds a file that is gone")
 	}
 	if err := errors.Join(first.Release(), second.Release()); err != nil {

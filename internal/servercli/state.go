@@ -69,7 +69,7 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	if certPEM, err = safefile.ReadTrusted(certFile, 1<<20); err != nil {
 		return pair, nil, err
 	}
-	keyPEM, err := safefile.Read(keyFile, 1<<20)
+	keyPEM, err := safefile.ReadTrusted(keyFile, 1<<20)
 	if err != nil {
 		return pair, nil, err
 	}

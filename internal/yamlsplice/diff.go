@@ -47,7 +47,7 @@ const around = 3
 // is replaced by [Redacted], and what does not print by a question mark. Its first
 // two lines name the file, as /dev/null before if it is yet to be made.
 func Diff(name string, isNew bool, before, after *Document, splices []Splice, shownBefore, shownAfter []Span) string {
-	oldText, newText := newRedactor(before, shownBefore), newRedactor(after, shownAfter)
+	oldText, newText := Redact(before, shownBefore), Redact(after, shownAfter)
 	var b strings.Builder
 	name = printable(name)
 	from := name
@@ -67,12 +67,12 @@ func Diff(name string, isNew bool, before, after *Document, splices []Splice, sh
 		fmt.Fprintf(&b, "@@ -%s +%s @@\n", hunkRange(first.was-lead, last.wasEnd+tail), hunkRange(first.now-lead, last.nowEnd+tail))
 		at := first.was - lead
 		for _, c := range blocks[:n] {
-			oldText.lines(&b, ' ', at, c.was)
-			oldText.lines(&b, '-', c.was, c.wasEnd)
-			newText.lines(&b, '+', c.now, c.nowEnd)
+			writeLines(&b, ' ', before, oldText, at, c.was)
+			writeLines(&b, '-', before, oldText, c.was, c.wasEnd)
+			writeLines(&b, '+', after, newText, c.now, c.nowEnd)
 			at = c.wasEnd
 		}
-		oldText.lines(&b, ' ', at, at+tail)
+		writeLines(&b, ' ', before, oldText, at, at+tail)
 		blocks = blocks[n:]
 	}
 	return b.String()
@@ -182,19 +182,25 @@ type redactor struct {
 	shown []Span // in order
 }
 
-func newRedactor(d *Document, shown []Span) redactor {
+// Redact returns all lines of a document, without their breaks, as [Diff] shows them.
+func Redact(d *Document, shown []Span) []string {
 	shown = slices.Clone(shown)
 	slices.SortFunc(shown, func(a, b Span) int { return a.start - b.start })
-	return redactor{d.src, shown}
+	r := redactor{d.src, shown}
+	lines := make([]string, d.src.count())
+	for i := range lines {
+		lines[i] = r.line(i)
+	}
+	return lines
 }
 
-// lines writes lines, each behind a mark.
-func (r redactor) lines(b *strings.Builder, mark byte, start, end int) {
+// writeLines writes lines of a document, each behind a mark.
+func writeLines(b *strings.Builder, mark byte, d *Document, lines []string, start, end int) {
 	for i := start; i < end; i++ {
 		b.WriteByte(mark)
-		b.WriteString(r.line(i))
+		b.WriteString(lines[i])
 		b.WriteByte('\n')
-		if i+1 == r.src.count() && r.src.count() == len(r.src.lines) {
+		if i+1 == len(lines) && len(lines) == len(d.src.lines) {
 			b.WriteString("\\ No newline at end of file\n")
 		}
 	}
@@ -253,14 +259,4 @@ func hide(gap string) string {
 		at += lead + len(word)
 	}
 	return gap
-}
-
-// Redact returns all lines of a document as [Diff] shows them.
-func Redact(d *Document, shown []Span) []string {
-	r := newRedactor(d, shown)
-	lines := make([]string, d.src.count())
-	for i := range lines {
-		lines[i] = r.line(i)
-	}
-	return lines
 }

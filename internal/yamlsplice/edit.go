@@ -100,11 +100,6 @@ func (ed *Edit) SetTop(key, value string) {
 	ed.tops = append(ed.tops, Pair{key, value})
 }
 
-// Named reports whether settings of an item were made.
-func (ed *Edit) Named(list, name string) bool {
-	return slices.ContainsFunc(ed.ops, func(o op) bool { return o.list == list && o.name == name })
-}
-
 // Set makes settings in an item of a list, which is added if there is none of the
 // name. On an error, a *NotEditableError, nothing of it is planned.
 func (ed *Edit) Set(list, name string, settings []Setting) (Outcome, error) {
