@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 
 	"github.com/ekskey/ekskey/internal/awsfiles"
 )
@@ -22,7 +23,14 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 	}
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	source := failedSource(err)
-	if source == nil {
+	var process *processcreds.ProviderError
+	switch {
+	case source != nil:
+	case errors.As(err, &process): // of a caller of kubeclient's; the SDK quotes the program's output
+		return fail("the credential_process gave no credentials", "run the command by hand to see what it says")
+	case strings.Contains(err.Error(), "failed to load credentials, "): // as much; it may quote what was asked
+		return s.explainContainer(err, awsfiles.Path(os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")))
+	default:
 		return s.explainAssume(err, role)
 	}
 	err = source // and not what was wanted with the credentials
