@@ -31,7 +31,7 @@ type row struct {
 	note string
 }
 
-// missingError says that something is not there to be measured against.
+// missingError reports an alternative that is not installed.
 type missingError struct{ what, why string }
 
 func (e *missingError) Error() string { return e.what + " was not measured: " + e.why }

@@ -109,8 +109,8 @@ func (p *programs) againstAWS(ctx context.Context) (row, error) {
 	return row{what: "ekskey token, static keys : aws eks get-token", ours: a, theirs: b, target: "<= 1/40"}, err
 }
 
-// inTurns runs two sides by turns, once in vain and then so many rounds, and
-// gives the median of each. A machine that grows slower is so to both.
+// inTurns runs two sides by turns, once to warm up and then for that many rounds, and
+// returns the median of each. A machine that slows down slows both.
 func inTurns(rounds int, ours, theirs func() (time.Duration, error)) (a, b time.Duration, err error) {
 	var as, bs []time.Duration
 	for i := range rounds + 1 {

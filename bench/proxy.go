@@ -208,7 +208,7 @@ func serveStub(ctx context.Context, cert tls.Certificate, http2 bool) (*http.Ser
 func benchClient(ca []byte, http2 bool) (*http.Client, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
-		return nil, errors.New("the certificate authority is no PEM")
+		return nil, errors.New("the certificate authority is not PEM")
 	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(!http2)

@@ -78,7 +78,7 @@ func TestNewRefused(t *testing.T) {
 		}, as[*DescribeError], "AccessDenied"},
 		{"an answer that is none", func(w *world, _ *Config) {
 			w.aws.SetFault(fakeaws.DescribeCluster, raw(`{}`))
-		}, as[*DescribeError], "holds no cluster"},
+		}, as[*DescribeError], "contains no cluster"},
 		{"another cluster's answer", func(w *world, _ *Config) {
 			w.aws.SetFault(fakeaws.DescribeCluster, raw(`{"cluster":{"name":"prod"}}`))
 		}, as[*DescribeError], `is about cluster "prod"`},

@@ -178,9 +178,8 @@ func (h *Handler) decide(ctx context.Context, spec *authzv1.SubjectAccessReviewS
 // log for it finds both.
 const reasonPrefix = "EKS Access Policy: "
 
-// subject makes the identity that the webhook's extras describe. The pieces are put
-// together and taken apart again by the rules for an answer of STS, and the result
-// must be what the extras say.
+// subject makes the identity that the webhook's extras describe. They are checked
+// by the rules for a response of STS, and the result must equal the extras.
 func subject(extra map[string]authzv1.ExtraValue) (identity.Identity, bool) {
 	arn, ok := single(extra, "canonicalArn")
 	userID, ok2 := single(extra, "principalId")

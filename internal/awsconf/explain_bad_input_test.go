@@ -64,14 +64,14 @@ func TestBadInput(t *testing.T) {
 		name, cause, hint string
 		set               func(*sources) awsconf.Config
 	}{
-		{"a line without a setting", "the AWS configuration cannot be used: line 2 of ", "mend the file", file("[profile p]\naws_access_key_id " + secret + "\n")},
-		{"half a key, and a bad line", "the AWS configuration cannot be used: line 3 of ", "mend the file", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key " + secret + "\n")},
+		{"a line without a setting", "the AWS configuration cannot be used: line 2 of ", "fix the file", file("[profile p]\naws_access_key_id " + secret + "\n")},
+		{"half a key, and a bad line", "the AWS configuration cannot be used: line 3 of ", "fix the file", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key " + secret + "\n")},
 		{"half a key", "profile p has one half of an access key only", "give it both", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n")},
-		{"a setting outside", "the AWS configuration cannot be used: line 1 of ", "mend the file", file("aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n[profile p]\n")},
+		{"a setting outside", "the AWS configuration cannot be used: line 1 of ", "fix the file", file("aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n[profile p]\n")},
 		{"a credential_source that is none", "profile p has a credential_source that does not exist", "credential_source is ", file("[profile p]\nrole_arn = " + firstRole + "\ncredential_source = Elsewhere\n")},
 		{"an sso-session that does not exist", `profile p names the sso_session "nope", which does not exist`, "add the section [sso-session nope]", file("[profile p]\nsso_session = nope\nsso_account_id = 111122223333\nsso_role_name = Ops\n")},
-		{"a section that does not end", "the AWS configuration cannot be used: line 1 of ", "mend the file", file("[profile p\naws_secret_access_key = " + secret + "\n")},
-		{"a file that is a folder", "the AWS configuration file ", "mend the file", func(s *sources) awsconf.Config {
+		{"a section that does not end", "the AWS configuration cannot be used: line 1 of ", "fix the file", file("[profile p\naws_secret_access_key = " + secret + "\n")},
+		{"a file that is a folder", "the AWS configuration file ", "fix the file", func(s *sources) awsconf.Config {
 			s.t.Setenv("AWS_CONFIG_FILE", s.dir)
 			return awsconf.Config{}
 		}},

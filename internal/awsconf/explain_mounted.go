@@ -15,7 +15,7 @@ import (
 // answer of STS's, and the file is never quoted.
 func (s *Session) explainWebIdentity(err error, path string) error {
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
-	const mounted = "in a pod, see that the service account's token is mounted there; elsewhere, that whoever writes the file does"
+	const mounted = "in a pod, check that the service account's token is mounted there; on other machines, check the program that writes the file"
 	token, readErr := safefile.Read(path, maxFile)
 	switch {
 	case readErr != nil:

@@ -47,7 +47,7 @@ func TestCredentialsErrors(t *testing.T) {
 		{name: "nothing", cause: "no AWS credentials found", hint: "set AWS_ACCESS_KEY_ID"},
 		{name: "a profile with nothing", file: "[profile x y]\n", cause: "no AWS credentials found in the environment or in profile x y"},
 		{name: "half a key", file: "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", cause: "profile default has one half of an access key only: aws_secret_access_key is missing", hint: "give it both"},
-		{name: "a bad line", file: "[default]\n\nnonsense secret-value\n", cause: "the AWS configuration cannot be used: line 3 of ", hint: "mend the file"},
+		{name: "a bad line", file: "[default]\n\nnonsense secret-value\n", cause: "the AWS configuration cannot be used: line 3 of ", hint: "fix the file"},
 		{name: "sso, never logged in", file: "[profile x y]\nsso_session = s\n" + ssoProfile + "[sso-session s]\nsso_region = eu-central-1\nsso_start_url = https://x.awsapps.com/start\n",
 			cause: "the SSO session of profile x y has expired or does not exist", hint: "run: aws sso login --profile 'x y'"},
 		{name: "sso of old, logged in long ago", file: "[profile x y]\nsso_region = eu-central-1\nsso_start_url = https://d-92671207e4.awsapps.com/start\n" + ssoProfile,

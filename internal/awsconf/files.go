@@ -41,7 +41,7 @@ func (c *Config) readFiles() error {
 }
 
 func explainFiles(err error) error {
-	hint := "mend the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
+	hint := "fix the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
 	var syntax *awsfiles.SyntaxError
 	if errors.As(err, &syntax) {
 		return &CredentialsError{Cause: "the AWS configuration cannot be used: " + syntax.Error(), Hint: hint, Err: err}

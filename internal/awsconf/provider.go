@@ -72,20 +72,20 @@ func (p *provider) ProviderSources() []aws.CredentialSource { return p.cache.Pro
 const expirationVar = "AWS_CREDENTIAL_EXPIRATION"
 
 // ending are keys of the environment whose end it states.
-type ending struct {
+type expiringKeys struct {
 	aws.CredentialsProvider
 	expires time.Time
 }
 
 // Retrieve gives the keys, with their end.
-func (e ending) Retrieve(ctx context.Context) (aws.Credentials, error) {
+func (e expiringKeys) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := e.CredentialsProvider.Retrieve(ctx)
 	creds.CanExpire, creds.Expires = true, e.expires
 	return creds, err
 }
 
 // ProviderSources says where the credentials come from, for the SDK's user agent.
-func (e ending) ProviderSources() []aws.CredentialSource {
+func (e expiringKeys) ProviderSources() []aws.CredentialSource {
 	return []aws.CredentialSource{aws.CredentialSourceEnvVars}
 }
 
@@ -98,7 +98,7 @@ func (s *Session) endKeys(getenv func(string) string) {
 	}
 	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
 	if ok && slices.Equal(provider.ProviderSources(), []aws.CredentialSource{aws.CredentialSourceEnvVars}) {
-		s.cfg.Credentials = ending{s.cfg.Credentials, expires}
+		s.cfg.Credentials = expiringKeys{s.cfg.Credentials, expires}
 	}
 }
 

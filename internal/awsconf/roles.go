@@ -50,7 +50,7 @@ func (s *Session) assume(ctx context.Context, c Config) {
 	s.base = &provider{session: s}
 	if s.cache != nil && s.cache.keep == keepAll {
 		s.base.stored = &stored{session: s, next: base, about: s.about(c, 0), key: func(context.Context) (credcache.Key, error) {
-			return s.cache.print.after(c, 0), nil
+			return s.cache.fingerprint.after(c, 0), nil
 		}}
 		base = s.base.stored
 	}
@@ -135,7 +135,7 @@ func (h *hop) assume(ctx context.Context) (aws.Credentials, error) {
 // hop depends on these credentials themselves.
 func (s *Session) hopKey(c Config, hop int, before *provider) func(context.Context) (credcache.Key, error) {
 	return func(ctx context.Context) (credcache.Key, error) {
-		chain := s.cache.print.after(c, hop+1)
+		chain := s.cache.fingerprint.after(c, hop+1)
 		if s.cache.keep != keepHops {
 			return chain, nil
 		}

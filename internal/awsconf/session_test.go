@@ -287,7 +287,7 @@ func TestSecondFactor(t *testing.T) {
 		{"by flags", awsconf.Config{Roles: []awsconf.Role{{ARN: role, MFASerial: serial}}}, "123456", nil, ""},
 		{"by profile", awsconf.Config{Profile: "p"}, "123456", nil, ""},
 		{"a wrong code", awsconf.Config{Profile: "p"}, "654321", nil, "assuming the role of profile p: AccessDenied: "},
-		{"no code", awsconf.Config{Profile: "p"}, "", errors.New("no code was given"), "could not be read: no code was given"},
+		{"no code", awsconf.Config{Profile: "p"}, "", errors.New("no MFA code was entered"), "could not be read: no MFA code was entered"},
 		{"nobody to ask", awsconf.Config{Profile: "p"}, "", nil, "there is no terminal"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

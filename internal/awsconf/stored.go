@@ -15,8 +15,8 @@ import (
 
 // caching is what a Session needs to cache its credentials.
 type caching struct {
-	store *credcache.Store
-	print *Fingerprint
+	store       *credcache.Store
+	fingerprint *Fingerprint
 	// connections and scope say with whom failures are shared, see
 	// [credcache.Store.Lock]: who connects in the same way, and to the same STS host.
 	connections, scope string
@@ -42,7 +42,7 @@ func (c *caching) unchanged() ([]credcache.Input, bool) {
 	c.mu.Lock()
 	inputs := c.inputs
 	c.mu.Unlock()
-	return inputs, inputs != nil && c.print.unchanged() && sameFiles(inputs)
+	return inputs, inputs != nil && c.fingerprint.unchanged() && sameFiles(inputs)
 }
 
 // keeping says which of a Session's credentials may be cached.
@@ -74,7 +74,7 @@ func (s *Session) prepareCaching(c Config) {
 	}
 	connections := connectionScope(c.Getenv)
 	s.cache = &caching{
-		store: c.Store, print: c.Fingerprint, keep: s.keeps(c),
+		store: c.Store, fingerprint: c.Fingerprint, keep: s.keeps(c),
 		connections: connections, scope: fmt.Sprintf("%s %s %+v", connections, s.cfg.Region, s.STSVariant()),
 		settings: profileSettings(s.cfg.ConfigSources), logins: paths, inputs: inputs,
 	}
@@ -149,7 +149,7 @@ func (p *stored) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, err
 	}
 	// This may have taken minutes.
-	same := cache.print.unchanged()
+	same := cache.fingerprint.unchanged()
 	if ok = false; same {
 		kept, ok = cache.store.Get(key, since)
 	}

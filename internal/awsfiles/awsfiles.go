@@ -30,7 +30,7 @@ import (
 const MaxSize = 4 << 20
 
 // Absent is the Digest of a file that does not exist.
-const Absent = "absent"
+const NoFile = "absent"
 
 // The variables that name the files.
 const (
@@ -110,7 +110,7 @@ func Read(getenv func(string) string) (*Config, error) {
 }
 
 func open(getenv func(string) string, variable, name string) (*File, error) {
-	f := &File{Digest: Absent}
+	f := &File{Digest: NoFile}
 	if path := getenv(variable); path != "" {
 		f.Path, f.Variable = expandUser(expandVars(path, getenv)), variable
 	} else if home := homeDir(); home != "" {
@@ -165,7 +165,7 @@ func hidden(path string) bool {
 // Files are the two files that the configuration was parsed from.
 func (c *Config) Files() *Files { return c.files }
 
-// Names lists the paths that were looked at, with what is not there said, for hints.
+// Names lists the paths that were read, and marks those that do not exist, for hints.
 func (f *Files) Names() string {
 	var names []string
 	for _, file := range []*File{f.Config, f.Credentials} {

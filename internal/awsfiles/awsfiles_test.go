@@ -261,7 +261,7 @@ func TestA08Paths(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := c.Files().Config
-			if _, ok := c.Profile("here"); ok != tt.found || file.Exists != tt.found || file.Path != tt.path || (file.Digest == awsfiles.Absent) == tt.found {
+			if _, ok := c.Profile("here"); ok != tt.found || file.Exists != tt.found || file.Path != tt.path || (file.Digest == awsfiles.NoFile) == tt.found {
 				t.Errorf("%+v, found %t", file, ok)
 			}
 			if !tt.found && !strings.Contains(c.Files().Names(), "does not exist") {

@@ -98,7 +98,7 @@ func (c *Config) Services(name string) (*Section, bool) {
 func (c *Config) Misnamed(name string) *Section {
 	for _, s := range c.sections {
 		if s.File == c.files.Credentials && strings.HasPrefix(s.Header, profileWord) {
-			if _, given, ok := headerName(s.Header); ok && given == name {
+			if _, named, ok := headerName(s.Header); ok && named == name {
 				return s
 			}
 		}
@@ -170,8 +170,8 @@ func twice(before, again *Section) error {
 	return &SyntaxError{Path: again.File.Path, Line: again.Line, Reason: fmt.Sprintf("begins a section again that line %d begins", before.Line)}
 }
 
-// headerName reads a header of the config file: what it is of, the name, and
-// whether the AWS CLI takes it for a profile of that name.
+// headerName parses a header of the config file: its kind, the name, and whether the
+// AWS CLI reads it as a profile of that name.
 func headerName(header string) (kind, name string, exact bool) {
 	if header == DefaultProfile {
 		return profileWord, header, true

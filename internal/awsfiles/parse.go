@@ -224,7 +224,7 @@ func steers(r rune) bool {
 }
 
 // invisible reports whether a character looks like a blank, or like nothing, and is
-// another: some readers take it for a blank and others for part of a word.
+// another: some readers treat it as a blank and others as part of a word.
 func invisible(r rune) bool {
 	return r > unicode.MaxASCII && (unicode.IsSpace(r) || unicode.Is(unicode.Cf, r))
 }

@@ -55,7 +55,7 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 	}
 	if len(o.clusters) != len(o.tokenFiles) {
 		return plan, &usageError{
-			reason: fmt.Sprintf("%d --cluster and %d --token-file are no pairs", len(o.clusters), len(o.tokenFiles)),
+			reason: fmt.Sprintf("%d --cluster and %d --token-file do not form pairs", len(o.clusters), len(o.tokenFiles)),
 			hint:   "each --cluster needs a --token-file, in the same order",
 		}
 	}
@@ -72,7 +72,7 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 		plan.Clusters = append(plan.Clusters, agentCluster{Name: name, TokenFile: o.tokenFiles[i]})
 	}
 	if len(plan.Clusters) == 0 {
-		return plan, &usageError{reason: "no cluster is named", hint: "name one with --cluster and --token-file, or several in a --config"}
+		return plan, &usageError{reason: "cluster name is required", hint: "name one with --cluster and --token-file, or several in a --config"}
 	}
 	if o.listen != "" {
 		plan.Listen = o.listen
@@ -116,8 +116,8 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 	return plan, nil
 }
 
-// resolved is a path whose folder goes through no symbolic link, as far as it is
-// there, so that one file has one name.
+// resolved is a path whose existing directories are resolved from symbolic links, so
+// that one file has one name.
 func resolved(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -193,7 +193,7 @@ func (a *app) clusterConfig(c agentCluster) (awsconf.Config, error) {
 // groupNumber is the number of a group.
 func groupNumber(group string) (int, error) {
 	if runtime.GOOS == "windows" {
-		return 0, &usageError{reason: "there are no groups of files on Windows", hint: "leave out the group, and set the folder's access list"}
+		return 0, &usageError{reason: "file groups are not supported on Windows", hint: "remove the group, and set the directory's access list"}
 	}
 	text := group
 	if g, err := user.LookupGroup(group); err == nil {

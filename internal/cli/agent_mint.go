@@ -12,22 +12,22 @@ import (
 	"github.com/ekskey/ekskey/token"
 )
 
-// lasting makes tokens for one cluster for as long as the process runs: a
-// token.Minter. AWS's configuration is loaded once, and anew when its files or those
-// of a login have changed, when the cluster refused a token and after each failure: a
-// person who logs in again need not start it again.
+// lasting is a token.Minter for one cluster for as long as the process runs. The AWS
+// configuration is loaded once, and reloaded when its files or those of a login have
+// changed, when the cluster refused a token and after each failure: after another
+// login the process need not be restarted.
 type lasting struct {
 	app    *app
 	log    *slog.Logger
 	config awsconf.Config
 	shared *lastingShare
 
-	mu      sync.Mutex // guards what follows
-	cluster string     // that tokens are for
-	session *awsconf.Session
-	print   credcache.Key
-	logins  credcache.Key
-	stale   bool // something newer than what was got before is to sign, if there is any
+	mu          sync.Mutex // guards what follows
+	cluster     string     // that tokens are for
+	session     *awsconf.Session
+	fingerprint credcache.Key
+	logins      credcache.Key
+	stale       bool // something newer than what was got before is to sign, if there is any
 	// good is the last session that minted, if it was of the same configuration and
 	// logins.
 	good *awsconf.Session
@@ -77,7 +77,7 @@ func (l *lasting) check(ctx context.Context) error {
 	return err
 }
 
-// Invalidate has everything got anew for the next token.
+// Invalidate reloads the configuration and credentials for the next token.
 func (l *lasting) Invalidate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,7 +132,7 @@ func (l *lasting) mint(ctx context.Context) (token.Token, error) {
 		before = nil
 	}
 	l.mu.Lock()
-	if l.session == session { // else it may be another's by now: somebody has loaded anew
+	if l.session == session { // else another goroutine has reloaded it
 		l.good = before
 	}
 	l.mu.Unlock()
@@ -147,11 +147,11 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	defer l.mu.Unlock()
 	config := l.config
 	var key credcache.Key
-	// Where it cannot be told what the configuration depends on, it is loaded anew.
+	// If the inputs of the configuration are unknown, it is reloaded.
 	changed := true
-	if print, err := awsconf.NewFingerprint(config); err == nil {
-		key = print.Key()
-		changed = key != l.print
+	if fingerprint, err := awsconf.NewFingerprint(config); err == nil {
+		key = fingerprint.Key()
+		changed = key != l.fingerprint
 	}
 	if l.session != nil && !changed {
 		logins, err := l.session.Logins(l.app.env.Getenv)
@@ -173,10 +173,10 @@ func (l *lasting) load(ctx context.Context) (*awsconf.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where they cannot be seen, everything is loaded anew each time.
+	// If they are unknown, everything is reloaded each time.
 	l.logins, _ = session.Logins(l.app.env.Getenv)
-	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "anew", l.stale)
-	l.session, l.print, l.stale = session, key, false
+	l.app.log.Debug("AWS configuration loaded", "credentials", session.Source(), "reloaded", l.stale)
+	l.session, l.fingerprint, l.stale = session, key, false
 	return session, nil
 }
 

@@ -45,7 +45,7 @@ func (a *app) describe(ctx context.Context, session *awsconf.Session, name strin
 		return nil, &codeError{
 			code:   exitNotFound,
 			reason: "there is no cluster " + name + " in " + region + " for this account",
-			hint:   "see which there are: ekskey clusters list --region " + region,
+			hint:   "list the clusters: ekskey clusters list --region " + region,
 		}
 	case err != nil:
 		return nil, err
@@ -71,11 +71,11 @@ func tokenName(c *types.Cluster) string { return discovery.TokenName(c) }
 
 // caOf is the cluster's certificate authority: base64 as EKS gave it, and
 // decoded.
-func caOf(c *types.Cluster) (given string, decoded []byte, err error) {
+func caOf(c *types.Cluster) (encoded string, decoded []byte, err error) {
 	if c.CertificateAuthority == nil {
 		return "", nil, nil
 	}
-	given = aws.ToString(c.CertificateAuthority.Data)
-	decoded, err = base64.StdEncoding.DecodeString(given)
-	return given, decoded, err
+	encoded = aws.ToString(c.CertificateAuthority.Data)
+	decoded, err = base64.StdEncoding.DecodeString(encoded)
+	return encoded, decoded, err
 }

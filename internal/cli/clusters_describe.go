@@ -98,11 +98,11 @@ func newClusterReport(c *types.Cluster, now time.Time) clusterReport {
 	if c.ConnectorConfig != nil {
 		r.Connector = aws.ToString(c.ConnectorConfig.Provider)
 	}
-	given, bundle, err := caOf(c)
+	encoded, bundle, err := caOf(c)
 	switch {
 	case err != nil:
 		r.Warnings = append(r.Warnings, "the certificate authority is not base64")
-	case given != "":
+	case encoded != "":
 		r.CAs, r.Warnings = readCertificates(bundle, now)
 	}
 	return r
@@ -130,7 +130,7 @@ func readCertificates(bundle []byte, now time.Time) ([]certificateInfo, []string
 		})
 	}
 	if len(certificates) == 0 && len(warnings) == 0 {
-		warnings = append(warnings, "the certificate authority is no PEM certificate")
+		warnings = append(warnings, "the certificate authority is not a PEM certificate")
 	}
 	return certificates, warnings
 }

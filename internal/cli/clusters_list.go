@@ -177,10 +177,10 @@ func regionsFor(session *awsconf.Session, asked []string) ([]string, error) {
 // once keeps the first of each.
 func once(list []string) []string {
 	var kept []string
-	seen := map[string]bool{}
+	found := map[string]bool{}
 	for _, s := range list {
-		if !seen[s] {
-			seen[s] = true
+		if !found[s] {
+			found[s] = true
 			kept = append(kept, s)
 		}
 	}

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 
@@ -82,11 +80,11 @@ func (a *app) completeCluster(cmd *cobra.Command) {
 }
 
 func (a *app) clustersInKubeconfigs() []string {
-	paths := filepath.SplitList(a.env.Getenv("KUBECONFIG"))
-	if len(paths) == 0 {
-		if home, err := os.UserHomeDir(); err == nil {
-			paths = []string{filepath.Join(home, ".kube", "config")}
-		}
+	env := a.kubeconfigs(kubeconfigFlags{})
+	env.Warn = nil
+	paths, err := env.Files()
+	if err != nil {
+		return nil
 	}
 	arn := regexp.MustCompile(`arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/([A-Za-z0-9_-]+)`)
 	var names []string

@@ -87,7 +87,7 @@ func (a *app) runEKSGetToken(ctx context.Context, o eksGetTokenOptions) error {
 	case o.clusterName != "" && o.clusterID != "":
 		return &usageError{reason: "--cluster-name and --cluster-id exclude each other", hint: "give one of them"}
 	case o.clusterName+o.clusterID == "":
-		return &usageError{reason: "no cluster is named", hint: "name it with --cluster-name"}
+		return &usageError{reason: "cluster name is required", hint: "name it with --cluster-name"}
 	}
 	if o.debug {
 		a.global.logLevel, a.quiet = "debug", false

@@ -73,7 +73,7 @@ func fileHint(err error) string {
 	)
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.As(err, &key), errors.As(err, &entry), errors.As(err, &edit):
-		return "nothing was written; mend the file, or name another with --kubeconfig"
+		return "nothing was written; fix the file, or name another with --kubeconfig"
 	case errors.As(err, &conflict):
 		return "nothing was written; choose another name with --user-alias, or another file with --kubeconfig"
 	case errors.As(err, &pinned):

@@ -156,7 +156,7 @@ func (a *app) tokenTable(w io.Writer, r tokenReport, now time.Time) {
 		pairs = append(pairs, [2]string{"breaks " + string(b.Code), b.Reason})
 	}
 	if r.Valid {
-		pairs = append(pairs, [2]string{"rules", "all kept; only STS can say who signed it"})
+		pairs = append(pairs, [2]string{"rules", "all kept; only STS can verify the signature"})
 	}
 	a.fields(w, pairs...)
 }
@@ -187,7 +187,7 @@ func (a *app) readToken(ctx context.Context, args []string) (string, error) {
 		return args[0], nil
 	}
 	if len(args) == 0 && isTerminal(a.env.Stdin) {
-		return "", &usageError{reason: "no token is given", hint: "pipe one in, or give it as an argument"}
+		return "", &usageError{reason: "a token is required", hint: "pipe one in, or give it as an argument"}
 	}
 	a.log.Debug("reading standard input")
 	data, err := readAll(ctx, io.LimitReader(a.env.Stdin, maxInput+1))

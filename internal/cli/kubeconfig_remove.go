@@ -33,7 +33,7 @@ removed.`,
   ekskey kubeconfig remove old-dev old-test --dry-run`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return &usageError{reason: "no context is named", hint: "see which there are: ekskey kubeconfig list --offline"}
+				return &usageError{reason: "no context is named", hint: "list the contexts: ekskey kubeconfig list --offline"}
 			}
 			return nil
 		},
@@ -129,7 +129,7 @@ func (a *app) removedTable(w io.Writer, rows []removedRow, removed string) {
 func hintOnMissing(err error) error {
 	var missing *kubeconfig.MissingError
 	if errors.As(err, &missing) {
-		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; see which there are: ekskey kubeconfig list --offline"}
+		return &codeError{code: exitNotFound, reason: missing.Error(), hint: "nothing was written; list the contexts: ekskey kubeconfig list --offline"}
 	}
 	return err
 }

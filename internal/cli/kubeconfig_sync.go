@@ -171,6 +171,9 @@ func (a *app) newSync(o syncOptions) (*clusterSync, awsconf.Config, error) {
 	if err := s.options.Check(); err != nil {
 		return nil, config, optionUsage(err, "ekskey kubeconfig sync")
 	}
+	if o.noProfile && (a.global.profile != "" || len(o.profiles) > 0) {
+		return nil, config, &usageError{reason: "--no-profile excludes --profile and --profiles", hint: "leave out one of them"}
+	}
 	if s.alias, err = parseAlias(o.alias); err != nil {
 		return nil, config, err
 	}

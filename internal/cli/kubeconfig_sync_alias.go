@@ -17,10 +17,10 @@ const aliasHint = "its fields are {account}, {region}, {name}, {profile}, {parti
 
 var aliasFields = []string{"account", "region", "name", "profile", "partition", "arn", "role"}
 
-// alias is a pattern taken apart: plain text and, in every second place, fields.
+// alias is a parsed pattern: plain text and, at every second index, fields.
 type alias []string
 
-// parseAlias takes a pattern apart. A brace always belongs to a field.
+// parseAlias parses a pattern. A brace always belongs to a field.
 func parseAlias(pattern string) (alias, error) {
 	fail := func(reason string) (alias, error) {
 		return nil, &usageError{reason: fmt.Sprintf("--alias %q %s", pattern, reason), hint: aliasHint}

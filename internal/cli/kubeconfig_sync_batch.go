@@ -148,8 +148,8 @@ func (s *clusterSync) addPrune(batch *kubeconfig.Batch, contexts []kubeconfig.Me
 		written[c.Context.Name] = true
 	}
 	gone := func(c kubeconfig.MergedContext) bool {
-		// What was not there, or not so, when the search began may be newer than the
-		// listings.
+		// A context that did not exist, or was another, when the search began may be
+		// newer than the listings.
 		was, ok := s.before[c.Name]
 		if !prunable(c, false) || written[c.Name] || !ok || was.MadeFor != c.MadeFor || !sameCluster(was.EKS, c.EKS) {
 			return false

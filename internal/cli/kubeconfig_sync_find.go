@@ -87,23 +87,23 @@ func (s *clusterSync) describe(ctx context.Context, finder *discovery.Finder) er
 func (s *clusterSync) sightings() []*sighting {
 	type key struct{ account, region, name string }
 	var all []*sighting
-	seen := map[key]*sighting{} // nil for those that do not match
+	found := map[key]*sighting{} // nil for those that do not match
 	for i := range s.listings {
 		l := &s.listings[i]
 		for _, name := range l.Names {
 			k := key{l.Account, l.Region, name}
-			first, known := seen[k]
+			first, known := found[k]
 			if !known {
 				s.listed++
-				seen[k] = nil
+				found[k] = nil
 			}
 			switch {
 			case !s.matches(name):
 			case first != nil && l.Account != "" && !s.alias.has("profile"):
 				first.listings = append(first.listings, l)
 			default:
-				seen[k] = &sighting{listings: []*discovery.Listing{l}, name: name}
-				all = append(all, seen[k])
+				found[k] = &sighting{listings: []*discovery.Listing{l}, name: name}
+				all = append(all, found[k])
 			}
 		}
 	}

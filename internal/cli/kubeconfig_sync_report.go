@@ -88,6 +88,9 @@ func (a *app) writeSync(format string, s *clusterSync) error {
 			report.Failures = append(report.Failures, syncFailure{l.Profile, l.Region, message(l.Err.Error())})
 		}
 	}
+	if s.note != "" && format != formatTable {
+		_, _ = fmt.Fprintln(a.env.Stderr, s.note)
+	}
 	return a.write(&a.out, format, report, func(w io.Writer) { a.syncTable(w, s) })
 }
 

@@ -38,7 +38,7 @@ type updateOptions struct {
 	noProfile     bool
 	replaceUser   bool
 	dryRun        bool
-	print         bool
+	printOnly     bool
 }
 
 func newKubeconfigUpdateCommand(a *app, run func(context.Context, updateOptions) error) *cobra.Command {
@@ -86,7 +86,7 @@ secret are replaced by REDACTED; it is for reading, not for patch(1).`,
 	f.BoolVar(&o.replaceUser, "replace-user", false, "allow that an existing context gets another identity")
 	f.BoolVar(&o.noSetContext, "no-set-context", false, "do not change the current context")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the changes as a diff, and write nothing")
-	f.BoolVar(&o.print, "print", false, "print a kubeconfig with only these entries, and write nothing")
+	f.BoolVar(&o.printOnly, "print", false, "print a kubeconfig with only these entries, and write nothing")
 	a.completeCluster(cmd)
 	complete(cmd, "exec-api-version", func() []string { return []string{"v1", "v1beta1"} })
 	return cmd
@@ -122,7 +122,7 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	}
 	env := a.kubeconfigs(o.files)
 	merged := &kubeconfig.Merged{}
-	if !o.print {
+	if !o.printOnly {
 		// What cannot be written is found before AWS is asked.
 		if merged, err = kubeconfig.ReadMerged(ctx, env); err == nil {
 			err = merged.Writable()
@@ -159,7 +159,7 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	for _, w := range change.Warnings {
 		a.warn("%s", w)
 	}
-	if o.print {
+	if o.printOnly {
 		if note != "" {
 			_, _ = fmt.Fprintln(a.env.Stderr, note)
 		}
@@ -191,7 +191,7 @@ func (a *app) principalUsage(err *kubeconfig.PrincipalError, old kubeconfig.Merg
 // checkUpdate finds what makes no sense before AWS is asked for anything.
 func (a *app) checkUpdate(o updateOptions) error {
 	formats := []string{formatTable}
-	if o.print {
+	if o.printOnly {
 		formats = []string{formatYAML, formatJSON}
 	}
 	if _, err := a.format(formats...); err != nil {
@@ -199,10 +199,12 @@ func (a *app) checkUpdate(o updateOptions) error {
 	}
 	switch {
 	case o.name == "":
-		return &usageError{reason: "no cluster is named", hint: "name it with --name"}
-	case o.print && o.dryRun:
+		return &usageError{reason: "cluster name is required", hint: "name it with --name"}
+	case o.printOnly && o.dryRun:
 		return &usageError{reason: "--print and --dry-run exclude each other", hint: "leave out one of them"}
-	case o.print && o.files.file != "":
+	case o.noProfile && a.global.profile != "":
+		return &usageError{reason: "--profile and --no-profile exclude each other", hint: "leave out one of them"}
+	case o.printOnly && o.files.file != "":
 		return &usageError{reason: "--print writes no file, so --kubeconfig cannot name one", hint: "leave out one of them"}
 	}
 	return needCluster(o.name)
@@ -228,9 +230,9 @@ func (a *app) wanted(o updateOptions, roles []awsconf.Role) kubeconfig.Options {
 
 // entries adds to the options what EKS says of a cluster.
 func entries(options kubeconfig.Options, c *types.Cluster, region string) kubeconfig.Options {
-	given, _, _ := caOf(c)
+	encoded, _, _ := caOf(c)
 	options.ClusterARN, options.ClusterName, options.Region = aws.ToString(c.Arn), tokenName(c), region
-	options.Endpoint, options.CAData = aws.ToString(c.Endpoint), []byte(given)
+	options.Endpoint, options.CAData = aws.ToString(c.Endpoint), []byte(encoded)
 	return options
 }
 
@@ -327,7 +329,7 @@ func hintOnCluster(err error) error {
 }
 
 func summarize(w io.Writer, r kubeconfig.Result, note string) {
-	elsewhere := func(item kubeconfig.Item) string {
+	inFile := func(item kubeconfig.Item) string {
 		if item.File == r.File || item.File == "" {
 			return ""
 		}
@@ -337,10 +339,10 @@ func summarize(w io.Writer, r kubeconfig.Result, note string) {
 		what string
 		item kubeconfig.Item
 	}{{"context", r.Context}, {"user", r.User}, {"cluster", r.Cluster}} {
-		_, _ = fmt.Fprintf(w, "%s %s: %s%s\n", item.what, printable(item.item.Name), item.item.Outcome, elsewhere(item.item))
+		_, _ = fmt.Fprintf(w, "%s %s: %s%s\n", item.what, printable(item.item.Name), item.item.Outcome, inFile(item.item))
 	}
 	if r.Current.Name != "" {
-		_, _ = fmt.Fprintf(w, "current context: %s%s\n", printable(r.Current.Name), elsewhere(r.Current))
+		_, _ = fmt.Fprintf(w, "current context: %s%s\n", printable(r.Current.Name), inFile(r.Current))
 	}
 	if note != "" {
 		_, _ = fmt.Fprintln(w, note)

@@ -59,8 +59,8 @@ func TestEntries(t *testing.T) {
 	}{
 		{"a cluster", func(*types.Cluster) {}, "demo", "", ""},
 		{"two certificates", func(c *types.Cluster) { c.CertificateAuthority = encode(cert + cert) }, "demo", "", ""},
-		{"no PEM", func(c *types.Cluster) { c.CertificateAuthority = encode("no PEM") }, "demo", "the certificate authority is no PEM certificate", ""},
-		{"half a PEM", func(c *types.Cluster) { c.CertificateAuthority = encode(cert[:len(cert)-30]) }, "demo", "the certificate authority is no PEM certificate", ""},
+		{"no PEM", func(c *types.Cluster) { c.CertificateAuthority = encode("no PEM") }, "demo", "the certificate authority is not a PEM certificate", ""},
+		{"half a PEM", func(c *types.Cluster) { c.CertificateAuthority = encode(cert[:len(cert)-30]) }, "demo", "the certificate authority is not a PEM certificate", ""},
 		{"no certificate", func(c *types.Cluster) { c.CertificateAuthority = nil }, "demo", "the cluster has no certificate authority", ""},
 		{"no base64", func(c *types.Cluster) { c.CertificateAuthority = &types.Certificate{Data: &cert} }, "", "", "certificate authority is not base64"},
 		{"a local cluster", func(c *types.Cluster) { c.OutpostConfig, c.Id = &types.OutpostConfigResponse{}, aws.String(id) }, id, "", ""},

@@ -60,7 +60,7 @@ func (a *app) secondFactor() (func(context.Context, string) (string, error), err
 		}
 		code, err := ask(ctx, serial)
 		if err == nil && !isMFACode(code) {
-			err = errors.New("what was given is not six digits")
+			err = errors.New("the MFA code must have six digits")
 		}
 		if err != nil {
 			return "", err

@@ -92,6 +92,6 @@ func readHidden(ctx context.Context, terminal *os.File) (string, error) {
 		if code := strings.TrimSpace(string(got.line)); code != "" || got.err != nil {
 			return code, got.err
 		}
-		return "", errors.New("no code was given")
+		return "", errors.New("no MFA code was entered")
 	}
 }

@@ -140,7 +140,7 @@ func (a *app) source(signer awsconf.Signer, cluster string) (*token.Source, erro
 
 func needCluster(name string) error {
 	if name == "" {
-		return &usageError{reason: "no cluster is named", hint: "name it with --cluster"}
+		return &usageError{reason: "cluster name is required", hint: "name it with --cluster"}
 	}
 	return token.ValidCluster(name)
 }

@@ -104,7 +104,7 @@ func canonical(arn string) string {
 	return p.Canonical().String()
 }
 
-// askCluster asks a cluster's API server whom it takes the caller for.
+// askCluster returns the caller's Kubernetes identity, as a cluster's API server reports it.
 func (a *app) askCluster(ctx context.Context, session *awsconf.Session, name string) (*kubernetesReport, error) {
 	cluster, err := a.describe(ctx, session, name)
 	if err != nil {

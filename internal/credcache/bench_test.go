@@ -21,7 +21,7 @@ func BenchmarkGet(b *testing.B) {
 		b.Fatal(err)
 	}
 	w := &world{now: time.Now()}
-	New(Config{Dir: dir}).Put(key("a"), entryOf(w.credentials(), Input{config, digest}, Input{config + "2", absent}))
+	New(Config{Dir: dir}).Put(key("a"), entryOf(w.credentials(), Input{config, digest}, Input{config + "2", noFile}))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, ok := New(Config{Dir: dir}).Get(key("a"), time.Time{}); !ok {

@@ -72,7 +72,7 @@ func TestIgnored(t *testing.T) {
 		{"for ever", set("expires", at(1000*time.Hour)), "longer than AWS allows"},
 		{"a bad time", set("expires", "soon"), "corrupt"},
 		{"an input that changed", set("inputs", []Input{{input, strings.Repeat("0", 64)}}), input},
-		{"an input that cannot be read", set("inputs", []Input{{filepath.Dir(input), absent}}), "not a regular file"},
+		{"an input that cannot be read", set("inputs", []Input{{filepath.Dir(input), noFile}}), "not a regular file"},
 		{"sealed", set("sealed", true), "sealed with a key from"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestInputs(t *testing.T) {
 			}
 			digest, err := DigestFile(path)
 			must(t, err)
-			w.fill(key("a"), Input{path + ".other", absent}, Input{path, digest})
+			w.fill(key("a"), Input{path + ".other", noFile}, Input{path, digest})
 			must(t, c.change(path))
 			if got := w.served(key("a")); got != c.want {
 				t.Errorf("served %s\n%s", got, w.said())

@@ -58,8 +58,8 @@ type Input struct {
 }
 
 const (
-	// absent is the digest of a file that is not there.
-	absent = "absent"
+	// noFile is the digest of a file that does not exist.
+	noFile = "absent"
 	// maxInput is the largest file that is digested, in bytes.
 	maxInput = 1 << 20
 )
@@ -69,11 +69,11 @@ const (
 // one, or has more than 1 MiB is an error; the null device is as good as none.
 func DigestFile(path string) (string, error) {
 	if path == os.DevNull { // how scripts say that there is no such file
-		return absent, nil
+		return noFile, nil
 	}
 	data, err := safefile.Read(path, maxInput)
 	if errors.Is(err, fs.ErrNotExist) {
-		return absent, nil
+		return noFile, nil
 	}
 	if err != nil {
 		return "", err

@@ -27,7 +27,7 @@ func isLock(name string) bool {
 	return ok
 }
 
-// Lease is the lock of a key, or nothing where there is no lock to be had.
+// Lease is the lock of a key, or nothing if no lock is available.
 type Lease struct {
 	store *Store
 	key   Key
@@ -43,7 +43,7 @@ type Lease struct {
 //
 // A dead process holds no lock. If a live one does not release it for two minutes,
 // because it is stopped or a person is away, one of those who wait goes on in its
-// place, and so on. If there is no lock to be had, or ctx ends, the caller goes on
+// place, and so on. If no lock is available, or ctx ends, the caller goes on
 // without one. Release must be called.
 func (s *Store) Lock(ctx context.Context, k Key, scope string) (*Lease, *Failure) {
 	return s.lock(ctx, k, scope, lockWait)
@@ -61,7 +61,7 @@ func (s *Store) lock(ctx context.Context, k Key, scope string, wait time.Duratio
 	var held *safefile.HeldError
 	if errors.As(err, &held) {
 		s.failed("the lock is held for too long", path, err)
-		// Otherwise all who have waited in vain would go on at once.
+		// Otherwise all waiting processes would go on at once.
 		h := NewHash("second lock")
 		h.Add("first", k.String())
 		path = s.path(h.Sum().String() + lockSuffix)

@@ -31,7 +31,7 @@ func (s *Store) sealer(make bool) (cipher.AEAD, error) {
 		}
 	}
 	if s.key == nil {
-		return nil, fmt.Errorf("asking the keyring: %w", s.noKey)
+		return nil, fmt.Errorf("reading the key from the keyring: %w", s.noKey)
 	}
 	block, err := aes.NewCipher(s.key())
 	if err != nil {

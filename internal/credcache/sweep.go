@@ -37,7 +37,7 @@ func (s *Store) sweep(just string) {
 		s.failed("not swept", s.dir, err)
 		return
 	}
-	var entries, locks, failures, temps []kept
+	var entries, locks, failures, temps []sweepable
 	now := s.now()
 	for _, name := range names {
 		if name == just || !ours(name) {
@@ -50,7 +50,7 @@ func (s *Store) sweep(just string) {
 		// The time of an entry is when it expires, by our clock; the time of others is
 		// when they were written, by the system's.
 		left, age := info.ModTime().Sub(now), time.Since(info.ModTime()).Abs()
-		file := kept{name, info.ModTime()}
+		file := sweepable{name, info.ModTime()}
 		_, isEntry := parseEntryName(name)
 		switch {
 		case isObsolete(name),
@@ -81,15 +81,15 @@ func (s *Store) sweep(just string) {
 	}
 }
 
-// kept is a file, and when it expires or was written.
-type kept struct {
+// sweepable is a file, and when it expires or was written.
+type sweepable struct {
 	name string
 	at   time.Time
 }
 
 // beyond returns those that are too many, the oldest first.
-func beyond(files []kept, most int) []kept {
-	slices.SortFunc(files, func(a, b kept) int {
+func beyond(files []sweepable, most int) []sweepable {
+	slices.SortFunc(files, func(a, b sweepable) int {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.name, b.name))
 	})
 	return files[:max(0, len(files)-most)]

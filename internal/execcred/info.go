@@ -73,7 +73,7 @@ func parseInfo(value string) (Info, error) {
 	if info.APIVersion, err = ParseVersion(apiVersion); err != nil {
 		return Info{}, fmt.Errorf("asks for what is not known: %w", err)
 	}
-	if absent(doc["spec"]) {
+	if isMissing(doc["spec"]) {
 		return info, nil
 	}
 	spec, err := object(doc["spec"])
@@ -81,7 +81,7 @@ func parseInfo(value string) (Info, error) {
 		return Info{}, fmt.Errorf("has a spec that does not parse: %w", err)
 	}
 	// In v1alpha1 it may be left out, and then clients gave a terminal.
-	if raw := spec["interactive"]; !absent(raw) && json.Unmarshal(raw, &info.Interactive) != nil {
+	if raw := spec["interactive"]; !isMissing(raw) && json.Unmarshal(raw, &info.Interactive) != nil {
 		return Info{}, errors.New("has an interactive that is neither true nor false")
 	}
 	info.ClusterName, err = clusterName(spec["cluster"])
@@ -142,12 +142,12 @@ func object(doc []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// text reads a field that is a string, or is not there.
+// text reads a field that is a string or missing.
 func text(fields map[string]json.RawMessage, name string, into *string) error {
-	if raw := fields[name]; !absent(raw) && json.Unmarshal(raw, into) != nil {
+	if raw := fields[name]; !isMissing(raw) && json.Unmarshal(raw, into) != nil {
 		return fmt.Errorf("has a field %s that is not a string", name)
 	}
 	return nil
 }
 
-func absent(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+func isMissing(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -215,12 +215,12 @@ func unwrap(in Invocation) (Invocation, error) {
 func (m *Meaning) fill(w commandLine) error {
 	var early Hop
 	hop := &early
-	seen := map[string]bool{}
+	set := map[string]bool{}
 	for _, o := range w.options {
-		if seen[o.name] && !perRole(o.name) {
+		if set[o.name] && !perRole(o.name) {
 			return unknown(o.typed + " is said twice")
 		}
-		seen[o.name] = true
+		set[o.name] = true
 		switch o.name {
 		case "cluster":
 			m.Cluster = o.value
@@ -265,7 +265,7 @@ func (m *Meaning) fill(w commandLine) error {
 			m.beyond(o.typed + " cannot be carried over")
 		}
 	}
-	if seen["cluster"] && seen["cluster-id"] {
+	if set["cluster"] && set["cluster-id"] {
 		return unknown("it names two clusters")
 	}
 	if len(m.Roles) == 1 {

@@ -121,7 +121,7 @@ func (g grammar) read(args []string) (commandLine, error) {
 		case strings.HasPrefix(value, "-"):
 			return w, unknown(typed + " has a value that begins with -")
 		case g.aws && name != beyond && strings.Contains(value, "://"):
-			return w, unknown(typed + " has a value that the AWS CLI reads from elsewhere")
+			return w, unknown(typed + " has a value that the AWS CLI reads from a URL")
 		}
 		w.options = append(w.options, option{name, typed, value})
 	}

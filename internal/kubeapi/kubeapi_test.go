@@ -179,14 +179,14 @@ func TestNew(t *testing.T) {
 		name, field string
 		change      func(*kubeapi.Config)
 	}{
-		{"http", "server", func(c *kubeapi.Config) { c.Server = "http://example.com" }},
-		{"no scheme", "server", func(c *kubeapi.Config) { c.Server = "example.com" }},
-		{"no host", "server", func(c *kubeapi.Config) { c.Server = "https:///x" }},
-		{"user", "server", func(c *kubeapi.Config) { c.Server = "https://u:p@example.com" }},
-		{"query", "server", func(c *kubeapi.Config) { c.Server = "https://example.com/?a=b" }},
-		{"empty", "server", func(c *kubeapi.Config) { c.Server = "" }},
-		{"no token", "token", func(c *kubeapi.Config) { c.Token = token.Token{} }},
-		{"no PEM", "ca", func(c *kubeapi.Config) { c.CA = []byte("no PEM") }},
+		{"http", "Server", func(c *kubeapi.Config) { c.Server = "http://example.com" }},
+		{"no scheme", "Server", func(c *kubeapi.Config) { c.Server = "example.com" }},
+		{"no host", "Server", func(c *kubeapi.Config) { c.Server = "https:///x" }},
+		{"user", "Server", func(c *kubeapi.Config) { c.Server = "https://u:p@example.com" }},
+		{"query", "Server", func(c *kubeapi.Config) { c.Server = "https://example.com/?a=b" }},
+		{"empty", "Server", func(c *kubeapi.Config) { c.Server = "" }},
+		{"no token", "Token", func(c *kubeapi.Config) { c.Token = token.Token{} }},
+		{"no PEM", "CA", func(c *kubeapi.Config) { c.CA = []byte("no PEM") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := good

@@ -7,7 +7,7 @@ import (
 
 // apply makes a batch in memory. The edits come in the order in which they must be
 // written, later files of the list first: so what is in an earlier file, which wins,
-// never names something that is not there yet, and what it hides is gone before it
+// never names an entry that does not exist yet, and what it hides is gone before it
 // comes to light.
 func (s fileSet) apply(b Batch) (Report, []Edit, error) {
 	var meant []string
@@ -69,13 +69,13 @@ func (s fileSet) meant(b Batch) (names []string, kept []Removed, err error) {
 	for _, c := range merged.hidden {
 		hidden[c.Name] = append(hidden[c.Name], c)
 	}
-	seen := map[string]bool{}
+	listed := map[string]bool{}
 	isMeant := map[string]bool{}
 	for _, name := range b.Remove {
-		if seen[name] {
+		if listed[name] {
 			continue
 		}
-		seen[name] = true
+		listed[name] = true
 		c, ok := byName[name]
 		switch {
 		case !ok && b.Only == nil:

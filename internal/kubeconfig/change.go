@@ -132,7 +132,7 @@ func (c Cluster) settings(old *clusterFlags) []setting {
 		set(optional(c.ProxyURL), "cluster", "proxy-url"),
 		set(optional(c.Server), "cluster", "server"),
 		set(optional(c.TLSServerName), "cluster", "tls-server-name")}
-	s = wished(s)
+	s = withValue(s)
 	if c.CAData != "" && old != nil {
 		if old.caFile {
 			s = append(s, set(nil, "cluster", "certificate-authority"))
@@ -150,7 +150,7 @@ func (c Context) settings() []setting {
 	if c.mark.there {
 		s = append(s, c.mark.setting())
 	}
-	return wished(append(s, set(optional(c.Namespace), "context", "namespace"),
+	return withValue(append(s, set(optional(c.Namespace), "context", "namespace"),
 		set(optional(c.User), "context", "user")))
 }
 
@@ -165,25 +165,25 @@ func (u User) settings(old *Exec) []setting {
 	if env, changed := mergeEnv(old, e.Env); changed {
 		s = append(s, at("env", env))
 	}
-	return wished(append(s, at("installHint", optional(e.InstallHint)),
+	return withValue(append(s, at("installHint", optional(e.InstallHint)),
 		at("interactiveMode", optional(e.InteractiveMode)),
 		at("provideClusterInfo", e.ProvideClusterInfo)))
 }
 
 // absent marks an empty wish, which leaves what there is.
-type absent struct{}
+type unset struct{}
 
 func optional(s string) any {
 	if s == "" {
-		return absent{}
+		return unset{}
 	}
 	return s
 }
 
-func wished(all []setting) []setting {
+func withValue(all []setting) []setting {
 	var s []setting
 	for _, x := range all {
-		if _, no := x.Value.(absent); !no {
+		if _, no := x.Value.(unset); !no {
 			s = append(s, x)
 		}
 	}

@@ -39,7 +39,7 @@ func TestConvertToOurs(t *testing.T) {
 		{line: "aws eks get-token --cluster-name c --cluster-name d", reason: "said twice"},
 		{line: "aws eks get-token --cluster-name c --role-arn ROLE --role-arn ROLE", reason: "several roles"},
 		{line: "aws eks get-token --cluster-name c --role-arn arn:aws:iam::111122223333:user/u", reason: "not the ARN of a role"},
-		{line: "aws eks get-token --cluster-name file://c", reason: "from elsewhere"},
+		{line: "aws eks get-token --cluster-name file://c", reason: "from a URL"},
 		{line: "aws eks get-token --cluster-name", reason: "has no value"},
 		{line: "aws eks get-token --cluster-name ", reason: "empty value"},
 		{line: "aws eks get-token --cluster-name c --profile --region", reason: "begins with -"},

@@ -186,7 +186,7 @@ func isLabel(s string) bool {
 	return s != "" && len(s) <= maxLabel
 }
 
-// isCommand refuses a relative path: it would be one to the folder of the
+// isCommand refuses a relative path: it would be relative to the directory of the
 // kubeconfig, of which there may be several
 // (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#configuration).
 func isCommand(command string) bool {
@@ -232,7 +232,7 @@ func caWarning(data []byte) string {
 		found = true
 	}
 	if !found {
-		return "the certificate authority is no PEM certificate"
+		return "the certificate authority is not a PEM certificate"
 	}
 	return ""
 }

@@ -259,7 +259,7 @@ func TestCAWarnings(t *testing.T) {
 		{"one", cert, ""},
 		{"two", cert + "# the next one\n" + cert, ""},
 		{"none", "", "the cluster has no certificate authority; if its entry has one, or insecure-skip-tls-verify, that stays"},
-		{"no PEM", "hello", "the certificate authority is no PEM certificate"},
+		{"no PEM", "hello", "the certificate authority is not a PEM certificate"},
 		{"no certificate", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "the certificate authority has a part that is no certificate"},
 		{"a key behind it", cert + string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})), "the certificate authority has a part that is no certificate"},
 	}

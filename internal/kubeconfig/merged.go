@@ -128,18 +128,18 @@ func (s fileSet) merged() *Merged {
 			}
 		}
 	}
-	seen := map[string]bool{}
+	names := map[string]bool{}
 	for _, f := range s {
 		for _, c := range f.file.contexts {
 			x := MergedContext{Context: c, File: f.path}
 			x.ClusterEntry, x.HasCluster = clusters[c.Cluster]
 			x.UserEntry, x.HasUser = users[c.User]
 			x.EKS, x.IsEKS = targetOf(c, x.UserEntry.Exec)
-			if seen[c.Name] {
+			if names[c.Name] {
 				m.hidden = append(m.hidden, x)
 				continue
 			}
-			seen[c.Name] = true
+			names[c.Name] = true
 			x.Current = c.Name == m.current
 			m.contexts = append(m.contexts, x)
 		}

@@ -142,7 +142,7 @@ func readSet(ctx context.Context, env Env, watcher *safefile.Watcher, paths []st
 			err = closed(set, err)
 		}
 	}()
-	seen := map[string]bool{}
+	names := map[string]bool{}
 	for _, path := range paths {
 		if err := checkPath(path); err != nil {
 			return set, err
@@ -151,13 +151,13 @@ func readSet(ctx context.Context, env Env, watcher *safefile.Watcher, paths []st
 		if err != nil {
 			return set, fmt.Errorf("reading kubeconfig: %w", err)
 		}
-		if seen[original.Target()] {
+		if names[original.Target()] {
 			if err := original.Close(); err != nil {
 				return set, err
 			}
 			continue
 		}
-		seen[original.Target()] = true
+		names[original.Target()] = true
 		m := &member{path: path, missing: original.Missing(), original: original}
 		set = append(set, m)
 		if m.file, err = Parse(path, original.Data()); err != nil {

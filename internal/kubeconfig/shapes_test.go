@@ -61,7 +61,7 @@ func TestPeersShapesRefused(t *testing.T) {
 		"UTF-16":                 {"\xff\xfea\x00p\x00i\x00", "config:1: is UTF-16, not UTF-8"},
 		"text":                   {"error: You must be logged in\nto: [", "config:"},
 		"a merge key":            {"x: &x {server: https://a}\nclusters:\n- name: \"" + demoARN + "\"\n  cluster:\n    <<: *x\n", "config:3: what is to be changed has a merge key"},
-		"an anchor with aliases": {"clusters:\n- &a {name: \"" + demoARN + "\", cluster: {}}\nold: *a\n", "config:2: an anchor is used elsewhere"},
+		"an anchor with aliases": {"clusters:\n- &a {name: \"" + demoARN + "\", cluster: {}}\nold: *a\n", "config:2: an anchor is used in another item"},
 		"HTML of a login page":   {"<!DOCTYPE html>\n<html></html>\n", "config:1: the top level is a string"},
 	} {
 		f, err := Parse("config", []byte(row.text))

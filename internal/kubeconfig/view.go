@@ -23,7 +23,7 @@ type Cluster struct {
 	Line          int // where it was read, 1-based
 
 	// CAFile and Insecure are read and never written: certificate-authority, a path
-	// relative to the file's folder, and insecure-skip-tls-verify.
+	// relative to the file's directory, and insecure-skip-tls-verify.
 	CAFile   string
 	Insecure bool
 }
@@ -249,13 +249,13 @@ func (r *reader) extensions(m *yaml.Node, path string) {
 	if n == nil || n.Kind != yaml.SequenceNode {
 		return
 	}
-	seen := map[string]bool{}
+	names := map[string]bool{}
 	for i, item := range n.Content {
 		name := yamlsplice.NameOf(item)
-		if seen[name] {
+		if names[name] {
 			r.odd(item, fmt.Sprintf("%s.%s[%d]", path, extensionsKey, i), "has the name of another extension")
 		}
-		seen[name] = true
+		names[name] = true
 	}
 }
 

@@ -83,7 +83,7 @@ func ParseAWSAuthData(data map[string]string, o Options) (*Set, error) {
 	return t.parse(o), nil
 }
 
-// awsAuthText is an aws-auth taken apart. data is nil where a ConfigMap has none.
+// awsAuthText is a parsed aws-auth. data is nil where a ConfigMap has none.
 type awsAuthText struct {
 	line      int
 	data      []yamlnode.Field

@@ -28,7 +28,8 @@ import (
 type AWSAuth struct {
 	cfg    FileConfig
 	poller *Poller
-	news   news
+	news   news // of the source
+	writes news // of the StateFile
 	state  atomic.Pointer[awsAuthState]
 
 	mu     sync.Mutex // held while the state changes
@@ -40,8 +41,8 @@ type AWSAuth struct {
 // lastGood is the last text of a section that could be read, and when it was last known
 // to be what the source says.
 type lastGood struct {
-	Text string    `json:"text"`
-	Seen time.Time `json:"seen"`
+	Text   string    `json:"text"`
+	SeenAt time.Time `json:"seen"`
 }
 
 // awsAuthState is what answers. It never changes.
@@ -60,7 +61,7 @@ type awsAuthState struct {
 func NewAWSAuth(cfg FileConfig) *AWSAuth {
 	f := &AWSAuth{cfg: cfg.withDefaults(), kept: map[string]lastGood{}}
 	f.cfg.Options = f.cfg.Options.withDefaults("aws-auth")
-	f.news.alarm = f.cfg.Alarm
+	f.news.alarm, f.writes.alarm = f.cfg.Alarm, f.cfg.Alarm
 	f.restore()
 	f.rebuild(&UnavailableError{Backend: f.cfg.Options.Backend, Reason: "has not been read yet"})
 	return f
@@ -228,8 +229,8 @@ func (f *AWSAuth) keep(write bool) {
 	}
 	changed := false
 	for section, text := range f.last.texts {
-		changed = changed || f.kept[section].Text != text || f.kept[section].Seen.IsZero()
-		f.kept[section] = lastGood{Text: text, Seen: f.cfg.Now()}
+		changed = changed || f.kept[section].Text != text || f.kept[section].SeenAt.IsZero()
+		f.kept[section] = lastGood{Text: text, SeenAt: f.cfg.Now()}
 	}
 	if changed && write || f.cfg.Now().Sub(f.stored) > max(f.cfg.MaxStale/12, PollInterval) {
 		f.store()
@@ -255,7 +256,7 @@ func (f *AWSAuth) rebuild(err error) {
 			continue
 		}
 		data[section] = good.Text
-		if until := good.Seen.Add(f.cfg.MaxStale); s.until.IsZero() || until.Before(s.until) {
+		if until := good.SeenAt.Add(f.cfg.MaxStale); s.until.IsZero() || until.Before(s.until) {
 			s.until = until
 		}
 	}
@@ -355,7 +356,7 @@ func (f *AWSAuth) Stats() Stats {
 // The file that keeps the last good texts over a restart.
 const (
 	stateVersion = 1
-	// maxState is six times MaxAWSAuth, for JSON's escapes, and room around.
+	// maxState is six times MaxAWSAuth, for JSON's escapes, and the rest.
 	maxState = 7 << 20
 )
 
@@ -376,8 +377,9 @@ func (f *AWSAuth) store() {
 		err = safefile.WritePrivate(f.cfg.StateFile, text)
 	}
 	if err != nil {
-		f.cfg.Alarm(fmt.Errorf("keeping the last good aws-auth: %w", err))
+		err = fmt.Errorf("keeping the last good aws-auth: %w", err)
 	}
+	f.writes.report(err)
 }
 
 // restore reads the last good texts of an earlier run. A file that others could have
@@ -411,8 +413,8 @@ func (f *AWSAuth) restore() {
 		if !ok || len(good.Text) > MaxAWSAuth {
 			continue
 		}
-		if good.Seen.After(now) { // the clock went back
-			good.Seen = now
+		if good.SeenAt.After(now) { // the clock went back
+			good.SeenAt = now
 		}
 		if set, err := ParseAWSAuthData(map[string]string{section: good.Text}, f.cfg.Options); err == nil && set.Unreadable() == "" {
 			f.kept[section] = good

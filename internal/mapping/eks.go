@@ -282,7 +282,7 @@ func jsonable(v any) (any, error) {
 					name = ".nan"
 				}
 			default:
-				return nil, fmt.Errorf("key %v is no text", k)
+				return nil, fmt.Errorf("key %v is not a string", k)
 			}
 			if out[name], err = jsonable(value); err != nil {
 				return nil, err
@@ -314,11 +314,11 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 		section string
 		index   int
 	}
-	works, seen, size := map[place]bool{}, map[place]bool{}, map[string]int{}
+	works, reported, size := map[place]bool{}, map[place]bool{}, map[string]int{}
 	nameless := map[place]bool{}
 	for _, p := range strict.problems {
 		at := place{p.Section, p.Index}
-		seen[at] = true
+		reported[at] = true
 		nameless[at] = nameless[at] || p.Code == NoUsername
 	}
 	for section, l := range strict.lines {
@@ -336,11 +336,11 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 			works[at] = b.putEKS(e)
 			switch canonical, _ := canonicalEKS(strings.ToLower(e.ARN)); {
 			case section == mapAccounts:
-			case e.ARN == "" && !seen[at]:
+			case e.ARN == "" && !reported[at]:
 				b.note(0, BadARN, true, "has no arn that EKS reads")
 			case hasRolePath(canonical):
 				b.note(0, RolePath, true, "%s has a path; EKS compares it with the role's ARN without path, and never finds it", quote(e.ARN))
-			case e.ARN != "" && !works[at] && !seen[at]:
+			case e.ARN != "" && !works[at] && !reported[at]:
 				b.note(0, BadARN, true, "%s is not an arn of a principal", quote(e.ARN))
 			}
 			if works[at] && section != mapAccounts {

@@ -113,7 +113,7 @@ func (r *reader) object(n *yaml.Node, prefix string, fields map[string]func(*yam
 		case yamlnode.Alias:
 			r.fail(e.Node, "YAML aliases are not followed")
 		default:
-			r.fail(e.Node, "a key is no text"+at(prefix))
+			r.fail(e.Node, "a key is not a string"+at(prefix))
 		}
 	}
 	for _, f := range read {

@@ -90,7 +90,7 @@ func Fields(n *yaml.Node, foldCase bool) ([]Field, []*Error) {
 	}
 	var out []Field
 	var bad []*Error
-	seen := map[string]*yaml.Node{}
+	keys := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		f := Field{Name: n.Content[i].Value, Key: n.Content[i], Value: n.Content[i+1]}
 		if foldCase {
@@ -101,10 +101,10 @@ func Fields(n *yaml.Node, foldCase bool) ([]Field, []*Error) {
 			bad = append(bad, &Error{Kind: Alias, Node: f.Key})
 		case f.Key.Kind != yaml.ScalarNode:
 			bad = append(bad, &Error{Kind: BadKey, Node: f.Key})
-		case seen[f.Name] != nil:
-			bad = append(bad, &Error{Kind: Twice, Node: f.Key, First: seen[f.Name]})
+		case keys[f.Name] != nil:
+			bad = append(bad, &Error{Kind: Twice, Node: f.Key, First: keys[f.Name]})
 		default:
-			seen[f.Name] = f.Key
+			keys[f.Name] = f.Key
 			out = append(out, f)
 		}
 	}

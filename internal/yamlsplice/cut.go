@@ -14,7 +14,7 @@ func (ed *Edit) separable(n *yaml.Node) error {
 	refs := referencesIn(n)
 	for _, a := range refs.anchored {
 		if ed.doc.anchors[a] != refs.inside[a] {
-			return ed.notEditable(a, "an anchor is used elsewhere, so its place cannot be removed")
+			return ed.notEditable(a, "an anchor is used in another item, so its item cannot be removed")
 		}
 	}
 	return nil

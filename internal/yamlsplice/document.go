@@ -305,21 +305,21 @@ func (w *walker) checkKeys(n *yaml.Node) error {
 	if len(n.Content)/2 > maxKeys {
 		return w.doc.syntax(n.Line, fmt.Sprintf("has a mapping of more than %d keys", maxKeys))
 	}
-	seen := make(map[string]int, len(n.Content)/2)
+	keys := make(map[string]int, len(n.Content)/2)
 	for i := 0; i < len(n.Content); i += 2 {
 		key := Deref(n.Content[i])
 		line := n.Content[i].Line
 		if key.Kind != yaml.ScalarNode {
 			return w.doc.syntax(line, "a key is "+KindOf(key)+", not a string")
 		}
-		if first, ok := seen[key.Value]; ok {
+		if first, ok := keys[key.Value]; ok {
 			e := &DuplicateKeyError{File: w.doc.name, Line: line, FirstLine: first}
 			if slices.Contains(w.doc.schema.Keys, key.Value) {
 				e.Key = key.Value
 			}
 			w.doc.duplicates = append(w.doc.duplicates, e)
 		}
-		seen[key.Value] = line
+		keys[key.Value] = line
 		if !isMerge(key) {
 			continue
 		}

@@ -9,8 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Setting is one value to be had at a path inside an item; a nil value says that
-// there should be none. A value is a string, a bool, []any or [Fields].
+// Setting is a value for a path inside an item; a nil value removes it. A value is a string, a bool, []any or [Fields].
 type Setting struct {
 	Path  []string // keys, and names of items of a list of [Schema.InnerLists]
 	Value any
@@ -143,7 +142,7 @@ func (ed *Edit) Set(list, name string, settings []Setting) (Outcome, error) {
 	return Updated, nil
 }
 
-// Remove takes an item out of its list. Nothing is said of one that is not there.
+// Remove takes an item out of its list. A missing item is not an error.
 func (ed *Edit) Remove(list, name string) error {
 	i, ok := ed.doc.find(list, name)
 	if !ok {
@@ -215,7 +214,7 @@ func (ed *Edit) ownList(list string) (*yaml.Node, error) {
 	case n.Kind == yaml.AliasNode:
 		return nil, ed.notEditable(n, list+" is an alias")
 	case ed.doc.anchors[n] > 0:
-		return nil, ed.notEditable(n, "an anchor of "+list+" is used elsewhere, so they cannot be changed alone")
+		return nil, ed.notEditable(n, "an anchor of "+list+" is used outside of it, so they cannot be changed alone")
 	}
 	return n, nil
 }
@@ -230,7 +229,7 @@ func (ed *Edit) editable(n *yaml.Node) error {
 	}
 	for _, a := range refs.anchored {
 		if ed.doc.anchors[a] != refs.inside[a] {
-			return ed.notEditable(a, "an anchor is used elsewhere, so its place cannot be changed alone")
+			return ed.notEditable(a, "an anchor is used in another item, so its item cannot be changed alone")
 		}
 	}
 	for _, a := range refs.aliases {

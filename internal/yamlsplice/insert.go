@@ -105,7 +105,7 @@ func (ed *Edit) replaceTop(key, value string) (Splice, bool, error) {
 		return Splice{}, false, nil
 	}
 	if d.anchors[v] > 0 {
-		return Splice{}, false, ed.notEditable(v, "an anchor of "+key+" is used elsewhere, so it cannot be changed alone")
+		return Splice{}, false, ed.notEditable(v, "an anchor of "+key+" is used outside of it, so it cannot be changed alone")
 	}
 	start := d.src.begin(v)
 	end, err := d.src.end(v)
