@@ -13,7 +13,7 @@ import (
 )
 
 // behaviours is how many rows testdata/behaviours.txt must have.
-const behaviours = 0
+const behaviours = 29
 
 // behaviourID is an id where a test may carry it: at the start of a text, after Test
 // or Fuzz, and not as a part of a longer word.
