@@ -240,7 +240,7 @@ func newCanary(t *testing.T) *canary {
 		}
 	}
 	config := "[profile vendor]\ncredential_process = echo " + processSecret + "\n" +
-		"[profile half]\naws_secret_access_key = " + halfSecret + "\nnonsense " + halfSecret + "\n"
+		"[profile half]\naws_secret_access_key = " + halfSecret + "\n"
 	for _, name := range []string{"sso", "sso-ended"} {
 		config += "[profile " + name + "]\nsso_session = " + name + "\nsso_account_id = " + testAccount + "\nsso_role_name = Ops\n" +
 			"[sso-session " + name + "]\nsso_region = " + testRegion + "\nsso_start_url = " + ssoStartURL + "\n"
