@@ -55,6 +55,7 @@ var words = []struct {
 	{`\bforgets?\b`, "clear, remove", inHelp | inTexts, ``},
 	{`\bfor good\b`, "permanently", inProduct, ``},
 	{`\b(asks?|asking) (nobody|no one|anyone|anybody)\b|\bno service is asked\b`, "offline", inEverything, ``},
+	{`\bsecond factors?\b`, "MFA code, MFA device", inProduct, ``},
 	{`\bmend\b`, "fix", inEverything, ``},
 	{`\b(what|which) there (is|are)\b`, "the existing …", inProduct, ``},
 	{`\bwho you are\b|\bsay who\b`, "your identity", inProduct, ``},

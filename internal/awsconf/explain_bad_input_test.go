@@ -91,11 +91,11 @@ func TestBadInput(t *testing.T) {
 			return awsconf.Config{Profile: "p"}
 		}},
 		{"a wrong code", assuming + "AccessDenied: MultiFactorAuthentication failed with invalid MFA one time pass code.", "wait for the next code", code("654321")},
-		{"a code too short", assuming, "the code of a second factor is six digits", func(s *sources) awsconf.Config {
+		{"a code too short", assuming, "the MFA code is six digits", func(s *sources) awsconf.Config {
 			s.aws.SetFault(fakeaws.AssumeRole, fakeaws.Fault{Code: "ValidationError", Message: "1 validation error detected: Value '" + secret + "' at 'tokenCode' failed to satisfy constraint: Member must have length greater than or equal to 6"})
 			return code(secret)(s)
 		}},
-		{"another's second factor", assuming + "AccessDenied: MultiFactorAuthentication failed, unable to validate MFA code.", "check the serial number", func(s *sources) awsconf.Config {
+		{"another's MFA device", assuming + "AccessDenied: MultiFactorAuthentication failed, unable to validate MFA code.", "check the serial number", func(s *sources) awsconf.Config {
 			c := code("123456")(s)
 			c.Roles[0].MFASerial += "2"
 			return c

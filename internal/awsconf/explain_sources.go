@@ -143,15 +143,15 @@ func assumeHint(e *APIError) string {
 	case says("invalid MFA one time pass code"):
 		return "wait for the next code and try again: a code works once, and for half a minute"
 	case says("unable to validate MFA code"):
-		return "check the serial number of the second factor (--mfa-serial, or mfa_serial in the profile): it must be one of the caller's own"
+		return "check the serial number of the MFA device (--mfa-serial, or mfa_serial in the profile): it must be one of the caller's own"
 	case says("at 'tokenCode'"):
-		return "the code of a second factor is six digits"
+		return "the MFA code is six digits"
 	case says("role chaining"):
 		return "a role assumed by another role's session has an hour at most: ask for no more with --duration, or duration_seconds in the profile"
 	case says("MaxSessionDuration"), says("at 'durationSeconds'"):
 		return "ask for less with --duration, or duration_seconds in the profile, or raise the role's maximum session duration"
 	case e.Unauthorized():
-		return "the role's trust policy must let the caller in, with the external id and second factor it asks for, and the caller's policies must allow sts:AssumeRole"
+		return "the role's trust policy must allow the caller, with the external ID and MFA that it requires, and the caller's policies must allow sts:AssumeRole"
 	}
 	return HintFor(e)
 }

@@ -108,7 +108,7 @@ func isLoginOver(err error) bool {
 	return answered && api.Expired()
 }
 
-// isCodeRefused reports whether STS did not accept the code of a second factor.
+// isCodeRefused reports whether STS did not accept the MFA code.
 func isCodeRefused(e *APIError) bool {
 	for _, text := range []string{"invalid MFA one time pass code", "unable to validate MFA code", "at 'tokenCode'"} {
 		if strings.Contains(e.Message, text) {

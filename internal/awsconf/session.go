@@ -2,7 +2,7 @@
 // credentials, endpoints and certificates, from flags, the environment and
 // AWS's own files, by the rules of aws-sdk-go-v2.
 //
-// What it adds to the SDK are chains of roles, a second factor that is asked
+// What it adds to the SDK are chains of roles, an MFA device that is asked
 // for once, one short attempt at the instance metadata service instead of
 // several long ones, and errors that name a cause and a remedy in place of the
 // SDK's nested ones. It never hands on text that a credentials source printed,
@@ -54,7 +54,7 @@ type Config struct {
 	// Roles are assumed one after the other, each with the credentials of the one
 	// before.
 	Roles []Role
-	// MFACode asks for the code of the second factor with this serial number. Nil
+	// MFACode asks for the MFA code with this serial number. Nil
 	// means that nobody can be asked.
 	MFACode func(ctx context.Context, serial string) (string, error)
 	// ForwardSessionName gives the session name of the caller to the sessions of
@@ -96,7 +96,7 @@ type Session struct {
 	shared      aws.HTTPClient // nil if connections are not shared
 	cache       *caching       // nil if nothing may be cached
 	ssoToken    *ssoToken      // nil if the profile has no SSO session
-	baseCode    atomic.Bool    // the first credentials needed the code of a second factor
+	baseCode    atomic.Bool    // the first credentials needed the MFA code
 	base        *provider      // what the SDK found
 	credentials *provider      // base, or the last role on top of it
 }

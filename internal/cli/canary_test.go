@@ -209,7 +209,7 @@ func newCanary(t *testing.T) *canary {
 		"credential_process":    processSecret,
 		"half a key":            halfSecret,
 	}
-	c.secrets["web identity token"], c.secrets["container authorization token"], c.secrets["code of a second factor"] = webSecret, containerSecret, mfaSecret
+	c.secrets["web identity token"], c.secrets["container authorization token"], c.secrets["code of an MFA device"] = webSecret, containerSecret, mfaSecret
 	sso, err := c.logIn("sso", nil)
 	if err != nil {
 		t.Fatal(err)
