@@ -180,6 +180,7 @@ func TestFailures(t *testing.T) {
 			w.aws.ClearFaults()
 			w.is(small)
 			t.Setenv("AWS_ACCESS_KEY_ID", w.key.AccessKeyID)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", w.key.SecretAccessKey)
 			if got, failure := call(t, f, time.Minute); !strings.HasPrefix(got, `{"pods":3,`) {
 				t.Errorf("afterwards: %s %+v", got, failure)
 			}
