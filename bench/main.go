@@ -5,8 +5,8 @@
 //	go run ./bench -sandbox bin/ekskey-sandbox
 //
 // It fails if something cannot be run or is not what it is measured as, and never
-// because something is slow. What is not there to be measured against is left out,
-// and said to be.
+// because something is slow. Alternatives that are not installed are skipped and
+// listed.
 package main
 
 import (

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,6 +77,49 @@ func (e *CredentialsExpiredError) Error() string {
 	return "the AWS credentials expired at " + e.Expired.UTC().Format(time.RFC3339)
 }
 
+// MalformedCredentialsError reports credentials that no AWS service gave like this: a
+// token made with them would be refused. It holds nothing of them.
+type MalformedCredentialsError struct {
+	// What is "access key ID", "secret access key" or "session token".
+	What   string
+	Reason string
+	// Source is the SDK's name of their provider, if known.
+	Source string
+}
+
+func (e *MalformedCredentialsError) Error() string { return "the AWS " + e.What + " " + e.Reason }
+
+// checkCredentials checks what a token is about to be made with by the rules for tokens
+// (V13 and V21): it fails with *MalformedCredentialsError.
+func checkCredentials(c aws.Credentials) error {
+	fail := func(what, reason string) error {
+		return &MalformedCredentialsError{What: what, Reason: reason, Source: c.Source}
+	}
+	for _, part := range []struct{ what, value string }{
+		{"access key ID", c.AccessKeyID}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken},
+	} {
+		for i := 0; i < len(part.value); i++ {
+			switch b := part.value[i]; {
+			case b == '\n' || b == '\r':
+				return fail(part.what, "has a line break in it")
+			case b == ' ' || b == '\t':
+				return fail(part.what, "has a blank in it")
+			case b < ' ' || b >= 0x7f:
+				return fail(part.what, "has a character in it that is not printable ASCII")
+			case b == '"' || b == '\'' || b == '`':
+				return fail(part.what, "has a quote in it")
+			}
+		}
+	}
+	switch {
+	case !ValidAccessKeyID(c.AccessKeyID):
+		return fail("access key ID", "is not of 16 to 128 letters and digits")
+	case strings.HasPrefix(c.AccessKeyID, "ASIA") && c.SessionToken == "":
+		return fail("session token", "is missing: an access key ID that begins with ASIA is of a session")
+	}
+	return nil
+}
+
 // maxClusterName is larger than EKS's limit (100), for verifiers other than EKS.
 // Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
 const maxClusterName = 253
@@ -140,7 +184,8 @@ func (s *Source) Endpoint() identity.STSEndpoint { return s.endpoint }
 
 // Token mints a token. Its Expiry is the earlier of 14 minutes from now and one minute
 // before the credentials expire, but never before now. It fails with
-// *CredentialsExpiredError, or with the error of the credentials provider.
+// *CredentialsExpiredError, *MalformedCredentialsError, or with the error of the
+// credentials provider.
 func (s *Source) Token(ctx context.Context) (Token, error) {
 	creds, err := s.retrieve(ctx)
 	if err != nil {
@@ -188,7 +233,7 @@ func (s *Source) retrieve(ctx context.Context) (aws.Credentials, error) {
 	if !creds.HasKeys() {
 		return aws.Credentials{}, errors.New("the credentials have no keys")
 	}
-	return creds, nil
+	return creds, checkCredentials(creds)
 }
 
 func (s *Source) presign(ctx context.Context, creds aws.Credentials, now time.Time) (string, error) {

@@ -128,7 +128,7 @@ func TestFailures(t *testing.T) {
 		{"no pod", set("POD", ""), kindSetting, "POD is empty"},
 		{"no namespace", set("POD_NAMESPACE", ""), kindSetting, "POD_NAMESPACE is empty"},
 		{"a role that is none", set("ROLE_ARN", "platform"), kindSetting, "role"},
-		{"half of where it is", set("CLUSTER_ENDPOINT", "https://127.0.0.1:1"), kindSetting, "endpoint and CA belong together"},
+		{"half of where it is", set("CLUSTER_ENDPOINT", "https://127.0.0.1:1"), kindSetting, "Endpoint and CAData must be set together"},
 		{"a CA that is no base64", set("CLUSTER_CA", "!"), kindSetting, "CLUSTER_CA is not base64"},
 		{"an age that is none", set("TOKEN_MAX_AGE", "young"), kindSetting, "TOKEN_MAX_AGE is not a duration"},
 		{"an age below nothing", set("TOKEN_MAX_AGE", "-1s"), kindSetting, "TOKEN_MAX_AGE is not a duration"},
@@ -137,7 +137,11 @@ func TestFailures(t *testing.T) {
 		{"EKS refuses", func(_ *testing.T, w *world) {
 			w.aws.SetFault(fakeaws.DescribeCluster, fakeaws.Fault{Code: "AccessDenied"})
 		}, kindDescribe, "describing cluster demo in eu-central-1: AccessDenied"},
-		{"no credentials", func(t *testing.T, _ *world) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, kindCredentials, "credentials"},
+		{"half a key pair", func(t *testing.T, _ *world) { t.Setenv("AWS_ACCESS_KEY_ID", "") }, kindCredentials, "AWS_ACCESS_KEY_ID is not"},
+		{"no credentials", func(t *testing.T, _ *world) {
+			t.Setenv("AWS_ACCESS_KEY_ID", "")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+		}, kindCredentials, "credentials"},
 		{"a CA that is none", func(_ *testing.T, w *world) {
 			w.env["CLUSTER_ENDPOINT"], w.env["CLUSTER_CA"] = "https://127.0.0.1:1", "LS0="
 		}, kindSetting, "CAData contains no PEM certificate"},
@@ -176,6 +180,7 @@ func TestFailures(t *testing.T) {
 			w.aws.ClearFaults()
 			w.is(small)
 			t.Setenv("AWS_ACCESS_KEY_ID", w.key.AccessKeyID)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", w.key.SecretAccessKey)
 			if got, failure := call(t, f, time.Minute); !strings.HasPrefix(got, `{"pods":3,`) {
 				t.Errorf("afterwards: %s %+v", got, failure)
 			}

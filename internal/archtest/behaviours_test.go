@@ -13,11 +13,14 @@ import (
 )
 
 // behaviours is how many rows testdata/behaviours.txt must have.
-const behaviours = 0
+const behaviours = 39
 
-// behaviourID is an id where a test may carry it: at the start of a text, after Test
-// or Fuzz, and not as a part of a longer word.
-var behaviourID = regexp.MustCompile(`^(?:Test|Fuzz)?_?([ACKW]\d\d)(?:[^0-9a-z].*)?$`)
+// behaviourIDs are the ids that a name or a comment begins with: one or several, after
+// Test or Fuzz, and not as a part of a longer word.
+var (
+	behaviourIDs = regexp.MustCompile(`^(?:Test|Fuzz)?_?([ACKW]\d\d(?:[ ,]*[ACKW]\d\d)*)(?:[^0-9a-z].*)?$`)
+	behaviourID  = regexp.MustCompile(`[ACKW]\d\d`)
+)
 
 // Every behaviour of the table has a test that carries its id.
 func TestBehavioursHaveTests(t *testing.T) {
@@ -32,7 +35,7 @@ func TestBehavioursHaveTests(t *testing.T) {
 			continue
 		}
 		id, what, ok := strings.Cut(line, " ")
-		if !ok || !behaviourID.MatchString(id) || means[id] != "" {
+		if !ok || !behaviourIDs.MatchString(id) || means[id] != "" {
 			t.Errorf("%q is not an id and its meaning, or is there twice", line)
 		}
 		means[id] = what
@@ -62,8 +65,14 @@ func idsIn(t *testing.T, path string, text []byte) []string {
 	t.Helper()
 	var ids []string
 	add := func(name string) {
-		if m := behaviourID.FindStringSubmatch(name); m != nil && !slices.Contains(ids, m[1]) {
-			ids = append(ids, m[1])
+		m := behaviourIDs.FindStringSubmatch(name)
+		if m == nil {
+			return
+		}
+		for _, id := range behaviourID.FindAllString(m[1], -1) {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
 		}
 	}
 	switch {
@@ -107,6 +116,8 @@ func TestIDsAreFound(t *testing.T) {
 		{"x_test.go", "package x\nvar rows = []row{{\"C03 three in a row\"}, {\"K01: lost\"}}", "C03 K01"},
 		{"x_test.go", "package x\nvar s = []string{\"C03\", \"see C03 for\", \"C03x y\"}", ""},
 		{"x.go", "package x\nfunc TestC03() {}", ""},
+		{"x.txtar", "# A02 A03, A05: what is wrong.\n\n# A07: later", "A02 A03 A05"},
+		{"x_test.go", "package x\nfunc TestC03C05Both(t *testing.T) {}", "C03 C05"},
 		{"x.txtar", "# C03: three in a row.\n# A02 half a pair.\nekskey token\n# C04: too late", "C03 A02"},
 		{"x.md", "# C03: a page", ""},
 	} {

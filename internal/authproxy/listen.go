@@ -19,7 +19,7 @@ import (
 const maxSocketPath = 103
 
 // ErrNoSocket reports that Unix sockets have no owner on this system.
-var ErrNoSocket = errors.New("Unix sockets are not protected from other users on this system")
+var ErrNoSocket = errors.New("a Unix socket is not protected from other users on this system")
 
 // AddressError reports an address that is not on loopback.
 type AddressError struct{ Address string }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
 )
 
 // Connections are HTTP connections to AWS that the Sessions of one command share.
@@ -17,37 +18,65 @@ type Connections struct {
 	atOnce int
 
 	mu      sync.Mutex
-	clients map[string]*http.Client // by the CA bundle that they trust
+	clients map[string]*pooledClient // by the CA bundle that they trust
 }
 
 // NewConnections keeps as many idle connections as there are calls at once.
 func NewConnections(atOnce int) *Connections {
-	return &Connections{atOnce: atOnce, clients: map[string]*http.Client{}}
+	return &Connections{atOnce: atOnce, clients: map[string]*pooledClient{}}
 }
 
 // of is the client for those who trust the CAs of a file, made like the first
 // that is asked for.
 func (c *Connections) of(caFile string, like aws.HTTPClient) aws.HTTPClient {
-	b, ok := like.(*awshttp.BuildableClient)
-	if !ok {
-		return like
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if shared, ok := c.clients[caFile]; ok {
-		return shared
+	shared := c.clients[caFile]
+	if shared == nil {
+		shared = &pooledClient{atOnce: c.atOnce, like: like}
+		c.clients[caFile] = shared
 	}
-	t := b.GetTransport()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*c.atOnce, c.atOnce
-	t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(c.atOnce)
-	// Not the SDK's type, of which it would make a copy for each of its clients. No
-	// API of AWS that is called with it leads elsewhere.
-	shared := &http.Client{
-		Transport: t, Timeout: b.GetTimeout(),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	c.clients[caFile] = shared
 	return shared
+}
+
+// pooledClient is a client with one pool of connections for all who use it. It is made
+// at the first request.
+type pooledClient struct {
+	atOnce int
+	like   aws.HTTPClient
+
+	once   sync.Once
+	client *http.Client
+	err    error
+}
+
+// Do sends a request.
+func (p *pooledClient) Do(r *http.Request) (*http.Response, error) {
+	p.once.Do(func() {
+		b, ok := p.like.(*awshttp.BuildableClient)
+		if bundle, is := p.like.(*bundleClient); is {
+			p.err, b, ok = bundle.load(), bundle.client, true
+		}
+		if !ok || p.err != nil {
+			return
+		}
+		t := b.GetTransport()
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*p.atOnce, p.atOnce
+		t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(p.atOnce)
+		// Not the SDK's type, of which it would make a copy for each of its clients. No
+		// API of AWS that is called with it leads elsewhere.
+		p.client = &http.Client{
+			Transport: t, Timeout: b.GetTimeout(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	})
+	switch {
+	case p.err != nil:
+		return nil, &smithy.CanceledError{Err: p.err}
+	case p.client == nil:
+		return p.like.Do(r)
+	}
+	return p.client.Do(r)
 }
 
 // Close closes the connections that are idle. Others can still be made.
@@ -55,7 +84,9 @@ func (c *Connections) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, shared := range c.clients {
-		shared.CloseIdleConnections()
+		if shared.client != nil {
+			shared.client.CloseIdleConnections()
+		}
 	}
 }
 

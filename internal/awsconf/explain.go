@@ -14,11 +14,12 @@ import (
 )
 
 // Explain turns the error of a call to an AWS API into *CredentialsError,
-// *APIError, *UnreachableError, or the context's own error. Any other error it
+// *APIError, *UnreachableError, *CABundleError, or the context's own error. Any other error it
 // returns as it is. It is meant to be called at once, because it holds the date
 // of the answer against the clock.
 func Explain(err error) error {
 	var creds *CredentialsError
+	var bundle *CABundleError
 	switch {
 	case err == nil:
 		return nil
@@ -26,6 +27,8 @@ func Explain(err error) error {
 		return context.Canceled
 	case errors.As(err, &creds):
 		return creds
+	case errors.As(err, &bundle):
+		return bundle
 	}
 	op := failedOperation(err)
 	if op == nil {
@@ -179,7 +182,7 @@ func HintFor(err error) string {
 		if strings.Contains(unreachable.Reason, "x509:") {
 			return "give the CA that signed the endpoint's certificate with --ca-bundle or AWS_CA_BUNDLE"
 		}
-		return "check the network, the region, and --endpoint-url or AWS_ENDPOINT_URL"
+		return first(proxyHint(unreachable.Err), "check the network, the region, and --endpoint-url or AWS_ENDPOINT_URL")
 	}
 	return ""
 }

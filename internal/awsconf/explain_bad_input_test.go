@@ -64,13 +64,13 @@ func TestBadInput(t *testing.T) {
 		name, cause, hint string
 		set               func(*sources) awsconf.Config
 	}{
-		{"a line without a setting", "no AWS credentials found in the environment or in profile p", "line 2 of ", file("[profile p]\naws_access_key_id " + secret + "\n")},
-		{"half a key, and a bad line", "profile p has one half of an access key only", "line 3 of ", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key " + secret + "\n")},
+		{"a line without a setting", "the AWS configuration cannot be used: line 2 of ", "fix the file", file("[profile p]\naws_access_key_id " + secret + "\n")},
+		{"half a key, and a bad line", "the AWS configuration cannot be used: line 3 of ", "fix the file", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key " + secret + "\n")},
 		{"half a key", "profile p has one half of an access key only", "give it both", file("[profile p]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n")},
-		{"a setting outside", "no AWS credentials found in the environment or in profile p", "line 1 of ", file("aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n[profile p]\n")},
-		{"a credential_source that is none", "the AWS configuration cannot be used: ", "credential_source is ", file("[profile p]\nrole_arn = " + firstRole + "\ncredential_source = Elsewhere\n")},
-		{"an sso-session that does not exist", "the AWS configuration cannot be used: failed to find SSO session section, nope", "the profile needs sso_session", file("[profile p]\nsso_session = nope\nsso_account_id = 111122223333\nsso_role_name = Ops\n")},
-		{"a section that does not end", `the AWS profile "p" does not exist`, "line 1 of ", file("[profile p\naws_secret_access_key = " + secret + "\n")},
+		{"a setting outside", "the AWS configuration cannot be used: line 1 of ", "fix the file", file("aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n[profile p]\n")},
+		{"a credential_source that is none", "profile p has a credential_source that does not exist", "credential_source is ", file("[profile p]\nrole_arn = " + firstRole + "\ncredential_source = Elsewhere\n")},
+		{"an sso-session that does not exist", `profile p names the sso_session "nope", which does not exist`, "add the section [sso-session nope]", file("[profile p]\nsso_session = nope\nsso_account_id = 111122223333\nsso_role_name = Ops\n")},
+		{"a section that does not end", "the AWS configuration cannot be used: line 1 of ", "fix the file", file("[profile p\naws_secret_access_key = " + secret + "\n")},
 		{"a file that is a folder", "the AWS configuration file ", "fix the file", func(s *sources) awsconf.Config {
 			s.t.Setenv("AWS_CONFIG_FILE", s.dir)
 			return awsconf.Config{}
@@ -91,11 +91,11 @@ func TestBadInput(t *testing.T) {
 			return awsconf.Config{Profile: "p"}
 		}},
 		{"a wrong code", assuming + "AccessDenied: MultiFactorAuthentication failed with invalid MFA one time pass code.", "wait for the next code", code("654321")},
-		{"a code too short", assuming, "the code of a second factor is six digits", func(s *sources) awsconf.Config {
+		{"a code too short", assuming, "the MFA code is six digits", func(s *sources) awsconf.Config {
 			s.aws.SetFault(fakeaws.AssumeRole, fakeaws.Fault{Code: "ValidationError", Message: "1 validation error detected: Value '" + secret + "' at 'tokenCode' failed to satisfy constraint: Member must have length greater than or equal to 6"})
 			return code(secret)(s)
 		}},
-		{"another's second factor", assuming + "AccessDenied: MultiFactorAuthentication failed, unable to validate MFA code.", "check the serial number", func(s *sources) awsconf.Config {
+		{"another's MFA device", assuming + "AccessDenied: MultiFactorAuthentication failed, unable to validate MFA code.", "check the serial number", func(s *sources) awsconf.Config {
 			c := code("123456")(s)
 			c.Roles[0].MFASerial += "2"
 			return c
@@ -156,7 +156,7 @@ func TestBadInput(t *testing.T) {
 			s.write("[profile p]\nrole_arn = " + webRole + "\nweb_identity_token_file = " + s.file("token", webToken(s.t, time.Now().Add(-time.Minute))) + "\n")
 			return awsconf.Config{Profile: "p"}
 		}},
-		{"a web identity without a role", "the AWS configuration cannot be used: role ARN is not set", "", func(s *sources) awsconf.Config {
+		{"a web identity without a role", "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not", "set AWS_ROLE_ARN", func(s *sources) awsconf.Config {
 			s.t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", s.file("token", secret))
 			return awsconf.Config{}
 		}},

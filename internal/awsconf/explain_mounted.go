@@ -3,29 +3,17 @@ package awsconf
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
 
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// isWebIdentity reports whether a web identity was to be shown to STS.
-func isWebIdentity(err error) bool {
-	if op := failedOperation(err); op != nil && op.Operation() == "AssumeRoleWithWebIdentity" {
-		return true
-	}
-	return strings.Contains(err.Error(), "failed to retrieve jwt")
-}
-
 // explainWebIdentity words what became of a web identity. The token is in no
 // answer of STS's, and the file is never quoted.
-func (s *Session) explainWebIdentity(err error) error {
-	path := s.webIdentityFile()
+func (s *Session) explainWebIdentity(err error, path string) error {
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	const mounted = "in a pod, check that the service account's token is mounted there; on other machines, check the program that writes the file"
 	token, readErr := safefile.Read(path, maxFile)
@@ -37,7 +25,7 @@ func (s *Session) explainWebIdentity(err error) error {
 	}
 	var api *APIError
 	if !errors.As(Explain(err), &api) {
-		return s.explainAssume(err, "")
+		return s.explainCall(err, "assuming a role with the web identity token in "+path, "")
 	}
 	switch {
 	case api.Expired():
@@ -52,44 +40,16 @@ func (s *Session) explainWebIdentity(err error) error {
 	return fail("assuming a role with the web identity token in "+path+": "+api.reason(), assumeHint(api))
 }
 
-// webIdentityFile is the file that a web identity is read from: the environment's
-// where no profile was asked for, else the one of the profile or of its sources.
-func (s *Session) webIdentityFile() string {
-	var fromEnv, fromProfile string
-	for _, source := range s.cfg.ConfigSources {
-		switch c := source.(type) {
-		case config.EnvConfig:
-			fromEnv = c.WebIdentityTokenFilePath
-		case config.SharedConfig:
-			for p := &c; p != nil; p = p.Source {
-				fromProfile = first(fromProfile, p.WebIdentityTokenFile)
-			}
-		}
-	}
-	if slices.Contains(s.base.ProviderSources(), aws.CredentialSourceEnvVarsSTSWebIDToken) {
-		return fromEnv
-	}
-	return first(fromProfile, fromEnv)
-}
-
-// isContainer reports whether a container's credentials endpoint was asked, by
-// itself or for the role on top of it. The SDK has no type for that, only these
-// words around whatever went wrong.
-func isContainer(err error) bool {
-	return strings.Contains(err.Error(), "failed to load credentials, ")
-}
-
 // explainContainer words what became of the request to a container's credentials
 // endpoint. Its message is not passed on, nor its address: an answer may quote
 // what was asked, and either may hold the authorization.
-func (s *Session) explainContainer(err error) error {
+func (s *Session) explainContainer(err error, path string) error {
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	const (
 		fileVariable = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 		check        = "check AWS_CONTAINER_AUTHORIZATION_TOKEN or " + fileVariable + ", and that a role is associated with the task or the pod's service account"
 	)
 	if strings.Contains(err.Error(), "resolve auth token: ") {
-		path := s.files.getenv(fileVariable)
 		if _, readErr := safefile.Read(path, maxFile); path != "" && readErr != nil {
 			return fail("the file of "+fileVariable+" ("+path+") cannot be read: "+reasonOf(readErr), "the file is there only inside the container that it was mounted for")
 		}

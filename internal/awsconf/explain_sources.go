@@ -3,86 +3,14 @@ package awsconf
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"net/url"
-	"os/exec"
+	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+
+	"github.com/ekskey/ekskey/internal/awsfiles"
 )
-
-// explainLoading words what LoadDefaultConfig failed with.
-func (s *Session) explainLoading(err error) error {
-	var missing config.SharedConfigProfileNotExistError
-	var role config.SharedConfigAssumeRoleError
-	var file config.SharedConfigLoadError
-	switch {
-	case errors.As(err, &file):
-		return &CredentialsError{
-			Cause: "the AWS configuration file " + file.Filename + " cannot be read: " + reasonOf(file.Err),
-			Hint:  "fix the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE", Err: err,
-		}
-	case errors.As(err, &role) && errors.As(role.Err, &missing):
-		return &CredentialsError{
-			Cause: "profile " + quoted(s.profile) + " takes its credentials from profile " + quoted(missing.Profile) + ", which does not exist",
-			Hint:  first(s.files.suspect(), s.files.known()), Err: err,
-		}
-	case errors.As(err, &missing):
-		hint := first(s.files.suspect(), s.files.known())
-		return &CredentialsError{Cause: "the AWS profile " + quoted(s.profile) + " does not exist", Hint: hint, Err: err}
-	}
-	if errors.As(err, &role) {
-		return s.explainSourceProfile(role)
-	}
-	// ca_bundle in a profile is the only other file that the SDK opens by itself here.
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return &CABundleError{Path: path.Path, Reason: path.Err.Error()}
-	}
-	if strings.Contains(err.Error(), "custom CA bundle") {
-		return &CABundleError{Path: "of profile " + s.profile, Reason: "holds no PEM certificate"}
-	}
-	text := err.Error()
-	hint := s.files.suspect()
-	var half config.CredentialRequiresARNError
-	switch {
-	case strings.Contains(text, "partial credentials found"):
-		return &CredentialsError{
-			Cause: "profile " + s.profile + " has one half of an access key only",
-			Hint:  first(hint, "give it both, or neither"), Err: err,
-		}
-	case errors.As(err, &half):
-		hint = first(hint, "give profile "+half.Profile+" a role_arn")
-	case strings.Contains(text, "credential_source"):
-		hint = first(hint, "credential_source is Environment, EcsContainer or Ec2InstanceMetadata")
-	case strings.Contains(text, "sso"), strings.Contains(text, "SSO"):
-		hint = first(hint, "the profile needs sso_session, sso_account_id and sso_role_name, and the [sso-session] needs sso_region and sso_start_url")
-	}
-	var badURL *url.Error
-	if errors.As(err, &badURL) {
-		text = "a URL in it: " + badURL.Err.Error() // without the URL, which may hold a password
-	}
-	return &CredentialsError{Cause: "the AWS configuration cannot be used: " + oneLine(text), Hint: hint, Err: err}
-}
-
-// explainSourceProfile words that a chain of source profiles leads to none with
-// credentials, for which the SDK has one error.
-func (s *Session) explainSourceProfile(role config.SharedConfigAssumeRoleError) error {
-	if loop := s.files.sourceLoop(s.profile); len(loop) > 0 {
-		return &CredentialsError{
-			Cause: "the source profiles go round in a loop: " + strings.Join(loop, " → "),
-			Hint:  "give one of them credentials of its own, or another source_profile", Err: role,
-		}
-	}
-	hint := s.files.suspect()
-	if hint == "" {
-		hint = "give profile " + role.Profile + " credentials, or name another source_profile"
-	}
-	return &CredentialsError{Cause: "profile " + quoted(s.profile) + " takes its credentials from profile " + quoted(role.Profile) + ", which has none", Hint: hint, Err: role}
-}
 
 // explainCredentials words what a provider of credentials failed with.
 func (s *Session) explainCredentials(ctx context.Context, err error, role string) error {
@@ -94,29 +22,35 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 		return done
 	}
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
-	var sso *ssocreds.InvalidTokenError
+	source := failedSource(err)
 	var process *processcreds.ProviderError
 	switch {
-	case called(err, "ec2imds"):
-		return s.noCredentials(err)
-	case errors.As(err, &process):
-		// The SDK quotes the program's output, which may be the credentials.
-		cause := "the credential_process of profile " + s.profile + " gave no credentials"
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			cause = "the credential_process of profile " + s.profile + " failed: " + exit.Error()
-		}
-		return fail(cause, "run the command in the profile by hand to see what it says")
-	case errors.As(err, &sso), called(err, "SSO"), called(err, "SSO OIDC"), strings.Contains(err.Error(), "cached SSO token"):
-		return s.explainSSO(err)
-	case called(err, "Signin"), strings.Contains(err.Error(), "login token"), strings.Contains(err.Error(), "login session"):
-		return fail("the login session of profile "+s.profile+" has expired or does not exist", "run: aws login --profile "+shellWord(s.profile))
-	case isWebIdentity(err):
-		return s.explainWebIdentity(err)
-	case isContainer(err):
-		return s.explainContainer(err)
+	case source != nil:
+	case errors.As(err, &process): // of a caller of kubeclient's; the SDK quotes the program's output
+		return fail("the credential_process gave no credentials", "run the command by hand to see what it says")
+	case strings.Contains(err.Error(), "failed to load credentials, "): // as much; it may quote what was asked
+		return s.explainContainer(err, awsfiles.Path(os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")))
+	default:
+		return s.explainAssume(err, role)
 	}
-	return s.explainAssume(err, role)
+	err = source // and not what was wanted with the credentials
+	profile := source.profile
+	switch source.kind {
+	case kindMetadata:
+		return s.noCredentials(err)
+	case kindProcess:
+		return fail("the credential_process of profile "+profile+" "+oneLine(source.Error()),
+			"run the command in the profile by hand to see what it says, or see what it writes to stderr with --log-level debug")
+	case kindSSO:
+		return s.explainSSO(err, profile)
+	case kindLogin:
+		return s.explainLogin(err, profile)
+	case kindWebIdentity:
+		return s.explainWebIdentity(err, source.file)
+	case kindContainer:
+		return s.explainContainer(err, source.file)
+	}
+	return s.explainProfileRole(source)
 }
 
 // ExplainCredentials turns what a provider of the caller's own failed with into
@@ -125,19 +59,29 @@ func (s *Session) ExplainCredentials(ctx context.Context, err error) error {
 	return s.explainCredentials(ctx, err, "")
 }
 
-func (s *Session) explainSSO(err error) error {
+func (s *Session) explainSSO(err error, profile string) error {
 	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	var unreachable *UnreachableError
 	var api *APIError
 	switch explained := Explain(err); {
 	case errors.As(explained, &unreachable):
-		return fail(unreachable.Error(), "check the network and the proxy settings")
+		return fail(unreachable.Error(), first(proxyHint(err), "check the network and the proxy settings"))
 	case errors.As(explained, &api) && (api.Code == "ForbiddenException" || api.NotFound()):
-		return fail(api.Error(), "check sso_account_id and sso_role_name of profile "+s.profile)
+		return fail(api.Error(), "check sso_account_id and sso_role_name of profile "+profile)
 	case errors.As(explained, &api) && !ssoExpired(api):
 		return fail(api.Error(), HintFor(api))
 	}
-	return fail("the SSO session of profile "+s.profile+" has expired or does not exist", "run: aws sso login --profile "+shellWord(s.profile))
+	return fail("the SSO session of profile "+profile+" has expired or does not exist", "run: aws sso login --profile "+shellWord(profile))
+}
+
+// explainLogin words what became of a session of `aws login`.
+func (s *Session) explainLogin(err error, profile string) error {
+	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	var unreachable *UnreachableError
+	if explained := Explain(err); errors.As(explained, &unreachable) {
+		return fail(unreachable.Error(), HintFor(unreachable))
+	}
+	return fail("the login session of profile "+profile+" has expired or does not exist", "run: aws login --profile "+shellWord(profile))
 }
 
 // ssoExpired knows the answers to a session that has ended, and to a program
@@ -153,26 +97,39 @@ func ssoExpired(e *APIError) bool {
 	return false
 }
 
+// explainAssume words why a role of the chain could not be assumed.
 func (s *Session) explainAssume(err error, role string) error {
 	what := "getting credentials"
-	if role == "" && called(err, "STS") {
-		what = "assuming the role of profile " + s.profile
-	} else if role != "" {
+	if role != "" {
 		what = "assuming role " + role
+	}
+	return s.explainCall(err, what, "the AWS credentials from "+s.baseSource())
+}
+
+// explainProfileRole words why the role of a profile could not be assumed.
+func (s *Session) explainProfileRole(source *sourceError) error {
+	return s.explainCall(source, "assuming the role of profile "+source.profile, "the AWS credentials from "+s.baseSource())
+}
+
+func (s *Session) explainCall(err error, what, signing string) error {
+	fail := func(cause, hint string) error {
+		return &CredentialsError{Cause: what + ": " + cause, Hint: hint, Err: err}
 	}
 	var api *APIError
 	var unreachable *UnreachableError
+	var bundle *CABundleError
 	explained := Explain(err)
 	switch {
+	case errors.As(explained, &api) && api.Expired():
+		return fail(signing+" have expired", hintExpired)
 	case errors.As(explained, &api):
-		if api.Expired() {
-			return &CredentialsError{Cause: what + ": the AWS credentials from " + s.baseSource() + " have expired", Hint: hintExpired, Err: err}
-		}
-		return &CredentialsError{Cause: what + ": " + api.reason(), Hint: assumeHint(api), Err: err}
+		return fail(api.reason(), assumeHint(api))
 	case errors.As(explained, &unreachable):
-		return &CredentialsError{Cause: what + ": " + unreachable.Reason, Hint: HintFor(unreachable), Err: err}
+		return fail(unreachable.Reason, HintFor(unreachable))
+	case errors.As(explained, &bundle):
+		return bundle
 	}
-	return &CredentialsError{Cause: what + ": " + innermost(err), Hint: s.files.suspect(), Err: err}
+	return fail(innermost(err), "")
 }
 
 // assumeHint knows STS's refusals to assume a role by their words, where one code
@@ -186,32 +143,37 @@ func assumeHint(e *APIError) string {
 	case says("invalid MFA one time pass code"):
 		return "wait for the next code and try again: a code works once, and for half a minute"
 	case says("unable to validate MFA code"):
-		return "check the serial number of the second factor (--mfa-serial, or mfa_serial in the profile): it must be one of the caller's own"
+		return "check the serial number of the MFA device (--mfa-serial, or mfa_serial in the profile): it must be one of the caller's own"
 	case says("at 'tokenCode'"):
-		return "the code of a second factor is six digits"
+		return "the MFA code is six digits"
 	case says("role chaining"):
 		return "a role assumed by another role's session has an hour at most: ask for no more with --duration, or duration_seconds in the profile"
 	case says("MaxSessionDuration"), says("at 'durationSeconds'"):
 		return "ask for less with --duration, or duration_seconds in the profile, or raise the role's maximum session duration"
 	case e.Unauthorized():
-		return "the role's trust policy must let the caller in, with the external id and second factor it asks for, and the caller's policies must allow sts:AssumeRole"
+		return "the role's trust policy must allow the caller, with the external ID and MFA that it requires, and the caller's policies must allow sts:AssumeRole"
 	}
 	return HintFor(e)
 }
 
 func (s *Session) noCredentials(err error) error {
-	hint := s.files.suspect()
+	cause := "no AWS credentials found"
+	if s.profile != awsfiles.DefaultProfile {
+		cause += " in the environment or in profile " + s.profile
+	}
+	hint := s.profiles.hint(s.profile)
 	if hint == "" {
 		hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or log in with: aws sso login"
-	}
-	cause := "no AWS credentials found"
-	if s.profile != "default" {
-		cause += " in the environment or in profile " + s.profile
+		if c := s.profiles.files; c != nil {
+			for _, file := range []*awsfiles.File{c.Files().Config, c.Files().Credentials} {
+				if file.Variable != "" && !file.Exists && file.Path != os.DevNull {
+					hint += "; " + file.Variable + " names " + file.Path + ", which does not exist"
+				}
+			}
+		}
 	}
 	return &CredentialsError{Cause: cause, Hint: hint, Err: err}
 }
-
-func quoted(s string) string { return `"` + s + `"` }
 
 // shellWord quotes a profile's name for a POSIX shell where it needs it, since a
 // hint is there to be copied.

@@ -6,9 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
-	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
-
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
@@ -72,7 +69,7 @@ func (e ownError) Unwrap() error { return e.error }
 
 func kindOf(ctx context.Context, err error) failureKind {
 	var own ownError
-	var process *processcreds.ProviderError
+	var process *processError
 	switch {
 	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.As(err, &own), errors.As(err, &process):
 		return failedOwn
@@ -99,27 +96,19 @@ func kindOf(ctx context.Context, err error) failureKind {
 // isLoginOver reports whether somebody has to log in again, or renew a web identity
 // token or the keys of the environment.
 func isLoginOver(err error) bool {
-	var sso *ssocreds.InvalidTokenError
-	if errors.As(err, &sso) || strings.Contains(err.Error(), "cached SSO token") {
-		return true
-	}
-	if strings.Contains(err.Error(), "login token") || strings.Contains(err.Error(), "login session") {
-		return true
-	}
+	source := failedSource(err)
 	var api *APIError
-	if !errors.As(Explain(err), &api) {
-		return false
-	}
+	answered := errors.As(Explain(err), &api)
 	switch {
-	case called(err, "SSO"), called(err, "SSO OIDC"):
-		return ssoExpired(api)
-	case called(err, "Signin"):
+	case source != nil && source.kind == kindSSO:
+		return !answered || ssoExpired(api)
+	case source != nil && source.kind == kindLogin:
 		return true
 	}
-	return api.Expired()
+	return answered && api.Expired()
 }
 
-// isCodeRefused reports whether STS did not accept the code of a second factor.
+// isCodeRefused reports whether STS did not accept the MFA code.
 func isCodeRefused(e *APIError) bool {
 	for _, text := range []string{"invalid MFA one time pass code", "unable to validate MFA code", "at 'tokenCode'"} {
 		if strings.Contains(e.Message, text) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ekskey/ekskey/internal/awsfiles"
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
@@ -48,10 +49,20 @@ func NewFingerprint(c Config) (*Fingerprint, error) {
 		}
 	}
 	f := &Fingerprint{}
-	paths := newFiles(c.Getenv).paths
+	opened, err := c.openFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []*awsfiles.File{opened.Config, opened.Credentials} {
+		in := credcache.Input{Path: file.Path, Digest: file.Digest}
+		f.files = append(f.files, in)
+		h.Add("file", in.Path)
+		h.Add("digest", in.Digest)
+	}
+	var paths []string
 	for _, name := range []string{"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"} {
 		if path := c.Getenv(name); path != "" {
-			paths = append(paths, path)
+			paths = append(paths, awsfiles.Path(path))
 		}
 	}
 	for _, path := range paths {
@@ -83,7 +94,11 @@ func (f *Fingerprint) Key() credcache.Key { return f.whole }
 
 // fingerprint is NewFingerprint, or nil where nothing can be cached.
 func (c *Config) fingerprint() *Fingerprint {
-	if c.Store == nil || c.NoFiles || c.EnvironmentOnly || c.Credentials != nil {
+	if c.Store == nil || c.NoFiles || c.Credentials != nil {
+		return nil
+	}
+	if _, err := c.openFiles(); err != nil {
+		c.debug("nothing is cached", err)
 		return nil
 	}
 	f, err := NewFingerprint(*c)

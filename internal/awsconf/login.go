@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/logincreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 
+	"github.com/ekskey/ekskey/internal/awsfiles"
 	"github.com/ekskey/ekskey/internal/credcache"
 	"github.com/ekskey/ekskey/internal/safefile"
 )
@@ -61,7 +62,7 @@ func (s *Session) loginFiles(getenv func(string) string) ([]string, error) {
 			errs[1] = add(ssocreds.StandardCachedTokenFilepath(p.SSOStartURL))
 		}
 		if p.LoginSession != "" {
-			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, getenv("AWS_LOGIN_CACHE_DIRECTORY")))
+			errs[2] = add(logincreds.StandardCachedTokenFilepath(p.LoginSession, awsfiles.Path(getenv("AWS_LOGIN_CACHE_DIRECTORY"))))
 		}
 		if err := errors.Join(errs[:]...); err != nil {
 			return nil, err
@@ -94,7 +95,8 @@ func (s *Session) Logins(getenv func(string) string) (credcache.Key, error) {
 // ssoToken is the SDK's reader of an SSO session, which also refreshes it.
 type ssoToken struct {
 	*ssocreds.SSOTokenProvider
-	path string
+	path    string
+	profile string
 }
 
 // firstSource is what the SDK found, asked for new credentials each time. If they
@@ -110,12 +112,13 @@ type login struct {
 	path  string
 	renew func(context.Context) error // refreshes the session and writes its file
 	over  error                       // says that a person has to log in again
+	of    *namedSource                // whose session it is, for errors
 }
 
 func (s *Session) firstSource(source aws.CredentialsProvider, getenv func(string) string) *firstSource {
 	f := &firstSource{session: s, CredentialsProvider: source}
 	if s.ssoToken != nil {
-		f.login = &login{path: s.ssoToken.path, over: &ssocreds.InvalidTokenError{}, renew: func(ctx context.Context) error {
+		f.login = &login{path: s.ssoToken.path, of: &namedSource{kind: kindSSO, profile: s.ssoToken.profile}, over: &ssocreds.InvalidTokenError{}, renew: func(ctx context.Context) error {
 			_, err := s.ssoToken.RetrieveBearerToken(ctx)
 			return err
 		}}
@@ -124,8 +127,8 @@ func (s *Session) firstSource(source aws.CredentialsProvider, getenv func(string
 		if p.LoginSession == "" || !slices.Contains(f.ProviderSources(), aws.CredentialSourceProfileLogin) {
 			continue
 		}
-		if path, err := logincreds.StandardCachedTokenFilepath(p.LoginSession, getenv("AWS_LOGIN_CACHE_DIRECTORY")); err == nil {
-			f.login = &login{path: path, over: errors.New("login session has expired"), renew: func(ctx context.Context) error {
+		if path, err := logincreds.StandardCachedTokenFilepath(p.LoginSession, awsfiles.Path(getenv("AWS_LOGIN_CACHE_DIRECTORY"))); err == nil {
+			f.login = &login{path: path, of: &namedSource{kind: kindLogin, profile: p.Profile}, over: errors.New("login session has expired"), renew: func(ctx context.Context) error {
 				_, err := f.retrieve(ctx)
 				return err
 			}}
@@ -137,7 +140,7 @@ func (s *Session) firstSource(source aws.CredentialsProvider, getenv func(string
 // Retrieve gets new credentials, and notes which login files they depend on.
 func (f *firstSource) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if err := f.refresh(ctx); err != nil {
-		return aws.Credentials{}, err
+		return aws.Credentials{}, &sourceError{namedSource: f.login.of, err: err}
 	}
 	if cache := f.session.cache; cache != nil {
 		inputs, err := digests(cache.logins)
@@ -193,7 +196,7 @@ func (f *firstSource) refresh(ctx context.Context) error {
 	if err == nil || !loginExpired(f.login.path) {
 		return nil // if two programs used one refresh token, the other was first
 	}
-	if failure := f.session.failureOf(ctx, err, ""); lease != nil && failure.kind != failedOwn {
+	if failure := f.session.failureOf(ctx, &sourceError{namedSource: f.login.of, err: err}, ""); lease != nil && failure.kind != failedOwn {
 		lease.Fail(failure.shared())
 	}
 	return err

@@ -70,7 +70,7 @@ func TestC06AnySessionIsRefreshedOnce(t *testing.T) {
 			waiting.Add(many - 1)
 			for range many {
 				s := &Session{profile: "p", cache: &caching{store: credcache.New(credcache.Config{Dir: dir, Waiting: waiting.Done})}}
-				f := &firstSource{session: s, CredentialsProvider: aws.AnonymousCredentials{}, login: &login{path: path, over: refused, renew: func(context.Context) error {
+				f := &firstSource{session: s, CredentialsProvider: aws.AnonymousCredentials{}, login: &login{of: &namedSource{kind: kindLogin}, path: path, over: refused, renew: func(context.Context) error {
 					calls.Add(1)
 					waiting.Wait()
 					if tt.write {

@@ -34,7 +34,7 @@ type Role struct {
 	// SessionName is the session's name; empty means AWS_ROLE_SESSION_NAME, else
 	// DefaultSessionName.
 	SessionName string
-	// MFASerial is the serial number or ARN of a second factor; empty means none.
+	// MFASerial is the serial number or ARN of an MFA device; empty means none.
 	MFASerial string
 	// Duration is how long the credentials shall live. Zero means an hour, which is
 	// STS's own default and the most that a role gets from another role's session.
@@ -184,7 +184,7 @@ func (s *Session) forwardedName(c Config) func(context.Context) (string, error) 
 func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 	if c.MFACode == nil {
 		return "", ownError{&CredentialsError{
-			Cause: "the role requires a second factor (" + serial + ") and there is no terminal to ask for its code",
+			Cause: "the role requires an MFA code (" + serial + ") and there is no terminal to prompt on",
 			Hint:  "run the command on a terminal once, or give --mfa-command a command that prints the code",
 		}}
 	}
@@ -194,7 +194,7 @@ func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 			return "", ctx.Err()
 		}
 		return "", ownError{&CredentialsError{
-			Cause: "the code of the second factor could not be read: " + err.Error(),
+			Cause: "the MFA code could not be read: " + err.Error(),
 			Hint:  "give the six digits that the device " + serial + " shows now", Err: err,
 		}}
 	}

@@ -164,10 +164,6 @@ func TestLoadFails(t *testing.T) {
 		{"no such profile, by variable", awsconf.Config{}, map[string]string{"AWS_PROFILE": "x"}, "", new(*awsconf.CredentialsError), `the AWS profile "x" does not exist`},
 		{"loop of source profiles", awsconf.Config{Profile: "a"}, nil, "[profile a]\nrole_arn=" + role + "\nsource_profile=b\n[profile b]\nrole_arn=" + role + "\nsource_profile=c\n", new(*awsconf.CredentialsError), `profile "c", which does not exist`},
 		{"switch that is none", awsconf.Config{}, map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"}, "", new(*awsconf.CredentialsError), "AWS_USE_FIPS_ENDPOINT"},
-		{"CA bundle missing", awsconf.Config{CABundle: "missing.pem"}, nil, "", new(*awsconf.CABundleError), "reading CA bundle missing.pem"},
-		{"CA bundle missing, by variable", awsconf.Config{}, map[string]string{"AWS_CA_BUNDLE": "missing.pem"}, "", new(*awsconf.CABundleError), "reading CA bundle missing.pem"},
-		{"CA bundle missing, by profile", awsconf.Config{}, nil, "[default]\nca_bundle = missing.pem\n", new(*awsconf.CABundleError), "reading CA bundle missing.pem"},
-		{"CA bundle is no PEM", awsconf.Config{CABundle: "session_test.go"}, nil, "", new(*awsconf.CABundleError), "holds no PEM certificate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			clean(t)(tt.file)

@@ -5,11 +5,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -67,48 +65,6 @@ func regionOf(sources []any) string {
 		return ""
 	}
 	return region
-}
-
-// profileCABundle is the file that ca_bundle in a profile names.
-func profileCABundle(sources []any) string {
-	return setting(sources, func(source any) (string, bool) {
-		c, ok := source.(config.SharedConfig)
-		return c.CustomCABundle, ok && c.CustomCABundle != ""
-	})
-}
-
-// profileRoleWaits reports whether the profile in use assumes a role, with
-// credentials that its file names, and a web identity of the environment came
-// first.
-//
-// Source: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/credentials.html
-func (s *Session) profileRoleWaits() bool {
-	provider, ok := s.cfg.Credentials.(aws.CredentialProviderSource)
-	if !ok || !slices.Contains(provider.ProviderSources(), aws.CredentialSourceEnvVarsSTSWebIDToken) {
-		return false
-	}
-	chain := profileChain(s.cfg.ConfigSources)
-	return len(chain) > 0 && chain[0].RoleARN != "" && (chain[0].Source != nil || chain[0].CredentialSource != "")
-}
-
-// environment is the configuration that the process's environment alone makes,
-// with its keys or without.
-func environment(region string, keys bool) (aws.Config, error) {
-	env, err := config.NewEnvConfig()
-	if err != nil {
-		return aws.Config{}, err
-	}
-	env.Region = first(region, env.Region)
-	cfg := aws.Config{Region: env.Region, ConfigSources: []any{env}, Credentials: aws.AnonymousCredentials{}}
-	if keys {
-		cfg.Credentials = credentials.StaticCredentialsProvider{
-			Value: env.Credentials, Source: []aws.CredentialSource{aws.CredentialSourceEnvVars},
-		}
-	}
-	if env.BaseEndpoint != "" && !aws.ToBool(env.IgnoreConfiguredEndpoints) {
-		cfg.BaseEndpoint = &env.BaseEndpoint
-	}
-	return cfg, nil
 }
 
 func readCABundle(path string) ([]byte, error) {

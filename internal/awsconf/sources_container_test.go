@@ -56,13 +56,13 @@ func TestContainerFails(t *testing.T) {
 			s.t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/"+secret)
 			s.t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", secret)
 		}},
-		{"is no loopback address", "the AWS configuration cannot be used: invalid endpoint host", "", func(s *sources) {
+		{"is no loopback address", "AWS_CONTAINER_CREDENTIALS_FULL_URI: host ", "", func(s *sources) {
 			s.t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/"+secret)
 		}},
-		{"is no URL", "the AWS configuration cannot be used: ", "", func(s *sources) {
+		{"is no URL", "AWS_CONTAINER_CREDENTIALS_FULL_URI: is not a URL with a host", "", func(s *sources) {
 			s.t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://user:"+secret+"@127.0.0.1:x/")
 		}},
-		{"credential_source without one", "the AWS configuration cannot be used: EcsContainer was specified as the credential_source", "", func(s *sources) {
+		{"credential_source without one", "profile default has credential_source = EcsContainer, and neither", "", func(s *sources) {
 			s.write("[default]\nrole_arn = " + firstRole + "\ncredential_source = EcsContainer\n")
 		}},
 	} {

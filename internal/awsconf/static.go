@@ -1,51 +1,38 @@
 package awsconf
 
 import (
-	"bytes"
-	"errors"
-	"io/fs"
-	"os"
-
-	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/internal/awsfiles"
 )
 
-// Static reports whether the environment alone says who signs and for which host,
-// so that there is nothing for the SDK to load: keys and a region, and no files that
-// may choose among a region's hosts.
-//
-// Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html
-func (c Config) Static() bool {
-	if c.Getenv == nil {
-		c.Getenv = os.Getenv
-	}
-	if c.Profile != "" || c.CABundle != "" || len(c.Roles) > 0 || first(c.Getenv("AWS_PROFILE"), c.Getenv("AWS_DEFAULT_PROFILE")) != "" {
+// Static reports whether the Config leads to an access key that stands in the
+// environment or in a profile, and to nothing else: then there is nothing to cache,
+// and Load takes no longer than a look into the cache would. Where something is wrong
+// with the configuration it is false; Load says what.
+func (c *Config) Static() bool {
+	if len(c.Roles) > 0 || c.Credentials != nil || c.NoFiles || c.readFiles() != nil {
 		return false
 	}
-	if c.Getenv("AWS_ACCESS_KEY_ID") == "" || c.Getenv("AWS_SECRET_ACCESS_KEY") == "" {
+	env, err := environment()
+	if err != nil {
 		return false
 	}
-	if first(c.Region, c.Getenv("AWS_REGION"), c.Getenv("AWS_DEFAULT_REGION")) == "" {
+	r := &resolver{config: *c, env: env}
+	named := first(c.Profile, env.SharedConfigProfile)
+	p, ok := c.files.Profile(first(named, awsfiles.DefaultProfile))
+	if named != "" && !ok {
 		return false
 	}
-	files := newFiles(c.Getenv).paths
-	if len(files) < 2 {
-		return false // there is no HOME; the SDK has other ways to find one
-	}
-	for _, path := range files {
-		if path == os.DevNull {
-			continue
+	if c.Profile == "" {
+		if env.Credentials.HasKeys() {
+			return true
 		}
-		data, err := safefile.Read(path, maxFile)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) || chooses(data) {
+		if env.WebIdentityTokenFilePath != "" || r.halfKey() != nil {
 			return false
 		}
 	}
-	return true
-}
-
-// chooses reports whether a file may hold a setting that chooses among a region's
-// hosts. It looks for the name anywhere, so that nothing needs to be parsed.
-func chooses(data []byte) bool {
-	data = bytes.ToLower(data)
-	return bytes.Contains(data, []byte("use_fips_endpoint")) || bytes.Contains(data, []byte("use_dualstack_endpoint"))
+	if !ok {
+		return false
+	}
+	keys, err := profiles{c.files}.keys(p)
+	return err == nil && keys.HasKeys() && p.Value(roleARNSetting) == ""
 }

@@ -121,7 +121,7 @@ type stored struct {
 	about   credcache.About
 	key     func(context.Context) (credcache.Key, error)
 
-	// usedCode says that the code of a second factor was needed for the credentials,
+	// usedCode says that the MFA code was needed for the credentials,
 	// or for those before.
 	usedCode atomic.Bool
 

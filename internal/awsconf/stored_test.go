@@ -2,9 +2,7 @@ package awsconf_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -237,62 +235,5 @@ func TestDuration(t *testing.T) {
 		if left := time.Until(creds.Expires); left > want || left < want-5*time.Minute {
 			t.Errorf("%s: %s left", given, left)
 		}
-	}
-}
-
-// With keys and a region in the environment there is nothing more to load,
-// unless a file chooses among the region's hosts.
-func TestStatic(t *testing.T) {
-	const keys = "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=secret "
-	for _, tt := range []struct {
-		name, env, file string
-		config          awsconf.Config
-		want            bool
-	}{
-		{"keys and region", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{}, true},
-		{"a session", keys + "AWS_SESSION_TOKEN=token AWS_REGION=eu-west-1", "", awsconf.Config{}, true},
-		{"FIPS by variable", keys + "AWS_REGION=us-east-1 AWS_USE_FIPS_ENDPOINT=true", "", awsconf.Config{}, true},
-		{"dual stack by variable", keys + "AWS_REGION=us-east-1 AWS_USE_DUALSTACK_ENDPOINT=true", "", awsconf.Config{}, true},
-		{"the SDKs' word for no region", keys + "AWS_REGION=aws-global", "", awsconf.Config{}, true},
-		{"region by flag", keys, "", awsconf.Config{Region: "eu-west-1"}, true},
-		{"another region in a file", keys + "AWS_DEFAULT_REGION=eu-west-1", "[default]\nregion = us-east-1\n", awsconf.Config{}, true},
-		{"no region", keys, "[default]\nregion = us-east-1\n", awsconf.Config{}, false},
-		{"half a key", "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_REGION=eu-west-1", "", awsconf.Config{}, false},
-		{"a profile", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{Profile: "p"}, false},
-		{"a profile by variable", keys + "AWS_REGION=eu-west-1 AWS_PROFILE=p", "", awsconf.Config{}, false},
-		{"a role", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{Roles: []awsconf.Role{{ARN: firstRole}}}, false},
-		{"no file", keys + "AWS_REGION=eu-west-1 AWS_CONFIG_FILE=" + os.DevNull, "", awsconf.Config{}, true},
-		{"no home", keys + "AWS_REGION=eu-west-1", "", awsconf.Config{}, false},
-		{"FIPS in a file", keys + "AWS_REGION=eu-west-1", "[default]\nUse_FIPS_endpoint=true\n", awsconf.Config{}, false},
-		{"dual stack in a file", keys + "AWS_REGION=eu-west-1", "[default]\nuse_dualstack_endpoint = true\n", awsconf.Config{}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			clean(t)(tt.file)
-			for _, v := range strings.Fields(tt.env) {
-				name, value, _ := strings.Cut(v, "=")
-				t.Setenv(name, value)
-			}
-			if tt.name == "no home" {
-				_ = os.Unsetenv("HOME")
-				_ = os.Unsetenv("USERPROFILE")
-				_ = os.Unsetenv("AWS_SHARED_CREDENTIALS_FILE")
-			}
-			if got := tt.config.Static(); got != tt.want {
-				t.Fatalf("%v, want %v", got, tt.want)
-			}
-			if !tt.want {
-				return
-			}
-			// It says what the SDK would.
-			full := load(t, tt.config)
-			tt.config.EnvironmentOnly = true
-			short := load(t, tt.config)
-			a, err := full.Credentials().Retrieve(t.Context())
-			b, err2 := short.Credentials().Retrieve(t.Context())
-			if err != nil || err2 != nil || a.AccessKeyID != b.AccessKeyID || a.SecretAccessKey != b.SecretAccessKey || a.SessionToken != b.SessionToken ||
-				full.Region() != short.Region() || full.STSVariant() != short.STSVariant() || full.Source() != short.Source() {
-				t.Errorf("%v %v: %s %s %s, and %s %s %s", err, err2, a.AccessKeyID, full.Region(), full.Source(), b.AccessKeyID, short.Region(), short.Source())
-			}
-		})
 	}
 }

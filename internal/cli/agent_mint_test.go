@@ -61,16 +61,16 @@ func TestLastingSeesChangedFiles(t *testing.T) {
 		}
 		return tok.AccessKeyID
 	}
-	write("AKIAFIRST")
-	if key := signedBy(false); key != "AKIAFIRST" {
+	write("AKIAFIRST00000000000")
+	if key := signedBy(false); key != "AKIAFIRST00000000000" {
 		t.Error(key)
 	}
 	first := l.session
 	if signedBy(false); l.session != first {
 		t.Error("it was loaded again for nothing")
 	}
-	write("AKIASECOND")
-	if key := signedBy(false); key != "AKIASECOND" {
+	write("AKIASECOND0000000000")
+	if key := signedBy(false); key != "AKIASECOND0000000000" {
 		t.Error(key)
 	}
 	second := l.session
@@ -86,8 +86,8 @@ func TestLastingSeesChangedFiles(t *testing.T) {
 	if l.session = second; !l.stale {
 		t.Error("after a failure what was got before may sign")
 	}
-	write("AKIATHIRD")
-	if key := signedBy(false); key != "AKIATHIRD" {
+	write("AKIATHIRD00000000000")
+	if key := signedBy(false); key != "AKIATHIRD00000000000" {
 		t.Error(key)
 	}
 }
@@ -238,13 +238,13 @@ func TestLastingChangedWhileItMints(t *testing.T) {
 		}
 	}
 	write("touch " + dir + "/began; while [ ! -e " + dir + "/go ]; do sleep 0.05; done; " +
-		`echo {\"Version\":1,\"AccessKeyId\":\"AKIAANN\",\"SecretAccessKey\":\"secret\"}`)
+		`echo {\"Version\":1,\"AccessKeyId\":\"AKIAANN0000000000000\",\"SecretAccessKey\":\"secret\"}`)
 	a := testApp()
 	a.env.Getenv = os.Getenv
 	l := a.newLasting("demo", awsconf.Config{Region: "eu-central-1", Getenv: os.Getenv}, newLastingShare())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if tok, err := l.Token(t.Context()); err != nil || tok.AccessKeyID != "AKIAANN" {
+		if tok, err := l.Token(t.Context()); err != nil || tok.AccessKeyID != "AKIAANN0000000000000" {
 			t.Errorf("by %q: %v", tok.AccessKeyID, err)
 		}
 	})

@@ -38,7 +38,7 @@ func (a *app) store() (*credcache.Store, error) {
 // tellWaiting says on a terminal why nothing happens.
 func (a *app) tellWaiting() {
 	if a.mayPrompt && isTerminal(a.env.Stderr) {
-		_, _ = fmt.Fprintln(a.env.Stderr, "waiting for another ekskey process that is getting the same credentials; it may be asking for a code")
+		_, _ = fmt.Fprintln(a.env.Stderr, "waiting for another ekskey process that is getting the same credentials; it may be prompting for an MFA code")
 	}
 }
 

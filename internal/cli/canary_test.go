@@ -209,7 +209,7 @@ func newCanary(t *testing.T) *canary {
 		"credential_process":    processSecret,
 		"half a key":            halfSecret,
 	}
-	c.secrets["web identity token"], c.secrets["container authorization token"], c.secrets["code of a second factor"] = webSecret, containerSecret, mfaSecret
+	c.secrets["web identity token"], c.secrets["container authorization token"], c.secrets["code of an MFA device"] = webSecret, containerSecret, mfaSecret
 	sso, err := c.logIn("sso", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func newCanary(t *testing.T) *canary {
 		}
 	}
 	config := "[profile vendor]\ncredential_process = echo " + processSecret + "\n" +
-		"[profile half]\naws_secret_access_key = " + halfSecret + "\nnonsense " + halfSecret + "\n"
+		"[profile half]\naws_secret_access_key = " + halfSecret + "\n"
 	for _, name := range []string{"sso", "sso-ended"} {
 		config += "[profile " + name + "]\nsso_session = " + name + "\nsso_account_id = " + testAccount + "\nsso_role_name = Ops\n" +
 			"[sso-session " + name + "]\nsso_region = " + testRegion + "\nsso_start_url = " + ssoStartURL + "\n"

@@ -72,7 +72,7 @@ const maxKubeconfig = 1 << 20
 // completeCluster offers the clusters that stand in the user's kubeconfigs, which
 // takes no network.
 func (a *app) completeCluster(cmd *cobra.Command) {
-	for _, flag := range []string{"cluster", "cluster-name", "cluster-id", "name"} {
+	for _, flag := range clusterFlags() {
 		if cmd.Flags().Lookup(flag) != nil {
 			complete(cmd, flag, a.clustersInKubeconfigs)
 		}

@@ -90,7 +90,7 @@ func (a *app) runEKSGetToken(ctx context.Context, o eksGetTokenOptions) error {
 		return &usageError{reason: "cluster name is required", hint: "name it with --cluster-name"}
 	}
 	if o.debug {
-		a.global.logLevel = "debug"
+		a.global.logLevel, a.quiet = "debug", false
 		if err := a.startLog(); err != nil {
 			return err
 		}

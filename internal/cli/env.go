@@ -52,6 +52,10 @@ type app struct {
 	// started says that the arguments were understood: errors before are wrong
 	// usage.
 	started bool
+	// quiet says that nothing goes to stderr if the command succeeds; notices are what
+	// would have.
+	quiet   bool
+	notices []string
 	// mayPrompt is false where the caller forbids questions to the user.
 	mayPrompt bool
 	// prompting is held while a question stands on the terminal.
@@ -107,6 +111,17 @@ func newApp(env Env) *app {
 
 func (a *app) warn(format string, args ...any) {
 	_, _ = fmt.Fprintln(a.env.Stderr, "warning: "+message(fmt.Sprintf(format, args...)))
+}
+
+// notice is a warning of a command that writes nothing to stderr when it succeeds,
+// because some clients merge its two outputs. It is shown if the command fails, or if
+// --log-level is given.
+func (a *app) notice(text string) {
+	if a.quiet {
+		a.notices = append(a.notices, text)
+		return
+	}
+	a.warn("%s", text)
 }
 
 // message is a line for stderr without control characters, and without tokens:

@@ -60,6 +60,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		usage = usageOf(err)
 		err = usage
 	}
+	for _, text := range a.notices {
+		a.warn("%s", text)
+	}
 	reason := err.Error()
 	if errors.Is(err, context.Canceled) {
 		reason = "interrupted"
@@ -97,6 +100,7 @@ func exitCode(err error) int {
 		version     *execcred.VersionError
 		creds       *awsconf.CredentialsError
 		expired     *token.CredentialsExpiredError
+		malformed   *token.MalformedCredentialsError
 		api         *awsconf.APIError
 		rule        *token.RuleError
 		denied      *verify.DeniedError
@@ -109,7 +113,7 @@ func exitCode(err error) int {
 	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &noRegion), errors.As(err, &badRegion),
 		errors.As(err, &tokenConfig), errors.As(err, &version):
 		return exitUsage
-	case errors.As(err, &creds), errors.As(err, &expired):
+	case errors.As(err, &creds), errors.As(err, &expired), errors.As(err, &malformed):
 		return exitNoCredentials
 	case errors.As(err, &api):
 		switch {

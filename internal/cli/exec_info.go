@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/pflag"
 
 	"github.com/ekskey/ekskey/internal/execcred"
@@ -24,12 +26,12 @@ func (a *app) execVersion(flag string) (string, error) {
 	}
 	info, err := execcred.ParseInfo(value)
 	if err != nil {
-		a.warn("%v; answering in %s", err, fallback)
+		a.notice(fmt.Sprintf("%v; answering in %s", err, fallback))
 		return fallback, nil
 	}
 	a.mayPrompt = info.Interactive
 	if info.APIVersion == execcred.V1Alpha1 {
-		a.warn("the kubeconfig asks for %s, which Kubernetes 1.24 removed: change it to v1", execcred.V1Alpha1)
+		a.notice("the kubeconfig asks for " + execcred.V1Alpha1 + ", which Kubernetes 1.24 removed: change it to v1")
 	}
 	return info.APIVersion, nil
 }
@@ -53,6 +55,9 @@ func (a *app) fillIn(o *tokenOptions, typed *pflag.FlagSet) error {
 		if err := o.readAuthenticatorConfig(); err != nil {
 			return err
 		}
+	}
+	if err := a.takeClusterARN(&o.cluster); err != nil {
+		return err
 	}
 	if foreign {
 		return a.defaultRole()

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
@@ -98,7 +99,7 @@ func TestAWSConfig(t *testing.T) {
 		t.Error("it would ask where there is no terminal")
 	}
 	got.Getenv, got.Log = nil, nil
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(awsconf.Config{})); d != "" {
 		t.Error(d)
 	}
 }

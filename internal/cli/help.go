@@ -110,7 +110,7 @@ func (a *app) printHelp(cmd *cobra.Command, _ []string) {
 	if cmd.HasExample() {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
 	}
-	printCommands(w, cmd)
+	printCommands(w, cmd, width)
 
 	var own, aws, global pflag.FlagSet
 	persistent := cmd.Root().PersistentFlags()
@@ -146,7 +146,7 @@ func (a *app) printHelp(cmd *cobra.Command, _ []string) {
 	}
 }
 
-func printCommands(w io.Writer, cmd *cobra.Command) {
+func printCommands(w io.Writer, cmd *cobra.Command, width int) {
 	groups := cmd.Groups()
 	if len(groups) == 0 && cmd.HasAvailableSubCommands() {
 		groups = []*cobra.Group{{Title: "Commands:"}}
@@ -155,7 +155,9 @@ func printCommands(w io.Writer, cmd *cobra.Command) {
 		fmt.Fprintf(w, "\n%s\n", g.Title)
 		for _, sub := range cmd.Commands() {
 			if sub.GroupID == g.ID && !sub.Hidden {
-				fmt.Fprintf(w, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+				pad := sub.NamePadding()
+				short := strings.ReplaceAll(wrap(sub.Short, width-pad-3), "\n", "\n"+strings.Repeat(" ", pad+3))
+				fmt.Fprintf(w, "  %-*s %s\n", pad, sub.Name(), short)
 			}
 		}
 	}

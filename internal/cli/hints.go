@@ -20,6 +20,7 @@ func hintFor(err error) string {
 		coded     *codeError
 		badRegion *identity.UnknownRegionError
 		expired   *token.CredentialsExpiredError
+		malformed *token.MalformedCredentialsError
 		rule      *token.RuleError
 		denied    *verify.DeniedError
 		kube      *kubeapi.StatusError
@@ -37,6 +38,8 @@ func hintFor(err error) string {
 		return "region names look like eu-central-1"
 	case errors.As(err, &expired):
 		return "get new credentials, and try again"
+	case errors.As(err, &malformed):
+		return "set it as AWS gave it, without quotes, blanks and line breaks; ekskey whoami --log-level debug shows where credentials come from"
 	case errors.As(err, &rule):
 		return ruleHint(rule.Code)
 	case errors.As(err, &denied):

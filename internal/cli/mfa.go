@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// mfaFlags are the flags about the code of a second factor.
+// mfaFlags are the flags about the MFA code.
 type mfaFlags struct {
 	code, command string
 	used          bool // code has been given to AWS, which takes each but once
@@ -33,7 +33,7 @@ func isMFACode(s string) bool {
 	return len(s) == mfaCodeLen && strings.Trim(s, "0123456789") == ""
 }
 
-// secondFactor is where codes of a second factor come from: the flag's, once;
+// secondFactor is where MFA codes come from: the flag's, once;
 // then the flag's command, or else the terminal. It is nil if there is none of
 // these.
 func (a *app) secondFactor() (func(context.Context, string) (string, error), error) {

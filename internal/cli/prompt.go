@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// mfaPrompt asks on the terminal for the code of a second factor. It is nil
+// mfaPrompt asks on the terminal for the MFA code. It is nil
 // where there is nobody to ask.
 func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
 	stdin, ok := a.env.Stdin.(*os.File)
@@ -25,7 +25,7 @@ func (a *app) mfaPrompt() func(context.Context, string) (string, error) {
 			return "", err
 		}
 		defer done()
-		_, _ = fmt.Fprintf(screen, "code of the second factor %s: ", printable(serial))
+		_, _ = fmt.Fprintf(screen, "MFA code of %s: ", printable(serial))
 		code, err := readHidden(ctx, stdin)
 		_, _ = fmt.Fprintln(screen)
 		return code, err

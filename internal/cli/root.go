@@ -42,13 +42,18 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no usable AWS credentials,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.started = true
 			if err := checkGlobalFlags(cmd); err != nil {
 				return err
 			}
+			if err := a.takeClusterARNs(cmd, args); err != nil {
+				return err
+			}
 			if name := cmd.Name(); name != "token" && name != "get-token" { // these do it themselves
 				cmd.SetContext(stoppable(cmd.Context()))
+			} else if a.quiet = !cmd.Flags().Changed("log-level"); a.quiet {
+				return nil
 			}
 			return a.startLog()
 		},

@@ -99,7 +99,7 @@ func (a *app) tokenFor(ctx context.Context, cluster string) (token.Token, error)
 		return token.Token{}, err
 	}
 	if config.Static() {
-		config.EnvironmentOnly, config.Store = true, nil
+		config.Store = nil
 	}
 	if signer, ok := awsconf.Cached(&config); ok {
 		return a.mint(ctx, signer, cluster)

@@ -82,7 +82,7 @@ type Settings struct {
 type Entry struct {
 	Credentials aws.Credentials
 	Settings    Settings
-	// NeededCode says that somebody gave the code of a second factor for these
+	// NeededCode says that somebody gave the MFA code for these
 	// credentials. They are served until they expire.
 	NeededCode bool
 	// Inputs are files that the entry depends on and that the key does not cover.

@@ -63,7 +63,7 @@ func parseInfo(value string) (Info, error) {
 	if err := errors.Join(text(doc, "apiVersion", &apiVersion), text(doc, "kind", &docKind)); err != nil {
 		return Info{}, err
 	}
-	if docKind != kind {
+	if docKind != kind && docKind != "" { // some clients leave it out
 		return Info{}, fmt.Errorf("has the kind %q, not %s", clip(docKind), kind)
 	}
 	if !strings.HasPrefix(apiVersion, group) {

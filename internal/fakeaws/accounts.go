@@ -37,7 +37,7 @@ type User struct {
 	// joins a group: from then on it is allowed what policies allow.
 	Policies map[string]string
 
-	// MFASerial and MFACode are a second factor that AssumeRole accepts from
+	// MFASerial and MFACode are an MFA device that AssumeRole accepts from
 	// this user, again and again. Empty means the user has none.
 	MFASerial, MFACode string
 }

@@ -95,7 +95,7 @@ func (c *call) requestContext(who *credential) map[string]string {
 }
 
 // assumeContext is requestContext for an AssumeRole request, which may prove a
-// second factor.
+// MFA device.
 func (c *call) assumeContext(who *credential, mfa bool) map[string]string {
 	ctx := c.requestContext(who)
 	ctx["sts:rolesessionname"] = c.params["RoleSessionName"]

@@ -150,7 +150,7 @@ func constraint(value, member, rule string) *apiError {
 	return validation(fmt.Sprintf("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, member, rule))
 }
 
-// checkMFA reports whether the caller proved a second factor with this request.
+// checkMFA reports whether the caller proved an MFA device with this request.
 // Half a proof, a wrong one, and one for a device that is not the caller's are
 // refused.
 func checkMFA(params map[string]string, who *credential) (bool, *apiError) {

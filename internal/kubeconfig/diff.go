@@ -138,7 +138,7 @@ func (v *viewer) items(n *yaml.Node) []*yaml.Node {
 }
 
 // args shows the arguments of a plugin that mints tokens, but not a command that
-// prints codes of a second factor, which may hold what they are made of.
+// prints MFA codes, which may hold what they are made of.
 func (v *viewer) args(n *yaml.Node) {
 	const secret = "mfa-command"
 	previous := ""

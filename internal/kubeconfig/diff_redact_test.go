@@ -39,7 +39,7 @@ func TestDiffShowsNoSecret(t *testing.T) {
 		{"a variable, upside down", exec("env: [{value: hunter2, name: PASSWORD}]")},
 		{"an argument of an unknown plugin", exec("args: [get-token, --oidc-client-secret=hunter2]")},
 		{"an argument of a plugin with a known word too much", "users:\n- name: u\n  user:\n    exec:\n      command: ekskey\n      args: [token, --cluster, c, --password, hunter2]\n"},
-		{"the command for the second factor", "users:\n- name: u\n  user:\n    exec:\n      command: ekskey\n      args: [token, --cluster, c, --mfa-command, oathtool hunter2]\n"},
+		{"the command for the MFA device", "users:\n- name: u\n  user:\n    exec:\n      command: ekskey\n      args: [token, --cluster, c, --mfa-command, oathtool hunter2]\n"},
 		{"the same, joined", "users:\n- name: u\n  user:\n    exec:\n      command: ekskey\n      args: [token, --cluster, c, '--mfa-command=oathtool hunter2']\n"},
 		{"the same behind an alias", "x: &m --mfa-command\nusers:\n- name: u\n  user:\n    exec:\n      command: ekskey\n      args: [token, --cluster, c, *m, oathtool hunter2]\n"},
 		{"a comment", "# token: hunter2\nkind: Config # hunter2\n"},

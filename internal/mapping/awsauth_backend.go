@@ -28,7 +28,8 @@ import (
 type AWSAuth struct {
 	cfg    FileConfig
 	poller *Poller
-	news   news
+	news   news // of the source
+	writes news // of the StateFile
 	state  atomic.Pointer[awsAuthState]
 
 	mu     sync.Mutex // held while the state changes
@@ -60,7 +61,7 @@ type awsAuthState struct {
 func NewAWSAuth(cfg FileConfig) *AWSAuth {
 	f := &AWSAuth{cfg: cfg.withDefaults(), kept: map[string]lastGood{}}
 	f.cfg.Options = f.cfg.Options.withDefaults("aws-auth")
-	f.news.alarm = f.cfg.Alarm
+	f.news.alarm, f.writes.alarm = f.cfg.Alarm, f.cfg.Alarm
 	f.restore()
 	f.rebuild(&UnavailableError{Backend: f.cfg.Options.Backend, Reason: "has not been read yet"})
 	return f
@@ -376,8 +377,9 @@ func (f *AWSAuth) store() {
 		err = safefile.WritePrivate(f.cfg.StateFile, text)
 	}
 	if err != nil {
-		f.cfg.Alarm(fmt.Errorf("keeping the last good aws-auth: %w", err))
+		err = fmt.Errorf("keeping the last good aws-auth: %w", err)
 	}
+	f.writes.report(err)
 }
 
 // restore reads the last good texts of an earlier run. A file that others could have

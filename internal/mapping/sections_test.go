@@ -50,14 +50,12 @@ var brokenRoles = []struct{ name, old, new string }{
 func (w *watched) expectAll(when string, want map[string]string) {
 	w.t.Helper()
 	for who, want := range want {
-		id := caller(w.t, userARN)
+		id := caller(w.t, "arn:aws:iam::111122223333:user/"+who)
 		switch who {
 		case "dev", "other":
 			id = session(w.t, who, "s")
 		case "account":
 			id = caller(w.t, "arn:aws:iam::444455556666:user/x")
-		default:
-			id = caller(w.t, "arn:aws:iam::111122223333:user/"+who)
 		}
 		if got := outcome(w.file, id); got != want {
 			w.t.Errorf("%s: %s got %q, want %q", when, who, got, want)

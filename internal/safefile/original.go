@@ -281,11 +281,11 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 	var since time.Time // last was first seen
 	start := time.Now()
 	for {
-		late := time.Since(start) >= w.Patience
+		timedOut := time.Since(start) >= w.Patience
 		o, err := OpenOriginal(path, w.Limit)
 		var changed *ChangedError
 		switch {
-		case err != nil && (late || !errors.As(err, &changed)):
+		case err != nil && (timedOut || !errors.As(err, &changed)):
 			return nil, err
 		case err == nil && o.Missing():
 			return o, nil
@@ -293,7 +293,6 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 			if last == nil || !sameState(last, o.info) {
 				last, since = o.info, time.Now()
 			}
-			timedOut := time.Since(start) >= w.Patience
 			if w.rested(o, time.Since(since)) || timedOut && w.Hasty {
 				w.largest[o.target] = o.info.Size()
 				return o, nil

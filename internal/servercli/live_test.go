@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -248,4 +250,53 @@ func TestUnavailableBackend(t *testing.T) {
 			t.Error(got)
 		}
 	}
+}
+
+// Run follows the configuration file and the sources by itself, those too that a new
+// configuration added, and stops with its context.
+func TestRunFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLiveServer(t, users("alice=a"), nil)
+		path := filepath.Join(s.dir, "server.yaml")
+		s.config.path = path
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.run(ctx)
+		}()
+		wait := func() {
+			time.Sleep(2*mapping.PollInterval + time.Second) // a source is read twice
+			synctest.Wait()
+		}
+		s.write("aws-auth.yaml", "mapUsers: |\n  - {userarn: 'arn:aws:iam::111122223333:user/dave', username: d}\n")
+		s.write("server.yaml", s.text(users("alice=b")+"  awsAuthFile: DIR/aws-auth.yaml\n"))
+		wait()
+		s.want("changed", map[string]string{"alice": "b", "dave": "d"})
+		s.write("aws-auth.yaml", "mapUsers: |\n  - {userarn: 'arn:aws:iam::111122223333:user/dave', username: d2}\n")
+		wait()
+		s.want("aws-auth changed", map[string]string{"dave": "d2"})
+		s.write("server.yaml", "clusterID: [")
+		wait()
+		s.want("broken", map[string]string{"alice": "b", "dave": "d2"})
+		if got := s.metric("ekskey_mapping_stale"); got != "aws-auth=0 file=1" || !strings.Contains(s.log.String(), "is not YAML") {
+			t.Errorf("%s, %s", got, s.log.String())
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		s.want("broken for an hour", map[string]string{"alice": "unavailable", "dave": "unavailable"})
+		s.write("server.yaml", s.text(users("alice=c")+"  maxStale: {file: 24h}\n"))
+		wait()
+		s.want("mended", map[string]string{"alice": "c", "dave": "not mapped"})
+		s.write("server.yaml", "clusterID: [")
+		time.Sleep(12 * time.Hour)
+		synctest.Wait()
+		s.want("broken for half a day, with a limit of a day", map[string]string{"alice": "c"})
+		if n := strings.Count(s.log.String(), "is not YAML"); n != 2 {
+			t.Errorf("the mistake was told %d times", n)
+		}
+		cancel()
+		<-done
+		synctest.Wait()
+	})
 }

@@ -1,6 +1,6 @@
-// Package build compiles what the sandbox runs: the control plane from its Go
-// modules, once, into a cache outside the state directory, and this repository's
-// own programs, each time.
+// Package build compiles the sandbox's programs: the control plane from its Go modules,
+// once, into a cache outside of the state directory, and this repository's own
+// programs, each time.
 package build
 
 import (
@@ -20,21 +20,21 @@ import (
 	"github.com/ekskey/ekskey/sandbox/internal/state"
 )
 
-// Environment variables that say where programs are found or kept.
+// Environment variables for the directories of programs.
 const (
-	// EnvCache holds the directory for compiled programs.
+	// EnvCache is the directory for compiled programs.
 	EnvCache = "EKSKEY_SANDBOX_CACHE"
-	// EnvAssets holds a directory with kube-apiserver, etcd and kubectl ready to
-	// run, as controller-runtime's envtest has it. Nothing is compiled then.
+	// EnvAssets is a directory with kube-apiserver, etcd and kubectl, as in
+	// controller-runtime's envtest. Then nothing is compiled.
 	EnvAssets = "KUBEBUILDER_ASSETS"
 )
 
-// Builder finds or compiles programs. Self and Progress are required, Source
-// too unless KUBEBUILDER_ASSETS holds all that is asked for.
+// Builder finds or compiles programs. Self and Progress are required, and Source unless
+// KUBEBUILDER_ASSETS has all requested programs.
 type Builder struct {
-	// Self is a binary that answers to [process.GuardCommand].
+	// Self is a binary that supports [process.GuardCommand].
 	Self string
-	// Source is the directory of the sandbox's go.mod, as [FindSource] finds it.
+	// Source is the directory of the sandbox's go.mod, as found by [FindSource].
 	Source string
 	// Cache is the directory of compiled programs; empty means [DefaultCache].
 	Cache    string
@@ -53,7 +53,7 @@ func DefaultCache() (string, error) {
 	return filepath.Join(dir, "ekskey-sandbox"), nil
 }
 
-// ControlPlane gives the paths of kube-apiserver and etcd.
+// ControlPlane returns the paths of kube-apiserver and etcd.
 func (b *Builder) ControlPlane(ctx context.Context) (apiserver, etcd string, err error) {
 	paths, err := b.cached(ctx, "kube-apiserver", "etcd")
 	if err != nil {
@@ -62,8 +62,8 @@ func (b *Builder) ControlPlane(ctx context.Context) (apiserver, etcd string, err
 	return paths[0], paths[1], nil
 }
 
-// Kubectl gives the path of kubectl: KUBEBUILDER_ASSETS's, else the one on
-// PATH if it runs, else one compiled.
+// Kubectl returns the path of kubectl: KUBEBUILDER_ASSETS's, else the one on PATH if it
+// runs, else a compiled one.
 func (b *Builder) Kubectl(ctx context.Context) (string, error) {
 	if os.Getenv(EnvAssets) == "" {
 		if path, err := exec.LookPath("kubectl"); err == nil && runs(ctx, path, "version", "--client") {
@@ -77,8 +77,8 @@ func (b *Builder) Kubectl(ctx context.Context) (string, error) {
 	return paths[0], nil
 }
 
-// Own compiles ekskey and ekskey-server from the repository around the sandbox
-// into a directory, again only where their source has changed.
+// Own compiles ekskey and ekskey-server from the repository around the sandbox into a
+// directory, if their source has changed.
 func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, err error) {
 	if b.Source == "" {
 		return "", "", errNoSource
@@ -108,9 +108,8 @@ func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, e
 	return paths[0], paths[1], nil
 }
 
-// cached gives programs of the control plane's module from KUBEBUILDER_ASSETS or
-// the cache, compiling those that do not exist. Two processes at once compile
-// once.
+// cached returns programs of the control plane's module from KUBEBUILDER_ASSETS or the
+// cache, and compiles those that are missing. Two processes at once compile once.
 func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error) {
 	if assets := os.Getenv(EnvAssets); assets != "" {
 		return fromAssets(assets, names)
@@ -165,7 +164,7 @@ func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error)
 	return paths, nil
 }
 
-// cacheDir makes the directory for what these inputs give on this system.
+// cacheDir creates the directory for these inputs on this system.
 func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
 	root := b.Cache
 	if root == "" {
@@ -182,7 +181,7 @@ func (b *Builder) cacheDir(kind string, inputs ...[]byte) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making the directory for compiled programs: %w", err)
 	}
-	// Its programs are run: nobody else may put them there.
+	// Its programs are executed: nobody else may write them.
 	if err := state.CheckPrivate(dir); err != nil {
 		return "", err
 	}
@@ -203,7 +202,7 @@ func (b *Builder) lock(ctx context.Context, dir string) (unlock func(), err erro
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// compile has the go command put ./cmd/NAME of the module in source into dir.
+// compile compiles ./cmd/NAME of the module in source into dir.
 func (b *Builder) compile(ctx context.Context, source, dir, ldflags string, names []string) error {
 	what := strings.Join(names, " and ")
 	task := b.Progress.Begin("compiling " + what)

@@ -13,7 +13,7 @@ const modulePath = "github.com/ekskey/ekskey/sandbox"
 
 var errNoSource = errors.New("there is no source to compile the sandbox's programs from")
 
-// NoSourceError says that the sandbox's source was not found.
+// NoSourceError reports that the sandbox's source was not found.
 type NoSourceError struct{ Looked string }
 
 func (e *NoSourceError) Error() string {
@@ -25,18 +25,18 @@ func (e *NoSourceError) Hint() string {
 	return "run it in a checkout of ekskey, or name its sandbox directory with --source"
 }
 
-// NoGoError says that there is no Go to compile with.
+// NoGoError reports that there is no go command.
 type NoGoError struct{ Cause error }
 
 func (e *NoGoError) Error() string { return "finding the go command: " + e.Cause.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *NoGoError) Unwrap() error { return e.Cause }
 
 // Hint says what to do about it.
 func (e *NoGoError) Hint() string { return "install Go 1.26 or later from https://go.dev/dl" }
 
-// NoAssetError says that KUBEBUILDER_ASSETS lacks a program.
+// NoAssetError reports a program that is missing in KUBEBUILDER_ASSETS.
 type NoAssetError struct{ Path string }
 
 func (e *NoAssetError) Error() string { return EnvAssets + " has no " + e.Path }
@@ -46,8 +46,8 @@ func (e *NoAssetError) Hint() string {
 	return "put kube-apiserver, etcd and kubectl there, or unset " + EnvAssets + " to have them compiled"
 }
 
-// FindSource finds the directory of the sandbox's go.mod: the one given, else in
-// or above the working directory, else where this binary was compiled from.
+// FindSource finds the directory of the sandbox's go.mod: the named one, else in or
+// above the working directory, else where this binary was compiled from.
 func FindSource(named string) (string, error) {
 	if named != "" {
 		dir, err := filepath.Abs(named)

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Progress tells a person what is being compiled and for how long. On a
-// terminal one line is rewritten; elsewhere a plain line follows now and then.
-// Out is required; its other fields' zero values work.
+// Progress shows what is being compiled and for how long. On a terminal it rewrites one
+// line; otherwise it writes a line from time to time. Out is required; the zero values
+// of the other fields work.
 type Progress struct {
 	Out io.Writer
 	// Terminal says that Out is one.
@@ -25,8 +25,8 @@ type Progress struct {
 // Line writes one line.
 func (p *Progress) Line(text string) { fmt.Fprintln(p.Out, text) }
 
-// Task is one thing that takes long. Its methods may be called from several
-// goroutines; nothing is written after End.
+// Task is one long operation. Its methods may be called from several goroutines;
+// nothing is written after End.
 type Task struct {
 	p       *Progress
 	what    string
@@ -39,21 +39,21 @@ type Task struct {
 	spoke  bool
 }
 
-// Begin starts telling about a task. Every task must be ended.
+// Begin starts showing a task. Every task must be ended.
 func (p *Progress) Begin(what string) *Task {
 	t := &Task{p: p, what: what, begun: time.Now(), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go t.tell()
 	return t
 }
 
-// Say sets what the task is at.
+// Say sets the current step.
 func (t *Task) Say(detail string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.detail = detail
 }
 
-// End stops telling. A task too short to have been told of stays untold.
+// End ends a task. A short task is never shown.
 func (t *Task) End(err error) {
 	close(t.stop)
 	<-t.stopped

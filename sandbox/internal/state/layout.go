@@ -14,7 +14,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Layout says where things lie in a state directory, held or not.
+// Layout has the paths in a state directory, locked or not.
 type Layout struct{ Root string }
 
 // Path joins names to the directory.
@@ -22,32 +22,32 @@ func (l Layout) Path(elem ...string) string {
 	return filepath.Join(append([]string{l.Root}, elem...)...)
 }
 
-// Log is the file that a program of this name writes to.
+// Log is the log file of a program of this name.
 func (l Layout) Log(name string) string { return l.Path("logs", name+".log") }
 
-// PIDFile holds the process id of a program of this name while it runs.
+// PIDFile contains the process ID of a program of this name while it runs.
 func (l Layout) PIDFile(name string) string { return l.Path("run", name+".pid") }
 
 // Kubeconfig is the file that the sandbox's `env` sets KUBECONFIG to.
 func (l Layout) Kubeconfig() string { return l.Path("kubeconfig") }
 
-// AdminKubeconfig holds a client certificate of system:masters, past all that
-// ekskey does.
+// AdminKubeconfig has a client certificate of system:masters, which bypasses ekskey.
 func (l Layout) AdminKubeconfig() string { return l.Path("admin.kubeconfig") }
 
-// CABundle is the certificate that clients of the embedded AWS must trust.
+// CABundle is the CA certificate for clients of the embedded AWS.
 func (l Layout) CABundle() string { return l.Path("aws", "ca.pem") }
 
-// AWSConfig and AWSCredentials are the AWS files with a profile an identity.
+// AWSConfig and AWSCredentials are AWS configuration files with a profile for each
+// identity.
 func (l Layout) AWSConfig() string { return l.Path("aws", "config") }
 
-// AWSCredentials holds the keys that [Layout.AWSConfig]'s profiles use.
+// AWSCredentials has the keys of [Layout.AWSConfig]'s profiles.
 func (l Layout) AWSCredentials() string { return l.Path("aws", "credentials") }
 
-// HeldError says that a sandbox runs on the directory.
+// HeldError reports that a sandbox uses the directory.
 type HeldError struct {
 	Dir string
-	// PID is the supervising process, 0 where it has not said.
+	// PID is the supervising process, 0 if unknown.
 	PID int
 }
 
@@ -63,7 +63,7 @@ func (e *HeldError) Hint() string {
 	return "use it (ekskey-sandbox env), stop it (ekskey-sandbox down), or name another directory with --state"
 }
 
-// ForeignError says that a directory is not a sandbox's to empty.
+// ForeignError reports a directory that does not belong to a sandbox.
 type ForeignError struct{ Dir, Reason string }
 
 func (e *ForeignError) Error() string { return fmt.Sprintf("%s %s", e.Dir, e.Reason) }
@@ -73,7 +73,7 @@ func (e *ForeignError) Hint() string {
 	return "name an empty or new directory with --state"
 }
 
-// NotRunningError says that no sandbox runs on the directory.
+// NotRunningError reports that no sandbox runs in the directory.
 type NotRunningError struct{ Dir string }
 
 func (e *NotRunningError) Error() string { return "no sandbox is running in " + e.Dir }
@@ -82,7 +82,7 @@ func (e *NotRunningError) Error() string { return "no sandbox is running in " + 
 func (e *NotRunningError) Hint() string { return "start one with ekskey-sandbox up" }
 
 // Read reads the record of the sandbox that runs in the directory. It fails with
-// *NotRunningError where none runs and is ready.
+// *NotRunningError if none is running and ready.
 func Read(root string) (Record, Layout, error) {
 	l := Layout{Root: root}
 	root, err := filepath.Abs(root)
@@ -100,8 +100,8 @@ func Read(root string) (Record, Layout, error) {
 	return r, l, nil
 }
 
-// Down stops the sandbox that runs in the directory, if any, and removes the
-// directory. It reports whether there was anything to remove.
+// Down stops the sandbox that runs in the directory, if any, and removes the directory.
+// It reports whether there was anything to remove.
 func Down(ctx context.Context, root string) (bool, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -137,7 +137,7 @@ func Down(ctx context.Context, root string) (bool, error) {
 	}
 }
 
-// check holds the directory to be ours and a sandbox's, or empty.
+// check requires the directory to be ours and a sandbox's, or empty.
 func (l Layout) check() error {
 	info, err := os.Lstat(l.Root)
 	if err != nil {
@@ -162,8 +162,8 @@ func (l Layout) check() error {
 	return nil
 }
 
-// CheckPrivate holds a directory to be this user's and writable by nobody else. It
-// fails with *ForeignError.
+// CheckPrivate requires a directory to belong to this user and to be writable by nobody
+// else. It fails with *ForeignError.
 func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -225,7 +225,7 @@ func (l Layout) record() (Record, error) {
 	return r, nil
 }
 
-// leftovers says in words what an earlier sandbox left behind.
+// leftovers describes what an earlier sandbox left behind.
 func (l Layout) leftovers() string {
 	entries, err := os.ReadDir(l.Root)
 	if err != nil || len(entries) <= 1 {

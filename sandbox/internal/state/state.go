@@ -1,5 +1,5 @@
-// Package state is the one directory that a sandbox lives in: who holds it, where
-// things lie in it, and what a running sandbox says about itself.
+// Package state is the state directory of a sandbox: its lock, its layout, and the
+// record of a running sandbox.
 package state
 
 import (
@@ -14,19 +14,19 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// EnvDir names the environment variable that holds the directory's path.
+// EnvDir is the environment variable with the directory's path.
 const EnvDir = "EKSKEY_SANDBOX_STATE"
 
 const (
-	// lockName both marks a directory as a sandbox's, so that no other is ever
-	// emptied, and is held by an OS lock while the sandbox runs.
+	// lockName marks a directory as a sandbox's, so that no other is ever emptied, and
+	// has an OS lock while the sandbox runs.
 	lockName   = "ekskey-sandbox.lock"
 	recordName = "sandbox.json"
 	stopName   = "stop"
 )
 
-// Default is the directory used where none is given: the environment's, else one
-// in the user's cache directory.
+// Default is the default directory: the environment's, else one in the user's cache
+// directory.
 func Default() (string, error) {
 	if dir := os.Getenv(EnvDir); dir != "" {
 		return dir, nil
@@ -39,20 +39,19 @@ func Default() (string, error) {
 }
 
 // Identity is one of the sandbox's IAM identities, as a profile of the AWS
-// configuration that the sandbox writes. The keys are throw-away, and secret
-// all the same.
+// configuration that the sandbox writes. The keys are throw-away, but secret.
 type Identity struct {
 	Name            string `json:"name"`
 	ARN             string `json:"arn"`
 	About           string `json:"about"`
 	AccessKeyID     string `json:"accessKeyId,omitempty"`
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
-	// RoleARN is set for a role: it has no keys and is assumed by SourceProfile.
+	// RoleARN is set for a role: it has no keys and is assumed with SourceProfile.
 	RoleARN       string `json:"roleArn,omitempty"`
 	SourceProfile string `json:"sourceProfile,omitempty"`
 }
 
-// Record is what a running sandbox says about itself.
+// Record describes a running sandbox.
 type Record struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
@@ -69,16 +68,16 @@ type Record struct {
 	Identities []Identity `json:"identities"`
 }
 
-// Dir is a directory held by this process. Make one with [Acquire].
+// Dir is a directory locked by this process. Create one with [Acquire].
 type Dir struct {
 	Layout
 	lock *flock.Flock
 }
 
-// Acquire takes the directory for this process, makes it if need be, and empties
-// it of what an earlier sandbox left; found says in words what that was. It
-// fails with *HeldError where another process has it, and with *ForeignError
-// where the directory is somebody else's or not a sandbox's.
+// Acquire locks the directory for this process, creates it if needed, and removes what
+// an earlier sandbox left; found describes that. It fails with *HeldError if another
+// process has the lock, and with *ForeignError if the directory belongs to another user
+// or is not a sandbox's.
 func Acquire(root string) (dir *Dir, found string, err error) {
 	root, err = filepath.Abs(root)
 	if err != nil {
@@ -106,10 +105,10 @@ func Acquire(root string) (dir *Dir, found string, err error) {
 	return d, found, nil
 }
 
-// Release gives the directory up and leaves what is in it.
+// Release unlocks the directory and leaves its content.
 func (d *Dir) Release() error { return d.lock.Unlock() }
 
-// Remove gives the directory up and removes it.
+// Remove unlocks the directory and removes it.
 func (d *Dir) Remove() error {
 	if err := d.clear(); err != nil {
 		return errors.Join(err, d.lock.Unlock())
@@ -117,7 +116,7 @@ func (d *Dir) Remove() error {
 	return removeLocked(d.Root, d.lock)
 }
 
-// Write writes the record, whole or not at all.
+// Write writes the record atomically.
 func (d *Dir) Write(r Record) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -126,7 +125,7 @@ func (d *Dir) Write(r Record) error {
 	return WriteFile(d.Path(recordName), append(b, '\n'))
 }
 
-// StopAsked reports whether somebody asked this sandbox to stop.
+// StopAsked reports whether another process requested this sandbox to stop.
 func (d *Dir) StopAsked() bool {
 	_, err := os.Lstat(d.Path(stopName))
 	return err == nil
@@ -167,7 +166,7 @@ func removeLocked(root string, lock *flock.Flock) error {
 	return nil
 }
 
-// WriteFile writes a file that only this user may read, whole or not at all.
+// WriteFile writes a file that only this user may read, atomically.
 func WriteFile(name string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
