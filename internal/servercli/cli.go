@@ -44,6 +44,7 @@ func Main(env Env) int {
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := newRoot(env)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -25,6 +25,8 @@ const (
 	defaultPartition     = "aws"
 	defaultShutdownDelay = time.Second
 	defaultHostname      = "localhost"
+	// defaultHealthAddress is where aws-iam-authenticator's manifests probe.
+	defaultHealthAddress = ":21363"
 )
 
 // maxConfig is the maximum size of a configuration, in bytes.
@@ -42,6 +44,7 @@ type serverConfig struct {
 	node *yaml.Node // for the mapping sections
 
 	address, hostname      string
+	healthAddress          string // empty means the default, "none" none
 	port                   int
 	stateDir               string
 	generateKubeconfig     string
@@ -107,6 +110,7 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	fields := map[string]func(*yaml.Node){
 		"address":                 r.text(&s.address),
 		"hostname":                r.text(&s.hostname),
+		"healthaddress":           r.text(&s.healthAddress),
 		"port":                    r.port(&s.port),
 		"statedir":                r.text(&s.stateDir),
 		"generatekubeconfig":      r.text(&s.generateKubeconfig),
@@ -224,6 +228,11 @@ func (c *config) check(r *reader, root *yaml.Node) {
 	if net.ParseIP(c.server.address) == nil {
 		r.fail(node, fmt.Sprintf("server.address %q is not an IP address", c.server.address))
 	}
+	if h := c.server.healthAddress; h != "" && h != "none" {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			r.fail(node, fmt.Sprintf("server.healthAddress %q is not host:port, nor none", h))
+		}
+	}
 	for _, name := range c.server.backends {
 		if err := c.server.hasSource(name); err != nil {
 			r.fail(node, "server.backends: "+err.Error())
@@ -246,7 +255,7 @@ func (s *serverConfig) hasSource(name string) error {
 func (c *config) keep(old *config) {
 	s, t := &c.server, &old.server
 	c.clusterID = old.clusterID
-	s.address, s.hostname, s.port = t.address, t.hostname, t.port
+	s.address, s.hostname, s.port, s.healthAddress = t.address, t.hostname, t.port, t.healthAddress
 	s.stateDir, s.generateKubeconfig, s.kubeconfigPregenerated = t.stateDir, t.generateKubeconfig, t.kubeconfigPregenerated
 	s.partition, s.scrubbedAccounts, s.audiences = t.partition, t.scrubbedAccounts, t.audiences
 	s.dynamicBackendModePath, s.clientCAFile, s.shutdownDelay, s.sts = t.dynamicBackendModePath, t.clientCAFile, t.shutdownDelay, t.sts
@@ -264,6 +273,7 @@ func restartKeys(a, b *config) []string {
 		{"clusterID", a.clusterID, b.clusterID},
 		{"server.address", s.address, t.address},
 		{"server.hostname", s.hostname, t.hostname},
+		{"server.healthAddress", s.healthAddress, t.healthAddress},
 		{"server.port", s.port, t.port},
 		{"server.stateDir", s.stateDir, t.stateDir},
 		{"server.generateKubeconfig", s.generateKubeconfig, t.generateKubeconfig},

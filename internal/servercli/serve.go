@@ -17,16 +17,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 
+	"github.com/ekskey/ekskey/internal/review"
 	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/webhook"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
 )
 
-// maxConnections bounds idle and slow connections.
-const maxConnections = 4096
+// maxBodies bounds what the bodies of all requests hold, in bytes.
+const maxBodies = 32 << 20
 
 // drainTimeout bounds the wait for requests in flight.
 const drainTimeout = 15 * time.Second
@@ -60,7 +60,6 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		return err
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
-	listener = netutil.LimitListener(listener, maxConnections)
 	if err := writeKubeconfig(c, port, certPEM); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -70,22 +69,41 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		ScrubbedAccounts: c.server.scrubbedAccounts, Log: log, Metrics: webhook.NewMetrics(registry),
 	})
 	var ready atomic.Bool
+	health, err := listenHealth(ctx, c, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if health != nil {
+		probes := &http.Server{
+			Handler: healthRoutes(http.NewServeMux(), &ready), ReadHeaderTimeout: 2 * time.Second,
+			WriteTimeout: 2 * time.Second, MaxHeaderBytes: 8 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		probes.SetKeepAlivesEnabled(false)
+		go func() { _ = probes.Serve(health) }()
+		defer func() { _ = probes.Close() }()
+	}
+	tlsConfig := newTLSConfig(pair, clientCAs)
+	front := newFront(listener, tlsConfig, log)
+	budget := review.NewBudget(maxBodies)
 	server := &http.Server{
-		Handler:           routes(handler, registry, &ready, clientCAs != nil),
+		Handler:           routes(handler, registry, &ready),
+		ConnState:         front.follow,
+		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return budget.Conn(ctx) },
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		TLSConfig:         tlsConfig(pair, clientCAs),
+		TLSConfig:         tlsConfig,
 	}
 	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
 	go live.run(followCtx)
 
 	ended := make(chan error, 1)
-	go func() { ended <- server.ServeTLS(listener, "", "") }()
+	go func() { ended <- server.Serve(front) }()
 	ready.Store(true)
 	log.Info("serving", "address", listener.Addr().String(), "cluster", c.clusterID, "partition", c.server.partition)
 
@@ -157,32 +175,51 @@ func loadPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func tlsConfig(pair tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+// newTLSConfig demands a certificate in the handshake if there is a client CA. Sessions
+// are not resumed, so that every connection shows its certificate.
+func newTLSConfig(pair tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
+	c := &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"}, SessionTicketsDisabled: true,
+	}
 	if clientCAs != nil {
-		c.ClientCAs, c.ClientAuth = clientCAs, tls.VerifyClientCertIfGiven
+		c.ClientCAs, c.ClientAuth = clientCAs, tls.RequireAndVerifyClientCert
 	}
 	return c
 }
 
-// routes serves health and readiness without a client certificate, because probes have
-// none.
-func routes(review http.Handler, registry *prometheus.Registry, ready *atomic.Bool, mutual bool) http.Handler {
-	guard := func(h http.Handler) http.Handler {
-		if !mutual {
-			return h
-		}
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-				http.Error(w, "a client certificate is required", http.StatusUnauthorized)
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
+// listenHealth opens the port of server.healthAddress, or returns nil if there is none.
+// That the default port is in use is no error: nobody asked for it.
+func listenHealth(ctx context.Context, c *config, log *slog.Logger) (net.Listener, error) {
+	address := c.server.healthAddress
+	configured := address != ""
+	switch {
+	case address == "none", !configured && c.server.port == 0: // then nothing is at a known port
+		return nil, nil
+	case !configured:
+		address = defaultHealthAddress
 	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return l, nil
+	case configured:
+		return nil, fmt.Errorf("server.healthAddress: %w", err)
+	}
+	log.Warn("health is not served: set server.healthAddress", "address", address, "reason", err.Error())
+	return nil, nil
+}
+
+// routes has health and metrics beside the reviews. With a client CA the handshake has
+// demanded a certificate; probes, which have none, use server.healthAddress.
+func routes(reviews http.Handler, registry *prometheus.Registry, ready *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(webhook.Path, guard(review))
-	mux.Handle("GET /metrics", guard(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+	mux.Handle(webhook.Path, reviews)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return healthRoutes(mux, ready)
+}
+
+func healthRoutes(mux *http.ServeMux, ready *atomic.Bool) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready.Load() {

@@ -265,22 +265,38 @@ func TestStops(t *testing.T) {
 func TestClientCertificate(t *testing.T) {
 	f := newFixture(t)
 	pair, ca := tlstest.Certificate(t, "kube-apiserver")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	health := free.Addr().String()
+	_ = free.Close()
 	f.write(t, "client-ca.pem", string(ca))
 	text, err := os.ReadFile(f.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.write(t, "server.yaml", strings.Replace(string(text), "  port: 0\n", "  port: 0\n  address: 0.0.0.0\n  clientCAFile: "+filepath.ToSlash(f.dir)+"/client-ca.pem\n", 1))
+	f.write(t, "server.yaml", strings.Replace(string(text), "  port: 0\n", "  port: 0\n  address: 0.0.0.0\n  healthAddress: "+health+"\n  clientCAFile: "+filepath.ToSlash(f.dir)+"/client-ca.pem\n", 1))
 	p := f.start(t)
 	tok := f.token(t)
-	if got := p.review(t, tok); !strings.Contains(got, "a client certificate is required") {
-		t.Errorf("without a certificate: %s", got)
+	for _, path := range []string{"/authenticate", "/metrics", "/healthz", "/readyz"} {
+		if code, body := p.get(t, path); code != 0 || !strings.Contains(body, "certificate required") {
+			t.Errorf("%s without a certificate: %d %s", path, code, body)
+		}
 	}
-	if code, _ := p.get(t, "/metrics"); code != http.StatusUnauthorized {
-		t.Errorf("/metrics without a certificate: %d", code)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		resp, err := http.Get("http://" + health + path)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("health: %v %v", resp, err)
+		}
+		_ = resp.Body.Close()
 	}
-	if code, _ := p.get(t, "/readyz"); code != http.StatusOK {
-		t.Errorf("/readyz without a certificate: %d", code)
+	for _, path := range []string{"/authenticate", "/metrics"} {
+		resp, err := http.Get("http://" + health + path)
+		if err != nil || resp.StatusCode != http.StatusNotFound {
+			t.Fatalf("%s at healthAddress: %v %v", path, resp, err)
+		}
+		_ = resp.Body.Close()
 	}
 	p.client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{pair}
 	p.client.CloseIdleConnections()
@@ -349,5 +365,62 @@ func TestBadInput(t *testing.T) {
 		if cmd.ProcessState.ExitCode() != c.exit || errorLines != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit %d and %q", c.name, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), c.exit, c.want)
 		}
+	}
+}
+
+// Thousands of strangers that begin a handshake, or finish it and stay idle, do not keep
+// the API server out.
+func TestIdleStrangers(t *testing.T) {
+	f := newFixture(t)
+	p := f.start(t)
+	address := strings.TrimPrefix(p.url, "https://")
+	tok := f.token(t)
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	for i := range 4096 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Skipf("this machine allows %d connections: %v", i, err)
+		}
+		conns = append(conns, c)
+		if i%1024 == 1023 {
+			p.client.CloseIdleConnections()
+			if got := p.review(t, tok); !strings.Contains(got, `"authenticated":true`) {
+				t.Fatalf("with %d strangers: %s", i+1, got)
+			}
+		}
+	}
+	config := p.client.Transport.(*http.Transport).TLSClientConfig
+	for i := range 1200 {
+		c, err := tls.Dial("tcp", address, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+		if i%400 == 399 {
+			p.client.CloseIdleConnections()
+			if got := p.review(t, tok); !strings.Contains(got, `"authenticated":true`) {
+				t.Fatalf("with %d that finished the handshake: %s", i+1, got)
+			}
+		}
+	}
+}
+
+// A client that distrusts the certificate is seen in the log.
+func TestDistrustIsLogged(t *testing.T) {
+	f := newFixture(t)
+	p := f.start(t)
+	if _, err := (&http.Client{Timeout: 10 * time.Second}).Get(p.url + "/healthz"); err == nil {
+		t.Fatal("the certificate is trusted")
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.stderr.String(), "the TLS handshake failed"); {
+		if time.Now().After(deadline) {
+			t.Fatal(p.stderr.String())
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }

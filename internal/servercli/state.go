@@ -25,6 +25,7 @@ import (
 
 	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/webhook"
+	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
 
 // certificateLife is long because only one kube-apiserver relies on the certificate,
@@ -51,15 +52,9 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	if err := checkDir(c.server.stateDir); err != nil {
 		return pair, nil, err
 	}
-	// Two servers that start at once must not mix one's key with the other's
-	// certificate.
-	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: certFile})
-	if err != nil {
-		return pair, nil, err
-	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
+	// A pair that exists needs no lock, which a read-only directory does not allow.
 	if _, err := os.Lstat(certFile); errors.Is(err, fs.ErrNotExist) {
-		if err := makeCertificate(c, certFile, keyFile, now); err != nil {
+		if err := makePair(ctx, c, certFile, keyFile, now); err != nil {
 			return pair, nil, err
 		}
 	}
@@ -83,6 +78,27 @@ func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certif
 	return pair, certPEM, nil
 }
 
+// makePair makes the pair, unless another process just did: two servers that start at
+// once must not mix one's key with the other's certificate.
+func makePair(ctx context.Context, c *config, certFile, keyFile string, now time.Time) (err error) {
+	lock, err := safefile.Acquire(ctx, safefile.LockConfig{Path: certFile})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if _, err := os.Lstat(certFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Lstat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
+			return err
+		}
+		return &hintError{fmt.Errorf("%s exists without its certificate", keyFile),
+			"put cert.pem back beside it, or remove key.pem so that a new pair is made"}
+	}
+	return makeCertificate(c, certFile, keyFile, now)
+}
+
 // checkPrivate refuses a private key that other users can read.
 func checkPrivate(file string) error {
 	info, err := os.Stat(file)
@@ -96,11 +112,6 @@ func checkPrivate(file string) error {
 }
 
 func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
-	// An existing key, perhaps readable by other users, would pass its permissions on
-	// to the new one.
-	if err := os.Remove(keyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -117,11 +128,16 @@ func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		// A self-signed CA, because kube-apiserver needs a CA to trust.
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		DNSNames:    []string{c.server.hostname, "localhost"},
+		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	if ip := net.ParseIP(c.server.address); ip != nil && !ip.IsUnspecified() {
 		template.IPAddresses = append(template.IPAddresses, ip)
+	}
+	if ip := net.ParseIP(c.server.hostname); ip != nil {
+		template.IPAddresses = append(template.IPAddresses, ip)
+	} else if c.server.hostname != "localhost" {
+		template.DNSNames = append(template.DNSNames, c.server.hostname)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -152,7 +168,9 @@ kind: Config
 clusters:
 - name: ekskey-server
   cluster:
-` + string(caLine(certPEM)) + string(serverLine(c, port)) + `users:
+    certificate-authority-data: ` + base64.StdEncoding.EncodeToString(certPEM) + `
+    server: ` + strconv.Quote(serverURL(c, port)) + `
+users:
 - name: kube-apiserver
 ` + user + `contexts:
 - name: webhook
@@ -163,25 +181,64 @@ current-context: webhook
 `)
 }
 
-func caLine(certPEM []byte) []byte {
-	return []byte("    certificate-authority-data: " + base64.StdEncoding.EncodeToString(certPEM) + "\n")
-}
-
-func serverLine(c *config, port int) []byte {
-	host := c.server.address
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = c.server.hostname
+// host is the host in the kubeconfig.
+func (c *config) host() string {
+	if ip := net.ParseIP(c.server.address); ip == nil || ip.IsUnspecified() {
+		return c.server.hostname
 	}
-	return []byte("    server: https://" + net.JoinHostPort(host, strconv.Itoa(port)) + webhook.Path + "\n")
+	return c.server.address
 }
 
-// writeKubeconfig writes server.generateKubeconfig, unless it is pregenerated, or
-// exists and is for this server: an operator's additions are kept. A file of another
-// program is not changed.
+func serverURL(c *config, port int) string {
+	return "https://" + net.JoinHostPort(c.host(), strconv.Itoa(port)) + webhook.Path
+}
+
+// kubeconfigSchema is for edits of a webhook kubeconfig.
+var kubeconfigSchema = &yamlsplice.Schema{
+	Lists: []string{"clusters", "users", "contexts"},
+	Keys:  []string{"apiVersion", "kind", "clusters", "cluster", "users", "user", "contexts", "context", "name", "server", "certificate-authority-data", "current-context"},
+}
+
+const kubeconfigEntry = "ekskey-server"
+
+// updateKubeconfig changes the server and the CA in an existing webhook kubeconfig, and
+// nothing else.
+func updateKubeconfig(file string, old []byte, c *config, port int, certPEM []byte) ([]byte, error) {
+	doc, err := yamlsplice.Parse(kubeconfigSchema, file, old)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Find("clusters", kubeconfigEntry) == nil {
+		return nil, &hintError{fmt.Errorf("%s exists and was not written by ekskey-server", file),
+			"name another file, or move that one away"}
+	}
+	edit, err := yamlsplice.NewEdit(doc)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := edit.Set("clusters", kubeconfigEntry, []yamlsplice.Setting{
+		{Path: []string{"cluster", "certificate-authority-data"}, Value: base64.StdEncoding.EncodeToString(certPEM)},
+		{Path: []string{"cluster", "server"}, Value: serverURL(c, port)},
+	}); err != nil {
+		return nil, err
+	}
+	next, _, err := edit.Apply()
+	if err != nil {
+		return nil, err
+	}
+	return next.Bytes(), nil
+}
+
+// writeKubeconfig writes server.generateKubeconfig, unless it is pregenerated. In a file
+// that exists, only the server and the CA are changed. A file of another program is not
+// changed.
 func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	file := c.server.generateKubeconfig
 	if file == "" || c.server.kubeconfigPregenerated {
 		return nil
+	}
+	if err := covers(c, certPEM); err != nil {
+		return err
 	}
 	text := webhookKubeconfig(c, port, certPEM)
 	old, err := safefile.ReadTrusted(file, maxConfig)
@@ -189,14 +246,34 @@ func writeKubeconfig(c *config, port int, certPEM []byte) error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("server.generateKubeconfig: %w", err)
-	case bytes.Contains(old, caLine(certPEM)) && bytes.Contains(old, serverLine(c, port)):
-		return nil
-	case !bytes.Contains(old, []byte("- name: ekskey-server\n")):
-		return &hintError{fmt.Errorf("server.generateKubeconfig: %s exists and was not written by ekskey-server", file),
-			"name another file, or move that one away"}
+	default:
+		if text, err = updateKubeconfig(file, old, c, port, certPEM); err != nil {
+			return fmt.Errorf("server.generateKubeconfig: %w", err)
+		}
+		if bytes.Equal(text, old) {
+			return nil
+		}
 	}
 	if err := safefile.Write(file, text); err != nil {
 		return fmt.Errorf("writing server.generateKubeconfig: %w", err)
+	}
+	return nil
+}
+
+// covers fails if the certificate is not for the host that the kubeconfig names:
+// kube-apiserver would refuse it.
+func covers(c *config, certPEM []byte) error {
+	block, _ := pem.Decode(certPEM)
+	if block == nil {
+		return errors.New("the serving certificate is not PEM")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return err
+	}
+	if err := cert.VerifyHostname(c.host()); err != nil {
+		return &hintError{fmt.Errorf("the serving certificate in %s does not cover the host in the kubeconfig: %w", c.server.stateDir, err),
+			"name a host that it covers in server.address or server.hostname; or remove cert.pem and key.pem, run ekskey-server init, and restart kube-apiserver"}
 	}
 	return nil
 }

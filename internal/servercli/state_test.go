@@ -49,6 +49,7 @@ func TestKubeconfigIsKept(t *testing.T) {
 	}
 	check("an edited one", edited, edited, 0)
 	check("one of another certificate", bytes.Replace(made, []byte("data: "), []byte("data: QQ"), 1), made, 0)
+	check("an edited one of another certificate", bytes.Replace(edited, []byte("data: "), []byte("data: QQ"), 1), edited, 0)
 	foreign := []byte("apiVersion: v1\nkind: Config\nusers:\n- name: me\n")
 	check("somebody else's", foreign, foreign, 1)
 }
@@ -75,16 +76,22 @@ func TestStateFolderOfOthers(t *testing.T) {
 	if err := os.Chmod(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// An open key without its certificate must not lend the new one its mode.
+	// A key without its certificate may be somebody's: it stays.
 	key := filepath.Join(state, "key.pem")
-	if err := os.WriteFile(key, []byte("old"), 0o644); err != nil { //nolint:gosec // open on purpose
+	if err := os.WriteFile(key, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "exists without its certificate") {
+		t.Errorf("a key alone: %d %s", code, out)
+	}
+	if text, err := os.ReadFile(key); err != nil || string(text) != "old" {
+		t.Errorf("the key was changed: %q %v", text, err)
+	}
+	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}
 	if out, code := run("init", "--config", f.config); code != 0 {
 		t.Fatalf("%s", out)
-	}
-	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v %v", info.Mode(), err)
 	}
 	if err := os.Chmod(f.config, 0o666); err != nil {
 		t.Fatal(err)
@@ -171,5 +178,38 @@ func TestKeyThatOthersCanRead(t *testing.T) {
 	out, err := command("serve", "--config", f.config).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "can be read by other users") || !strings.Contains(string(out), "hint: chmod 600") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// An IP address as the hostname is one in the certificate; a certificate that does not
+// cover the host is an error with a hint.
+func TestCertificateCoversTheHost(t *testing.T) {
+	f := newFixture(t)
+	f.fixPort(t)
+	f.write(t, "client-ca.pem", string(f.tls.CA))
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(hostname string) {
+		f.write(t, "server.yaml", strings.Replace(string(text), "  port: 21362\n",
+			"  port: 21362\n  address: 0.0.0.0\n  clientCAFile: "+f.dir+"/client-ca.pem\n  hostname: '"+hostname+"'\n", 1))
+	}
+	set("10.0.0.5")
+	if out, code := run("init", "--config", f.config); code != 0 {
+		t.Fatal(out)
+	}
+	pemText, err := os.ReadFile(filepath.Join(f.dir, "state", "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(pemText)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || cert.VerifyHostname("10.0.0.5") != nil {
+		t.Errorf("%v %v", err, cert.IPAddresses)
+	}
+	set("10.0.0.6")
+	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "does not cover the host") || !strings.Contains(out, "hint: ") {
+		t.Errorf("%d %s", code, out)
 	}
 }
