@@ -115,6 +115,7 @@ cross: ## build and vet for linux, darwin and windows, amd64 and arm64
 bench: ## ekskey against the alternatives, side by side in one run
 	CGO_ENABLED=0 $(GO) -C sandbox build -trimpath -ldflags '-s -w' -o ../bin/ ./cmd/ekskey-sandbox
 	$(GO) run ./bench -sandbox bin/ekskey-sandbox
+	$(GO) run ./bench/server
 
 .PHONY: generate
 generate: ## write the table of STS hosts and the vectors of tokens anew

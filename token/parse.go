@@ -1,6 +1,7 @@
 package token
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,6 +40,7 @@ type Parsed struct {
 // checked is the rebuilt URL and what it was built from, so that a caller who changes
 // an exported field cannot change what is sent.
 type checked struct {
+	digest                   [sha256.Size]byte
 	url, host, region, keyID string
 	signedAt                 time.Time
 }
@@ -56,6 +58,15 @@ func (p *Parsed) RequestURL() string {
 		return ""
 	}
 	return p.checked().url
+}
+
+// Digest is the SHA-256 of RequestURL: equal for every spelling of one token, different
+// for any two tokens, and not a secret. It is zero unless Parse or Check returned p.
+func (p *Parsed) Digest() [sha256.Size]byte {
+	if p.checked == nil {
+		return [sha256.Size]byte{}
+	}
+	return p.checked().digest
 }
 
 // seal rebuilds the URL of a candidate that passed every rule.
@@ -77,7 +88,7 @@ func (c *candidate) seal() {
 	}
 	u = append(u, "&X-Amz-SignedHeaders="+escapedSignedHeaders+"&X-Amz-Signature="...)
 	u = append(u, c.secret.signature...)
-	done := &checked{url: string(u), host: p.Host, region: p.Region, keyID: p.AccessKeyID, signedAt: p.SignedAt}
+	done := &checked{digest: sha256.Sum256(u), url: string(u), host: p.Host, region: p.Region, keyID: p.AccessKeyID, signedAt: p.SignedAt}
 	p.checked = func() *checked { return done }
 }
 

@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -227,4 +228,53 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v became %v", p, again)
 		}
 	})
+}
+
+// Regions can be narrowed, and a checked token is checked again against a policy that
+// changed since, the clock, and changes by the caller.
+func TestRecheck(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s, err := token.New(token.Config{Cluster: "demo", Region: "eu-west-1", Credentials: token.StaticKeys("AKIAIOSFODNN7EXAMPLE", "secret", ""), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := s.Token(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(d time.Duration) func() time.Time { return func() time.Time { return now.Add(d) } }
+	for name, c := range map[string]struct {
+		policy token.Policy
+		change func(*token.Parsed)
+		want   token.Code
+	}{
+		"good":              {token.Policy{Now: at(0)}, nil, ""},
+		"its region alone":  {token.Policy{Now: at(0), OnlyRegions: []string{"eu-west-1"}}, nil, ""},
+		"another region":    {token.Policy{Now: at(0), OnlyRegions: []string{"us-east-1"}}, nil, "V07"},
+		"another partition": {token.Policy{Now: at(0), Partition: "aws-cn"}, nil, "V07"},
+		"too old":           {token.Policy{Now: at(16 * time.Minute)}, nil, "V17"},
+		"from the future":   {token.Policy{Now: at(-16 * time.Minute)}, nil, "V16"},
+		"a denied key":      {token.Policy{Now: at(0), DeniedKeys: []string{"AKIAIOSFODNN7EXAMPLE"}}, nil, "V22"},
+		"another host":      {token.Policy{Now: at(0)}, func(p *token.Parsed) { p.Host = "sts.us-east-1.amazonaws.com" }, "V23"},
+		"another key":       {token.Policy{Now: at(0)}, func(p *token.Parsed) { p.AccessKeyID = "AKIAIOSFODNN7EXAMPLF" }, "V23"},
+		"another time":      {token.Policy{Now: at(16 * time.Minute)}, func(p *token.Parsed) { p.SignedAt = now.Add(16 * time.Minute) }, "V23"},
+		"never checked":     {token.Policy{}, func(p *token.Parsed) { *p = token.Parsed{} }, "V23"},
+	} {
+		p, err := token.Parse(tok.Value())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.change != nil {
+			c.change(p)
+		}
+		var broken *token.RuleError
+		if err := c.policy.Recheck(p); (err != nil) != (c.want != "") || err != nil && (!errors.As(err, &broken) || broken.Code != c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if c.change == nil && c.want != "V16" && c.want != "V17" {
+			if _, err := c.policy.Check(tok.Value()); (err != nil) != (c.want != "") {
+				t.Errorf("%s: Check says %v", name, err)
+			}
+		}
+	}
 }

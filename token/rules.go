@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ type Policy struct {
 	// Regions are regions newer than the table, whose hosts follow the partition's
 	// rule. Names that match no partition add no host.
 	Regions []string
+	// OnlyRegions, if not empty, are the only regions whose hosts are accepted, ExtraHosts
+	// apart. The global host is of us-east-1.
+	OnlyRegions []string
 	// ExtraHosts are additional hosts, with an optional port, each with its signing
 	// region. For sandboxes and tests.
 	ExtraHosts []identity.STSEndpoint
@@ -332,6 +336,9 @@ func checkHost(c *candidate) string {
 	c.endpoint = e
 	if p := c.policy.Partition; p != "" && e.Partition != p {
 		return fmt.Sprintf("the host is of partition %s, not %s", e.Partition, p)
+	}
+	if only := c.policy.OnlyRegions; len(only) > 0 && !slices.Contains(only, e.Region) {
+		return fmt.Sprintf("the host is of region %s, which is not allowed", e.Region)
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,9 +102,9 @@ func checkRegions(p token.Policy) error {
 	if err != nil {
 		return err
 	}
-	regions := p.Regions
+	regions := slices.Concat(p.Regions, p.OnlyRegions)
 	for _, e := range p.ExtraHosts {
-		regions = append(regions[:len(regions):len(regions)], e.Region)
+		regions = append(regions, e.Region)
 	}
 	for _, r := range regions {
 		if !partition.HasRegion(r) {

@@ -76,7 +76,7 @@ type serverConfig struct {
 
 type stsConfig struct {
 	dialAddress, caFile, proxy string
-	regions                    []string
+	regions, allowedRegions    []string
 	extraHosts                 []identity.STSEndpoint
 	timeout                    time.Duration
 }
@@ -160,11 +160,12 @@ var unsupported = map[string]string{
 
 func (s *stsConfig) read(r *reader, n *yaml.Node) {
 	r.object(n, "server.sts.", map[string]func(*yaml.Node){
-		"dialaddress": r.hostPort(&s.dialAddress),
-		"cafile":      r.text(&s.caFile),
-		"proxy":       r.text(&s.proxy),
-		"regions":     r.list(&s.regions),
-		"timeout":     r.duration(&s.timeout, 100*time.Millisecond, verify.DefaultTimeout),
+		"dialaddress":    r.hostPort(&s.dialAddress),
+		"cafile":         r.text(&s.caFile),
+		"proxy":          r.text(&s.proxy),
+		"regions":        r.list(&s.regions),
+		"allowedregions": r.list(&s.allowedRegions),
+		"timeout":        r.duration(&s.timeout, 100*time.Millisecond, verify.DefaultTimeout),
 		"extrahosts": func(n *yaml.Node) {
 			r.each(n, func(item *yaml.Node) {
 				var e identity.STSEndpoint

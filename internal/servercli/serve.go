@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +36,11 @@ const drainTimeout = 15 * time.Second
 // serve serves until the context ends, and then until the requests in flight are
 // finished.
 func serve(ctx context.Context, c *config, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		// The heap is small, so collecting half as often costs some megabytes and saves a
+		// twentieth of the CPU time.
+		debug.SetGCPercent(200)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -141,7 +148,7 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 	v, err := verify.New(verify.Config{
 		Cluster: c.clusterID,
 		Policy: token.Policy{
-			Partition: s.partition, Regions: s.sts.regions, ExtraHosts: s.sts.extraHosts,
+			Partition: s.partition, Regions: s.sts.regions, OnlyRegions: s.sts.allowedRegions, ExtraHosts: s.sts.extraHosts,
 			MaxAge: s.maxTokenAge, DeniedKeys: s.deniedAccessKeys,
 		},
 		DialAddress: s.sts.dialAddress, RootCAs: roots, Proxy: proxy, Timeout: s.sts.timeout,

@@ -82,11 +82,10 @@ func newVerifiedCache(size int, hosts *hosts, now func() time.Time, metrics *Met
 // first request of a token calls STS itself, to the end even if its client leaves,
 // because others may wait for the answer.
 func (c *verifiedCache) identify(ctx context.Context, v Verifier, p *token.Parsed) (identity.Identity, error) {
-	request := p.RequestURL()
-	if request == "" {
+	key := tokenKey(p.Digest())
+	if key == (tokenKey{}) {
 		return identity.Identity{}, errUnchecked
 	}
-	key := tokenKey(sha256.Sum256([]byte(request)))
 	c.mu.Lock()
 	a, ok := c.good.get(key, c.now())
 	if !ok {

@@ -36,6 +36,7 @@ func (s *Stack) configureServer(port int) error {
 	server := map[string]any{
 		"address":            "127.0.0.1",
 		"port":               port,
+		"healthAddress":      "none",
 		"stateDir":           s.dir.Path("server", "state"),
 		"generateKubeconfig": s.webhookKubeconfig(),
 		"awsAuthFile":        s.awsAuthFile(),
