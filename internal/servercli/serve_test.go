@@ -424,3 +424,35 @@ func TestDistrustIsLogged(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// A second SIGTERM ends the process without waiting for requests in flight.
+func TestSecondSignalEnds(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no SIGTERM to send")
+	}
+	f := newFixture(t)
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "server.yaml", strings.Replace(string(text), "shutdownDelay: 300ms", "shutdownDelay: 1m", 1))
+	p := f.start(t)
+	for range 2 {
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for !strings.Contains(p.stderr.String(), `"msg":"stopping"`) {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("exit code 0")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("still running")
+	}
+}
