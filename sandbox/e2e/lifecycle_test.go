@@ -255,8 +255,8 @@ func TestWrongUsage(t *testing.T) {
 		{"a version unknown", []string{"up", "--webhook-version", "v2"}, 2, `"v2"`},
 		{"a shell unknown", []string{"env", "--shell", "cmd"}, 2, `"cmd"`},
 		{"no source there", []string{"up", "--source", foreign}, 1, "no source"},
-		{"up in someone's directory", []string{"up", "--state", foreign}, 1, "no sandbox put there"},
-		{"down in someone's directory", []string{"down", "--state", foreign}, 1, "no sandbox put there"},
+		{"up in someone's directory", []string{"up", "--state", foreign}, 1, "that no sandbox created"},
+		{"down in someone's directory", []string{"down", "--state", foreign}, 1, "that no sandbox created"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			env, _ := lonely(t)
