@@ -14,11 +14,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 const (
@@ -60,6 +59,11 @@ func serveSTS(caFile string, protocols ...string) (*standIn, error) {
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
+	if slices.Contains(protocols, "h2") {
+		server := &http.Server{Handler: http.HandlerFunc(s.answer), TLSConfig: config, ReadHeaderTimeout: time.Minute}
+		go func() { _ = server.ServeTLS(s.listener, "", "") }()
+		return s, nil
+	}
 	go accept(s.listener, func(c net.Conn) { s.serve(tls.Server(c, config)) })
 	return s, nil
 }
@@ -83,17 +87,15 @@ const body = `{"GetCallerIdentityResponse":{"GetCallerIdentityResult":{"Account"
 	`"Arn":"arn:aws:sts::111122223333:assumed-role/platform/bench","UserId":"AROAEXAMPLEEXAMPLE1AB:bench"},` +
 	`"ResponseMetadata":{"RequestId":"01234567-89ab-cdef-0123-456789abcdef"}}}`
 
+func (s *standIn) answer(w http.ResponseWriter, _ *http.Request) {
+	s.calls.Add(1)
+	time.Sleep(stsPause)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(body))
+}
+
 func (s *standIn) serve(c *tls.Conn) {
 	if c.Handshake() != nil {
-		return
-	}
-	if c.ConnectionState().NegotiatedProtocol == "h2" {
-		(&http2.Server{}).ServeConn(c, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			s.calls.Add(1)
-			time.Sleep(stsPause)
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(body))
-		})})
 		return
 	}
 	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nx-amzn-RequestId: 01234567-89ab-cdef-0123-456789abcdef\r\n"+

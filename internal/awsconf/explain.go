@@ -188,15 +188,3 @@ func HintFor(err error) string {
 }
 
 const hintExpired = "get new credentials, and try again"
-
-// called reports whether a failed operation of the service is in the chain.
-func called(err error, service string) bool {
-	var op *smithy.OperationError
-	for errors.As(err, &op) {
-		if op.Service() == service {
-			return true
-		}
-		err = op.Unwrap()
-	}
-	return false
-}
