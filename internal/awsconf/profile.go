@@ -19,7 +19,7 @@ import (
 // Source: https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
 const (
 	keyIDSetting          = "aws_access_key_id"
-	secretSetting         = "aws_secret_access_key"
+	secretSetting         = "aws_secret_access_key" // #nosec G101 -- the name of a setting
 	sessionTokenSetting   = "aws_session_token"
 	securityTokenSetting  = "aws_security_token" // what the AWS CLI called it first
 	roleARNSetting        = "role_arn"

@@ -229,7 +229,7 @@ func (s *Store) writeFile(key Key, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("encoding: %w", err)
 	}
-	secret, err := json.Marshal(secretPart{SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken})
+	secret, err := json.Marshal(secretPart{SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}) // #nosec G117 -- the cache keeps credentials, in a file of mode 0600
 	if err != nil {
 		return errors.New("encoding the secret part") // the cause might quote it
 	}

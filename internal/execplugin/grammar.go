@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-const getToken = "eks get-token"
+const getToken = "eks get-token" // #nosec G101 -- the words of a command
 
 // commandLine is what a plugin's command line says: its command, and its options under
 // the names that ekskey has for them, in order. A switch is "true".
