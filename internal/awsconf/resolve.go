@@ -347,12 +347,30 @@ func (r *resolver) metadata(profile string, sources []aws.CredentialSource) aws.
 	p := ec2rolecreds.New(func(o *ec2rolecreds.Options) {
 		o.Client, o.CredentialSources = &shortMetadata{cfg: &r.session.cfg}, sources
 	})
-	return &namedSource{aws.NewCredentialsCache(p), kindMetadata, profile, ""}
+	return &namedSource{p, kindMetadata, profile, ""}
 }
 
 // containerExpiry is how long before their end the SDK renews a container's
 // credentials.
+//
+// Source: https://github.com/aws/aws-sdk-go-v2, config/resolve_credentials.go
 const containerExpiry = 5 * time.Minute
+
+// renewedEarly are credentials that count as expired some time before they do. It does
+// not cache: of two caches, Invalidate would reach the outer one only.
+type renewedEarly struct {
+	*endpointcreds.Provider
+	by time.Duration
+}
+
+// Retrieve gives the credentials with the earlier expiry.
+func (e renewedEarly) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := e.Provider.Retrieve(ctx)
+	if creds.CanExpire {
+		creds.Expires = creds.Expires.Add(-e.by)
+	}
+	return creds, err
+}
 
 func (r *resolver) container(profile string, sources []aws.CredentialSource) (aws.CredentialsProvider, error) {
 	address := "http://169.254.170.2" + r.env.ContainerCredentialsRelativePath
@@ -374,8 +392,7 @@ func (r *resolver) container(profile string, sources []aws.CredentialSource) (aw
 		o.APIOptions = []func(*middleware.Stack) error{limits(containerTimeout)}
 		o.CredentialSources = sources
 	})
-	cache := aws.NewCredentialsCache(p, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = containerExpiry })
-	return &namedSource{cache, kindContainer, profile, path}, nil
+	return &namedSource{renewedEarly{p, containerExpiry}, kindContainer, profile, path}, nil
 }
 
 // checkContainer allows plain HTTP to this computer and to the addresses of ECS and
