@@ -12,7 +12,7 @@ import (
 var layers = [][]string{
 	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
 	{"token", "internal/accesspolicy", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
-	{"verify", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
+	{"verify", "internal/accessentry", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
