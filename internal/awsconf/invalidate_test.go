@@ -36,7 +36,9 @@ func TestInvalidateReachesTheSource(t *testing.T) {
 	}))
 	t.Cleanup(endpoint.Close)
 	for name, set := range map[string]func(t *testing.T, s *sources){
-		"container": func(t *testing.T, s *sources) { t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint.URL+"/v1/credentials") },
+		"container": func(t *testing.T, s *sources) {
+			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint.URL+"/v1/credentials")
+		},
 		"metadata": func(t *testing.T, s *sources) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", "")
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.URL)
