@@ -333,7 +333,7 @@ func (w *Watcher) rested(o *Original, watched time.Duration) bool {
 	written := o.info.ModTime()
 	// To write a file sets both times alike. A later change of the rest, its name among
 	// it, says that it was written elsewhere and then put here whole.
-	if Changed(o.info).After(written) {
+	if changed(o.info).After(written) {
 		return true
 	}
 	now := time.Now
