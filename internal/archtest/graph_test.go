@@ -11,7 +11,8 @@ import (
 // below it.
 var layers = [][]string{
 	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
-	{"token", "internal/accesspolicy", "internal/rbac", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
+	{"token", "internal/accesspolicy", "internal/awserr", "internal/rbac", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
+	{"internal/awsprofile", "internal/credprocess"},
 	{"verify", "internal/accessentry", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},

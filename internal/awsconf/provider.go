@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // provider is a source of credentials whose errors name a cause.
@@ -53,9 +55,9 @@ func isAway(err error) bool {
 	if errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError {
 		return true
 	}
-	var api *APIError
-	var unreachable *UnreachableError
-	err = Explain(err)
+	var api *awserr.APIError
+	var unreachable *awserr.UnreachableError
+	err = awserr.Explain(err)
 	return errors.As(err, &unreachable) || errors.As(err, &api) && api.Throttled()
 }
 

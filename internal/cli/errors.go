@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/identity"
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/execcred"
 	"github.com/ekskey/ekskey/internal/kubeapi"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
@@ -93,15 +93,15 @@ func exitCode(err error) int {
 	var (
 		usage       *usageError
 		coded       *codeError
-		config      *awsconf.ConfigError
-		noRegion    *awsconf.NoRegionError
+		config      *awserr.ConfigError
+		noRegion    *awserr.NoRegionError
 		badRegion   *identity.UnknownRegionError
 		tokenConfig *token.ConfigError
 		version     *execcred.VersionError
-		creds       *awsconf.CredentialsError
+		creds       *awserr.CredentialsError
 		expired     *token.CredentialsExpiredError
 		malformed   *token.MalformedCredentialsError
-		api         *awsconf.APIError
+		api         *awserr.APIError
 		rule        *token.RuleError
 		denied      *verify.DeniedError
 		kube        *kubeapi.StatusError
