@@ -12,7 +12,7 @@ import (
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
-// explainWebIdentity words what became of a web identity. The token is in no
+// explainWebIdentity explains the error of a web identity. The token is in no
 // answer of STS's, and the file is never quoted.
 func (s *Session) explainWebIdentity(err error, path string) error {
 	fail := func(cause, hint string) error { return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err} }
@@ -41,7 +41,7 @@ func (s *Session) explainWebIdentity(err error, path string) error {
 	return fail("assuming a role with the web identity token in "+path+": "+api.Reason(), assumeHint(api))
 }
 
-// explainContainer words what became of the request to a container's credentials
+// explainContainer explains the error of a request to a container's credentials
 // endpoint. Its message is not passed on, nor its address: an answer may quote
 // what was asked, and either may hold the authorization.
 func (s *Session) explainContainer(err error, path string) error {

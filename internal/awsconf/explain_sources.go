@@ -13,7 +13,7 @@ import (
 	"github.com/ekskey/ekskey/internal/awsfiles"
 )
 
-// explainCredentials words what a provider of credentials failed with.
+// explainCredentials explains the error of a credentials provider.
 func (s *Session) explainCredentials(ctx context.Context, err error, role string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -75,7 +75,7 @@ func (s *Session) explainSSO(err error, profile string) error {
 	return fail("the SSO session of profile "+profile+" has expired or does not exist", "run: aws sso login --profile "+awserr.ShellWord(profile))
 }
 
-// explainLogin words what became of a session of `aws login`.
+// explainLogin explains the error of a session of `aws login`.
 func (s *Session) explainLogin(err error, profile string) error {
 	fail := func(cause, hint string) error { return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	var unreachable *awserr.UnreachableError
@@ -98,7 +98,7 @@ func ssoExpired(e *awserr.APIError) bool {
 	return false
 }
 
-// explainAssume words why a role of the chain could not be assumed.
+// explainAssume explains why a role of the chain could not be assumed.
 func (s *Session) explainAssume(err error, role string) error {
 	what := "getting credentials"
 	if role != "" {
@@ -107,7 +107,7 @@ func (s *Session) explainAssume(err error, role string) error {
 	return s.explainCall(err, what, "the AWS credentials from "+s.baseSource())
 }
 
-// explainProfileRole words why the role of a profile could not be assumed.
+// explainProfileRole explains why the role of a profile could not be assumed.
 func (s *Session) explainProfileRole(source *sourceError) error {
 	return s.explainCall(source, "assuming the role of profile "+source.profile, "the AWS credentials from "+s.baseSource())
 }

@@ -73,7 +73,7 @@ func (p *provider) ProviderSources() []aws.CredentialSource { return p.cache.Pro
 // Source: https://docs.aws.amazon.com/cli/latest/reference/configure/export-credentials.html
 const expirationVar = "AWS_CREDENTIAL_EXPIRATION"
 
-// ending are keys of the environment whose end it states.
+// expiringKeys are keys of the environment with the expiry that it states.
 type expiringKeys struct {
 	aws.CredentialsProvider
 	expires time.Time
@@ -172,7 +172,7 @@ func (s *Session) SigningProfile() string {
 	return ""
 }
 
-// sourceWords words what the SDK calls a source. The first one of a chain of
+// sourceWords describes a source by its name in the SDK. The first one of a chain of
 // them is the one that the user configured.
 func (s *Session) sourceWords(source aws.CredentialSource) string {
 	switch source {

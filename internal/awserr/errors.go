@@ -141,7 +141,7 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// roughly words a duration as people say it: in the largest unit that there are
+// roughly formats a duration as people say it: in the largest unit that there are
 // two of.
 func roughly(d time.Duration) string {
 	day := 24 * time.Hour

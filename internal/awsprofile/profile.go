@@ -63,7 +63,7 @@ func plainSettings() []string {
 // Reader reads profiles for the SDK's types. The zero value has none.
 type Reader struct{ Files *awsfiles.Config }
 
-// at words where a setting stands.
+// at says where a setting is, for messages.
 func at(s awsfiles.Setting) string { return fmt.Sprintf("line %d of %s", s.Line, s.File.Path) }
 
 // check refuses values that the AWS CLI and the SDKs read differently.
