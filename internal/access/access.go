@@ -109,8 +109,10 @@ type Cluster struct {
 	// why.
 	AWSAuth    *kubeapi.ConfigMap
 	AWSAuthErr error
-	// Principals are IAM's answers about principals, by ARN. Missing ones are not known.
+	// Principals are IAM's answers about principals, by ARN. Missing ones are not known;
+	// IAMErr is why, if IAM was asked.
 	Principals map[string]Principal
+	IAMErr     error
 }
 
 // Principal is what IAM says of a user or role.

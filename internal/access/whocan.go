@@ -14,9 +14,9 @@ type Grant struct {
 	By string `json:"by"`
 }
 
-// Others are bindings that allow it to subjects that no way in is known to be: service
+// OtherSubjects are bindings that allow it to subjects that no way in is known to be: service
 // accounts, and users and groups of other authenticators.
-type Others struct {
+type OtherSubjects struct {
 	Binding  string         `json:"binding"`
 	Subjects []rbac.Subject `json:"subjects"`
 }
@@ -24,7 +24,7 @@ type Others struct {
 // WhoCan says who may do something.
 type WhoCan struct {
 	Grants []Grant  `json:"grants"`
-	Others []Others `json:"others"`
+	OtherSubjects []OtherSubjects `json:"otherSubjects"`
 	// Unpublished are entries with a policy that covers the request and whose rules are
 	// not published: they may be allowed on EKS.
 	Unpublished []Grant `json:"unpublished"`
@@ -37,7 +37,7 @@ func (c *Cluster) WhoCan(policy *rbac.Policy, q rbac.Request) (WhoCan, error) {
 	if err != nil {
 		return WhoCan{}, err
 	}
-	out := WhoCan{Grants: []Grant{}, Others: []Others{}, Unpublished: []Grant{}}
+	out := WhoCan{Grants: []Grant{}, OtherSubjects: []OtherSubjects{}, Unpublished: []Grant{}}
 	used := map[string]bool{}
 	giving := policy.Giving(q)
 	for _, w := range ways {
@@ -70,7 +70,7 @@ func (c *Cluster) WhoCan(policy *rbac.Policy, q rbac.Request) (WhoCan, error) {
 		}
 		if len(rest) > 0 && !used[b.String()] {
 			used[b.String()] = true
-			out.Others = append(out.Others, Others{Binding: b.String(), Subjects: rest})
+			out.OtherSubjects = append(out.OtherSubjects, OtherSubjects{Binding: b.String(), Subjects: rest})
 		}
 	}
 	return out, nil

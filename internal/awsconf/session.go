@@ -20,6 +20,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/ekskey/ekskey/identity"
@@ -199,6 +200,13 @@ func (s *Session) EKS(region string) *eks.Client {
 	cfg := s.signing()
 	cfg.Region = region
 	return eks.NewFromConfig(cfg, func(o *eks.Options) { s.override(&o.BaseEndpoint) })
+}
+
+// IAM is a client for IAM, signing with Credentials. The region decides the partition.
+func (s *Session) IAM(region string) *iam.Client {
+	cfg := s.signing()
+	cfg.Region = region
+	return iam.NewFromConfig(cfg, func(o *iam.Options) { s.override(&o.BaseEndpoint) })
 }
 
 func (s *Session) signing() aws.Config {

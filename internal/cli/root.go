@@ -89,11 +89,14 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 		newKubeconfigSyncCommand(a, a.runKubeconfigSync), newKubeconfigListCommand(a, a.runKubeconfigList), newKubeconfigRemoveCommand(a, a.runKubeconfigRemove), newKubeconfigPruneCommand(a, a.runKubeconfigPrune))
 	cache := newGroup("cache", "List and clear cached credentials",
 		newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
+	who := newGroup("access", "Show who has access to a cluster",
+		newAccessListCommand(a, a.runAccessList), newAccessWhoCanCommand(a, a.runAccessWhoCan), newAccessLintCommand(a, a.runAccessLint))
 	eks := newGroup("eks", "Commands under the AWS CLI's names", newEKSGetTokenCommand(a, a.runEKSGetToken))
 	eks.Hidden = true
 	root.AddCommand(inGroup(groupIdentity,
 		newInspectCommand(a, a.runInspect), newVerifyCommand(a, a.runVerify), newWhoamiCommand(a, a.runWhoami))...)
 	root.AddCommand(inGroup(groupClusters, clusters, kubeconfig)...)
+	root.AddCommand(inGroup(groupAccess, who)...)
 	root.AddCommand(inGroup(groupServing, newProxyCommand(a, a.runProxy), newAgentCommand(a, a.runAgent))...)
 	root.AddCommand(inGroup(groupUpkeep, cache, newVersionCommand(a, a.runVersion), newCompletionCommand(a))...)
 	root.AddCommand(eks)
