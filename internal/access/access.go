@@ -143,11 +143,11 @@ func (c *Cluster) Account() string {
 // authSet reads aws-auth as EKS does. It is an empty Set where there is none. The error
 // is a *mapping.TextError.
 func (c *Cluster) authSet() (*mapping.Set, error) {
-	var data map[string]string
-	if c.AWSAuth != nil {
-		data = c.AWSAuth.Data
+	o := mapping.Options{Backend: string(SourceAWSAuth), Dialect: mapping.EKS, Partition: c.Partition()}
+	if c.AWSAuth == nil {
+		return mapping.NewSet(nil, o)
 	}
-	return mapping.ParseAWSAuthData(data, mapping.Options{Dialect: mapping.EKS, Partition: c.Partition()})
+	return mapping.ParseAWSAuthData(c.AWSAuth.Data, o)
 }
 
 // Ways returns all ways in: access entries by principal, aws-auth in its order, and the
