@@ -23,7 +23,7 @@ type OtherSubjects struct {
 
 // WhoCan says who may do something.
 type WhoCan struct {
-	Grants []Grant  `json:"grants"`
+	Grants        []Grant         `json:"grants"`
 	OtherSubjects []OtherSubjects `json:"otherSubjects"`
 	// Unpublished are entries with a policy that covers the request and whose rules are
 	// not published: they may be allowed on EKS.

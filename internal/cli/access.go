@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/spf13/cobra"
 
+	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/access"
 	"github.com/ekskey/ekskey/internal/awsconf"
 	"github.com/ekskey/ekskey/internal/kubeapi"
@@ -106,6 +107,21 @@ func (t *accessTarget) read(ctx context.Context, a *app, askIAM bool) (*access.C
 		a.warn("IAM does not tell about the principals (%v); that needs iam:GetRole and iam:GetUser, or use --no-iam", t.session.Explain(c.IAMErr))
 	}
 	return c, nil
+}
+
+// lookUp asks IAM about a principal of the cluster's account, so that its path is right and
+// a misspelt one is found. What IAM does not tell is not known.
+func (t *accessTarget) lookUp(ctx context.Context, a *app, c *access.Cluster, principal string) {
+	p, err := identity.ParsePrincipal(principal)
+	if err != nil || p.Account != c.Account() || p.Kind != identity.KindRole && p.Kind != identity.KindUser {
+		return
+	}
+	found, err := access.LookUp(ctx, t.session.IAM(t.region), principal)
+	if err != nil {
+		a.log.Debug("IAM does not tell about the principal", "reason", t.session.Explain(err))
+		return
+	}
+	c.Principals[principal] = found
 }
 
 // authError says what reading the ConfigMap aws-auth needs.

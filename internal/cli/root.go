@@ -89,8 +89,9 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 		newKubeconfigSyncCommand(a, a.runKubeconfigSync), newKubeconfigListCommand(a, a.runKubeconfigList), newKubeconfigRemoveCommand(a, a.runKubeconfigRemove), newKubeconfigPruneCommand(a, a.runKubeconfigPrune))
 	cache := newGroup("cache", "List and clear cached credentials",
 		newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
-	who := newGroup("access", "Show who has access to a cluster",
-		newAccessListCommand(a, a.runAccessList), newAccessWhoCanCommand(a, a.runAccessWhoCan), newAccessLintCommand(a, a.runAccessLint))
+	who := newGroup("access", "Show and change who has access to a cluster",
+		newAccessListCommand(a, a.runAccessList), newAccessWhoCanCommand(a, a.runAccessWhoCan), newAccessLintCommand(a, a.runAccessLint),
+		newAccessGrantCommand(a, a.runAccessGrant), newAccessRevokeCommand(a, a.runAccessRevoke))
 	eks := newGroup("eks", "Commands under the AWS CLI's names", newEKSGetTokenCommand(a, a.runEKSGetToken))
 	eks.Hidden = true
 	root.AddCommand(inGroup(groupIdentity,
