@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ekskey/ekskey/internal/authorizer"
 	"github.com/ekskey/ekskey/internal/review"
 	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/webhook"
@@ -75,6 +76,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		Verifier: live, Mapper: live, Audiences: c.server.audiences,
 		ScrubbedAccounts: c.server.scrubbedAccounts, Log: log, Metrics: webhook.NewMetrics(registry),
 	})
+	access := authorizer.New(authorizer.Config{Entries: live, Log: log, Metrics: authorizer.NewMetrics(registry)})
 	var ready atomic.Bool
 	health, err := listenHealth(ctx, c, log)
 	if err != nil {
@@ -93,7 +95,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	front := newFront(listener, tlsConfig, log)
 	budget := review.NewBudget(maxBodies)
 	server := &http.Server{
-		Handler:           routes(handler, registry, &ready),
+		Handler:           routes(handler, access, registry, &ready),
 		ConnState:         front.follow,
 		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return budget.Conn(ctx) },
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
@@ -219,9 +221,10 @@ func listenHealth(ctx context.Context, c *config, log *slog.Logger) (net.Listene
 
 // routes has health and metrics beside the reviews. With a client CA the handshake has
 // demanded a certificate; probes, which have none, use server.healthAddress.
-func routes(reviews http.Handler, registry *prometheus.Registry, ready *atomic.Bool) http.Handler {
+func routes(reviews, access http.Handler, registry *prometheus.Registry, ready *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, reviews)
+	mux.Handle(authorizer.Path, access)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return healthRoutes(mux, ready)
 }
