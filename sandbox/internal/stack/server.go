@@ -19,8 +19,11 @@ import (
 )
 
 func (s *Stack) webhookKubeconfig() string { return s.dir.Path("server", "webhook.kubeconfig") }
-func (s *Stack) awsAuthFile() string       { return s.dir.Path("server", "aws-auth.yaml") }
-func (s *Stack) serverConfig() string      { return s.dir.Path("server", "config.yaml") }
+func (s *Stack) authorizerKubeconfig() string {
+	return s.dir.Path("server", "authorizer.kubeconfig")
+}
+func (s *Stack) awsAuthFile() string  { return s.dir.Path("server", "aws-auth.yaml") }
+func (s *Stack) serverConfig() string { return s.dir.Path("server", "config.yaml") }
 
 // configureServer writes ekskey-server's configuration, and the aws-auth it
 // starts with: the API server does not run before the server does.
@@ -40,8 +43,12 @@ func (s *Stack) configureServer(port int) error {
 		"stateDir":           s.dir.Path("server", "state"),
 		"generateKubeconfig": s.webhookKubeconfig(),
 		"awsAuthFile":        s.awsAuthFile(),
-		"creator":            seed.CreatorARN,
-		"sts":                sts,
+		"dialect":            "eks",
+		"accessEntries": map[string]any{
+			"clusterName": seed.Cluster, "region": seed.Region, "interval": entriesInterval.String(),
+		},
+		"authorizer": map[string]any{"kubeconfig": s.authorizerKubeconfig()},
+		"sts":        sts,
 	}
 	if s.cfg.TokenMaxAge > 0 {
 		server["maxTokenAge"] = s.cfg.TokenMaxAge.String()
@@ -57,11 +64,16 @@ func (s *Stack) configureServer(port int) error {
 	return writeAWSAuth(s.awsAuthFile(), seed.AWSAuth())
 }
 
+// entriesInterval is how soon a change of access entries is in force. It is ekskey-server's
+// least, for those who watch.
+const entriesInterval = time.Second
+
 // serverSpec says how to run one of ekskey-server's commands.
 func (s *Stack) serverSpec(command string) process.Spec {
 	const name = "ekskey-server"
 	return process.Spec{
 		Name: name, Path: s.serverPath, Args: []string{command, "--config", s.serverConfig()},
+		Env: s.serverEnv.Apply(os.Environ()),
 		Log: s.dir.Log(name), PIDFile: s.dir.PIDFile(name), Grace: 2 * time.Second,
 	}
 }
