@@ -50,6 +50,9 @@ func (s *Stack) configureServer(port int) error {
 		"authorizer": map[string]any{"kubeconfig": s.authorizerKubeconfig()},
 		"sts":        sts,
 	}
+	if s.cfg.AuthenticationMode == "CONFIG_MAP" {
+		server["creator"] = seed.CreatorARN // elsewhere it has an access entry
+	}
 	if s.cfg.TokenMaxAge > 0 {
 		server["maxTokenAge"] = s.cfg.TokenMaxAge.String()
 	}

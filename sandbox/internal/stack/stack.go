@@ -49,6 +49,9 @@ type Config struct {
 	// AuthorizerKubeconfig tells the API server where another authorizer of access
 	// policies is; empty means ekskey-server.
 	AuthorizerKubeconfig string
+	// AuthenticationMode is the cluster's: CONFIG_MAP, API_AND_CONFIG_MAP or API; empty
+	// means API_AND_CONFIG_MAP.
+	AuthenticationMode string
 }
 
 // Stack is a sandbox that runs. Make one with [Start].
@@ -291,7 +294,7 @@ func (s *Stack) run(ctx context.Context) error {
 		return cause(limited, err)
 	}
 	// Not before its creator, whom its access entry would not be for then.
-	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), time.Now()); err != nil {
+	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), s.cfg.AuthenticationMode, time.Now()); err != nil {
 		return err
 	}
 	if s.awsAuth, err = watchAWSAuth(limited, client, s.awsAuthFile(), s.cfg.Out); err != nil {
