@@ -10,7 +10,7 @@ import (
 // packages of lower layers only. A name ending in /... stands for a folder and all
 // below it.
 var layers = [][]string{
-	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
+	{"identity", "internal/audit", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
 	{"token", "internal/accesspolicy", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"verify", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
 	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},

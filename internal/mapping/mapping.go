@@ -41,6 +41,9 @@ type Mapping struct {
 	// section with the entry's index from 0, and the line, as in "aws-auth mapRoles[2]
 	// line 14".
 	Source string
+	// Backend is the name of the [Link] that a [Chain] had it from. A Mapper leaves it
+	// empty.
+	Backend string
 }
 
 // Mapper maps identities. Map must be safe for concurrent use. It returns an
