@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 	"github.com/ekskey/ekskey/token"
 )
@@ -79,7 +79,7 @@ func (k *Client) describe(ctx context.Context) (*clusterEndpoint, error) {
 }
 
 func (k *Client) explainDescribe(err error) error {
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	if !errors.As(err, &api) || api.Service != "EKS" {
 		return explain(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/token"
 )
 
@@ -153,11 +153,11 @@ func causeOf(err error) Cause {
 func explain(err error) error {
 	var (
 		expired *token.CredentialsExpiredError
-		creds   *awsconf.CredentialsError
-		setting *awsconf.ConfigError
-		bundle  *awsconf.CABundleError
-		api     *awsconf.APIError
-		away    *awsconf.UnreachableError
+		creds   *awserr.CredentialsError
+		setting *awserr.ConfigError
+		bundle  *awserr.CABundleError
+		api     *awserr.APIError
+		away    *awserr.UnreachableError
 	)
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &expired):
@@ -171,7 +171,7 @@ func explain(err error) error {
 	if errors.As(err, &creds) {
 		inner, reason, hint = creds.Err, creds.Cause, creds.Hint
 	}
-	inner = awsconf.Explain(inner)
+	inner = awserr.Explain(inner)
 	switch {
 	case errors.As(inner, &api):
 		if reason == "" {

@@ -10,10 +10,11 @@ import (
 // packages of lower layers only. A name ending in /... stands for a folder and all
 // below it.
 var layers = [][]string{
-	{"identity", "internal/audit", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
-	{"token", "internal/accesspolicy", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
-	{"verify", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
-	{"internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
+	{"identity", "internal/audit", "internal/listener", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
+	{"token", "internal/accesspolicy", "internal/awserr", "internal/rbac", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
+	{"internal/awsprofile", "internal/credprocess"},
+	{"verify", "internal/accessentry", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
+	{"internal/access", "internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench", "bench/server"},

@@ -108,7 +108,7 @@ func TestAvoidedFinds(t *testing.T) {
 		{inTexts, "there is no cluster x, and it is no longer ACTIVE", 0},
 		{inTexts, "the file is not there", 1},
 		{inDocs, "The Folder exists.", 1},
-		{inDocs, "Use --make-folder.", 0},
+		{inDocs, "Use --make-directory.", 0},
 		{inComments, "no flag is given", 0},
 		{inHelp, "no flag is given", 1},
 		{inNames, "seen", 1},

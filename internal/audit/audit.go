@@ -108,11 +108,21 @@ func (l *Log) Write(r Record) {
 }
 
 // Written returns how many lines were written.
-func (l *Log) Written() uint64 { return l.written.Load() }
+func (l *Log) Written() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.written.Load()
+}
 
 // Dropped returns how many records were lost: those that did not fit in the buffer, and
 // those that could not be written.
-func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+func (l *Log) Dropped() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.dropped.Load()
+}
 
 // Reopen opens the file again, after what was taken before it was written to the old
 // one. If that fails, the old one stays in use. It returns once the file is exchanged, or

@@ -19,7 +19,7 @@ type bundleClient struct {
 	err  error
 }
 
-// Do sends a request. It fails with *CABundleError, in a form that the SDK does not
+// Do sends a request. It fails with *awserr.CABundleError, in a form that the SDK does not
 // try again.
 func (b *bundleClient) Do(r *http.Request) (*http.Response, error) {
 	if err := b.load(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -177,9 +178,9 @@ func TestBadInput(t *testing.T) {
 				}
 				return
 			}
-			var bad *awsconf.CredentialsError
+			var bad *awserr.CredentialsError
 			if !errors.As(err, &bad) || !strings.HasPrefix(bad.Cause, tt.cause) || !strings.HasPrefix(bad.Hint, tt.hint) {
-				t.Fatalf("%T %v, hint %q, want %q, %q", err, err, awsconf.HintFor(err), tt.cause, tt.hint)
+				t.Fatalf("%T %v, hint %q, want %q, %q", err, err, awserr.HintFor(err), tt.cause, tt.hint)
 			}
 			if text := bad.Cause + bad.Hint; strings.Contains(text, secret) || strings.Contains(text, "\n") || len(bad.Cause) > 400 {
 				t.Errorf("cause %q, hint %q", bad.Cause, bad.Hint)
@@ -217,8 +218,8 @@ func TestExplainCalls(t *testing.T) {
 			session := load(t, tt.set(s))
 			_, err := session.STS().GetCallerIdentity(t.Context(), nil)
 			err = session.Explain(err)
-			if err == nil || !strings.HasPrefix(err.Error(), tt.text) || !strings.HasPrefix(awsconf.HintFor(err), tt.hint) {
-				t.Errorf("%v, hint %q, want %q, %q", err, awsconf.HintFor(err), tt.text, tt.hint)
+			if err == nil || !strings.HasPrefix(err.Error(), tt.text) || !strings.HasPrefix(awserr.HintFor(err), tt.hint) {
+				t.Errorf("%v, hint %q, want %q, %q", err, awserr.HintFor(err), tt.text, tt.hint)
 			}
 			if session.Explain(nil) != nil {
 				t.Error("there is nothing to explain")
@@ -240,7 +241,7 @@ func TestExplainQuotesNoValue(t *testing.T) {
 		t.Setenv("AWS_MAX_ATTEMPTS", "1")
 		s.aws.SetFault(fakeaws.GetCallerIdentity, fakeaws.Fault{Code: "ValidationError", Message: message})
 		_, err := load(t, awsconf.Config{}).STS().GetCallerIdentity(t.Context(), nil)
-		if text := awsconf.Explain(err).Error(); strings.Contains(text, "secret-value") || !strings.Contains(text, "ValidationError") {
+		if text := awserr.Explain(err).Error(); strings.Contains(text, "secret-value") || !strings.Contains(text, "ValidationError") {
 			t.Errorf("%s", text)
 		}
 	}

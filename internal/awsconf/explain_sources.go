@@ -9,19 +9,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/awsfiles"
 )
 
-// explainCredentials words what a provider of credentials failed with.
+// explainCredentials explains the error of a credentials provider.
 func (s *Session) explainCredentials(ctx context.Context, err error, role string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var done *CredentialsError
+	var done *awserr.CredentialsError
 	if errors.As(err, &done) {
 		return done
 	}
-	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	fail := func(cause, hint string) error { return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err} }
 	source := failedSource(err)
 	var process *processcreds.ProviderError
 	switch {
@@ -39,7 +40,7 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 	case kindMetadata:
 		return s.noCredentials(err)
 	case kindProcess:
-		return fail("the credential_process of profile "+profile+" "+oneLine(source.Error()),
+		return fail("the credential_process of profile "+profile+" "+awserr.OneLine(source.Error()),
 			"run the command in the profile by hand to see what it says, or see what it writes to stderr with --log-level debug")
 	case kindSSO:
 		return s.explainSSO(err, profile)
@@ -54,34 +55,34 @@ func (s *Session) explainCredentials(ctx context.Context, err error, role string
 }
 
 // ExplainCredentials turns what a provider of the caller's own failed with into
-// *CredentialsError, or the context's error, as those of Credentials are.
+// *awserr.CredentialsError, or the context's error, as those of Credentials are.
 func (s *Session) ExplainCredentials(ctx context.Context, err error) error {
 	return s.explainCredentials(ctx, err, "")
 }
 
 func (s *Session) explainSSO(err error, profile string) error {
-	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
-	var unreachable *UnreachableError
-	var api *APIError
-	switch explained := Explain(err); {
+	fail := func(cause, hint string) error { return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	var unreachable *awserr.UnreachableError
+	var api *awserr.APIError
+	switch explained := awserr.Explain(err); {
 	case errors.As(explained, &unreachable):
-		return fail(unreachable.Error(), first(proxyHint(err), "check the network and the proxy settings"))
+		return fail(unreachable.Error(), first(awserr.ProxyHint(err), "check the network and the proxy settings"))
 	case errors.As(explained, &api) && (api.Code == "ForbiddenException" || api.NotFound()):
 		return fail(api.Error(), "check sso_account_id and sso_role_name of profile "+profile)
 	case errors.As(explained, &api) && !ssoExpired(api):
-		return fail(api.Error(), HintFor(api))
+		return fail(api.Error(), awserr.HintFor(api))
 	}
-	return fail("the SSO session of profile "+profile+" has expired or does not exist", "run: aws sso login --profile "+shellWord(profile))
+	return fail("the SSO session of profile "+profile+" has expired or does not exist", "run: aws sso login --profile "+awserr.ShellWord(profile))
 }
 
-// explainLogin words what became of a session of `aws login`.
+// explainLogin explains the error of a session of `aws login`.
 func (s *Session) explainLogin(err error, profile string) error {
-	fail := func(cause, hint string) error { return &CredentialsError{Cause: cause, Hint: hint, Err: err} }
-	var unreachable *UnreachableError
-	if explained := Explain(err); errors.As(explained, &unreachable) {
-		return fail(unreachable.Error(), HintFor(unreachable))
+	fail := func(cause, hint string) error { return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err} }
+	var unreachable *awserr.UnreachableError
+	if explained := awserr.Explain(err); errors.As(explained, &unreachable) {
+		return fail(unreachable.Error(), awserr.HintFor(unreachable))
 	}
-	return fail("the login session of profile "+profile+" has expired or does not exist", "run: aws login --profile "+shellWord(profile))
+	return fail("the login session of profile "+profile+" has expired or does not exist", "run: aws login --profile "+awserr.ShellWord(profile))
 }
 
 // ssoExpired knows the answers to a session that has ended, and to a program
@@ -89,7 +90,7 @@ func (s *Session) explainLogin(err error, profile string) error {
 //
 // Source: https://docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html
 // and https://docs.aws.amazon.com/singlesignon/latest/OIDCAPIReference/API_CreateToken.html
-func ssoExpired(e *APIError) bool {
+func ssoExpired(e *awserr.APIError) bool {
 	switch e.Code {
 	case "UnauthorizedException", "InvalidGrantException", "ExpiredTokenException", "InvalidClientException":
 		return true
@@ -97,7 +98,7 @@ func ssoExpired(e *APIError) bool {
 	return false
 }
 
-// explainAssume words why a role of the chain could not be assumed.
+// explainAssume explains why a role of the chain could not be assumed.
 func (s *Session) explainAssume(err error, role string) error {
 	what := "getting credentials"
 	if role != "" {
@@ -106,30 +107,30 @@ func (s *Session) explainAssume(err error, role string) error {
 	return s.explainCall(err, what, "the AWS credentials from "+s.baseSource())
 }
 
-// explainProfileRole words why the role of a profile could not be assumed.
+// explainProfileRole explains why the role of a profile could not be assumed.
 func (s *Session) explainProfileRole(source *sourceError) error {
 	return s.explainCall(source, "assuming the role of profile "+source.profile, "the AWS credentials from "+s.baseSource())
 }
 
 func (s *Session) explainCall(err error, what, signing string) error {
 	fail := func(cause, hint string) error {
-		return &CredentialsError{Cause: what + ": " + cause, Hint: hint, Err: err}
+		return &awserr.CredentialsError{Cause: what + ": " + cause, Hint: hint, Err: err}
 	}
-	var api *APIError
-	var unreachable *UnreachableError
-	var bundle *CABundleError
-	explained := Explain(err)
+	var api *awserr.APIError
+	var unreachable *awserr.UnreachableError
+	var bundle *awserr.CABundleError
+	explained := awserr.Explain(err)
 	switch {
 	case errors.As(explained, &api) && api.Expired():
-		return fail(signing+" have expired", hintExpired)
+		return fail(signing+" have expired", awserr.HintExpired)
 	case errors.As(explained, &api):
-		return fail(api.reason(), assumeHint(api))
+		return fail(api.Reason(), assumeHint(api))
 	case errors.As(explained, &unreachable):
-		return fail(unreachable.Reason, HintFor(unreachable))
+		return fail(unreachable.Reason, awserr.HintFor(unreachable))
 	case errors.As(explained, &bundle):
 		return bundle
 	}
-	return fail(innermost(err), "")
+	return fail(awserr.Innermost(err), "")
 }
 
 // assumeHint knows STS's refusals to assume a role by their words, where one code
@@ -137,7 +138,7 @@ func (s *Session) explainCall(err error, what, signing string) error {
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
 // and https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-func assumeHint(e *APIError) string {
+func assumeHint(e *awserr.APIError) string {
 	says := func(text string) bool { return strings.Contains(e.Message, text) }
 	switch {
 	case says("invalid MFA one time pass code"):
@@ -153,7 +154,7 @@ func assumeHint(e *APIError) string {
 	case e.Unauthorized():
 		return "the role's trust policy must allow the caller, with the external ID and MFA that it requires, and the caller's policies must allow sts:AssumeRole"
 	}
-	return HintFor(e)
+	return awserr.HintFor(e)
 }
 
 func (s *Session) noCredentials(err error) error {
@@ -161,10 +162,10 @@ func (s *Session) noCredentials(err error) error {
 	if s.profile != awsfiles.DefaultProfile {
 		cause += " in the environment or in profile " + s.profile
 	}
-	hint := s.profiles.hint(s.profile)
+	hint := s.profiles.Hint(s.profile)
 	if hint == "" {
 		hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or log in with: aws sso login"
-		if c := s.profiles.files; c != nil {
+		if c := s.profiles.Files; c != nil {
 			for _, file := range []*awsfiles.File{c.Files().Config, c.Files().Credentials} {
 				if file.Variable != "" && !file.Exists && file.Path != os.DevNull {
 					hint += "; " + file.Variable + " names " + file.Path + ", which does not exist"
@@ -172,19 +173,8 @@ func (s *Session) noCredentials(err error) error {
 			}
 		}
 	}
-	return &CredentialsError{Cause: cause, Hint: hint, Err: err}
+	return &awserr.CredentialsError{Cause: cause, Hint: hint, Err: err}
 }
 
 // shellWord quotes a profile's name for a POSIX shell where it needs it, since a
-// hint is there to be copied.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./@:+", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 var _ aws.CredentialsProvider = (*provider)(nil)

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -97,7 +98,7 @@ func TestCredentialsErrors(t *testing.T) {
 			if err == nil {
 				_, err = s.Credentials().Retrieve(t.Context())
 			}
-			var got *awsconf.CredentialsError
+			var got *awserr.CredentialsError
 			if !errors.As(err, &got) {
 				t.Fatalf("%T %v", err, err)
 			}
@@ -135,9 +136,9 @@ func TestExplain(t *testing.T) {
 			t.Setenv("AWS_MAX_ATTEMPTS", "1")
 			fake.SetFault(fakeaws.GetCallerIdentity, tt.fault)
 			_, err := load(t, awsconf.Config{}).STS().GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-			err = awsconf.Explain(err)
-			if err == nil || !strings.HasPrefix(err.Error(), tt.text) || !strings.HasPrefix(awsconf.HintFor(err), tt.hint) {
-				t.Errorf("%T %v, hint %q, want %q, %q", err, err, awsconf.HintFor(err), tt.text, tt.hint)
+			err = awserr.Explain(err)
+			if err == nil || !strings.HasPrefix(err.Error(), tt.text) || !strings.HasPrefix(awserr.HintFor(err), tt.hint) {
+				t.Errorf("%T %v, hint %q, want %q, %q", err, err, awserr.HintFor(err), tt.text, tt.hint)
 			}
 			if err != nil && strings.Contains(err.Error(), "secret-value") {
 				t.Errorf("a secret is in %v", err)
@@ -152,7 +153,7 @@ func TestExplainCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := load(t, awsconf.Config{Roles: []awsconf.Role{{ARN: "arn:aws:iam::111122223333:role/first"}}})
-	if _, err := s.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); !errors.Is(awsconf.Explain(err), context.Canceled) {
+	if _, err := s.STS().GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); !errors.Is(awserr.Explain(err), context.Canceled) {
 		t.Errorf("a call: %v", err)
 	}
 	if _, err := s.Credentials().Retrieve(ctx); !errors.Is(err, context.Canceled) {
@@ -170,10 +171,10 @@ func TestUntrustedCertificate(t *testing.T) {
 	t.Setenv("AWS_CA_BUNDLE", "")
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	_, err := load(t, awsconf.Config{EndpointURL: srv.URL}).STS().GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-	err = awsconf.Explain(err)
-	var unreachable *awsconf.UnreachableError
-	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), "x509: ") || !strings.Contains(awsconf.HintFor(err), "--ca-bundle") {
-		t.Errorf("%v, hint %q", err, awsconf.HintFor(err))
+	err = awserr.Explain(err)
+	var unreachable *awserr.UnreachableError
+	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), "x509: ") || !strings.Contains(awserr.HintFor(err), "--ca-bundle") {
+		t.Errorf("%v, hint %q", err, awserr.HintFor(err))
 	}
 }
 

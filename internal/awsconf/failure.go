@@ -6,7 +6,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/credcache"
+	"github.com/ekskey/ekskey/internal/credprocess"
 )
 
 // failureKind says what a failure to get credentials means for those that are
@@ -30,7 +32,7 @@ const (
 // failure is why credentials could not be had, explained.
 type failure struct {
 	kind failureKind
-	err  error // *CredentialsError, or the context's error
+	err  error // *awserr.CredentialsError, or the context's error
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -41,7 +43,7 @@ func (f *failure) Unwrap() error { return f.err }
 // shared is what other processes are told.
 func (f *failure) shared() credcache.Failure {
 	out := credcache.Failure{Kind: string(f.kind), Cause: f.err.Error()}
-	var creds *CredentialsError
+	var creds *awserr.CredentialsError
 	if errors.As(f.err, &creds) {
 		out.Hint = creds.Hint
 	}
@@ -50,7 +52,7 @@ func (f *failure) shared() credcache.Failure {
 
 // newFailure is the failure of another process.
 func newFailure(f credcache.Failure) *failure {
-	return &failure{kind: failureKind(f.Kind), err: &CredentialsError{Cause: f.Cause, Hint: f.Hint}}
+	return &failure{kind: failureKind(f.Kind), err: &awserr.CredentialsError{Cause: f.Cause, Hint: f.Hint}}
 }
 
 // failureOf explains the error of a source of credentials.
@@ -69,7 +71,7 @@ func (e ownError) Unwrap() error { return e.error }
 
 func kindOf(ctx context.Context, err error) failureKind {
 	var own ownError
-	var process *processError
+	var process *credprocess.Error
 	switch {
 	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.As(err, &own), errors.As(err, &process):
 		return failedOwn
@@ -78,8 +80,8 @@ func kindOf(ctx context.Context, err error) failureKind {
 	case isLoginOver(err):
 		return failedLogin
 	}
-	var api *APIError
-	if !errors.As(Explain(err), &api) {
+	var api *awserr.APIError
+	if !errors.As(awserr.Explain(err), &api) {
 		return failedOther
 	}
 	switch {
@@ -97,8 +99,8 @@ func kindOf(ctx context.Context, err error) failureKind {
 // token or the keys of the environment.
 func isLoginOver(err error) bool {
 	source := failedSource(err)
-	var api *APIError
-	answered := errors.As(Explain(err), &api)
+	var api *awserr.APIError
+	answered := errors.As(awserr.Explain(err), &api)
 	switch {
 	case source != nil && source.kind == kindSSO:
 		return !answered || ssoExpired(api)
@@ -109,7 +111,7 @@ func isLoginOver(err error) bool {
 }
 
 // isCodeRefused reports whether STS did not accept the MFA code.
-func isCodeRefused(e *APIError) bool {
+func isCodeRefused(e *awserr.APIError) bool {
 	for _, text := range []string{"invalid MFA one time pass code", "unable to validate MFA code", "at 'tokenCode'"} {
 		if strings.Contains(e.Message, text) {
 			return true

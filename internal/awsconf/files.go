@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/awsfiles"
 )
 
@@ -44,9 +45,9 @@ func explainFiles(err error) error {
 	hint := "fix the file, or name another with AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
 	var syntax *awsfiles.SyntaxError
 	if errors.As(err, &syntax) {
-		return &CredentialsError{Cause: "the AWS configuration cannot be used: " + syntax.Error(), Hint: hint, Err: err}
+		return &awserr.CredentialsError{Cause: "the AWS configuration cannot be used: " + syntax.Error(), Hint: hint, Err: err}
 	}
-	return &CredentialsError{Cause: "the AWS configuration file " + err.Error(), Hint: hint, Err: err}
+	return &awserr.CredentialsError{Cause: "the AWS configuration file " + err.Error(), Hint: hint, Err: err}
 }
 
 // Profiles lists the profiles in AWS's two files, sorted; none if they cannot be read.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 func TestLoadingAsksNoService(t *testing.T) {
@@ -55,7 +56,7 @@ func TestLongAnswer(t *testing.T) {
 			}
 			_, err := load(t, awsconf.Config{EndpointURL: srv.URL}).STS().GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 			if (err == nil) != tt.ok {
-				t.Errorf("%v", awsconf.Explain(err))
+				t.Errorf("%v", awserr.Explain(err))
 			}
 		})
 	}

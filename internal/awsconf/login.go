@@ -49,7 +49,7 @@ func (s *Session) loginFiles(getenv func(string) string) ([]string, error) {
 		}
 		return err
 	}
-	// Which of a profile's sources the SDK takes is its affair: each one counts.
+	// Whichever of a profile's sources is used: each one counts.
 	for _, p := range profileChain(s.cfg.ConfigSources) {
 		var errs [3]error
 		if p.WebIdentityTokenFile != "" {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // provider is a source of credentials whose errors name a cause.
@@ -53,9 +55,9 @@ func isAway(err error) bool {
 	if errors.As(err, &status) && status.HTTPStatusCode() >= http.StatusInternalServerError {
 		return true
 	}
-	var api *APIError
-	var unreachable *UnreachableError
-	err = Explain(err)
+	var api *awserr.APIError
+	var unreachable *awserr.UnreachableError
+	err = awserr.Explain(err)
 	return errors.As(err, &unreachable) || errors.As(err, &api) && api.Throttled()
 }
 
@@ -71,7 +73,7 @@ func (p *provider) ProviderSources() []aws.CredentialSource { return p.cache.Pro
 // Source: https://docs.aws.amazon.com/cli/latest/reference/configure/export-credentials.html
 const expirationVar = "AWS_CREDENTIAL_EXPIRATION"
 
-// ending are keys of the environment whose end it states.
+// expiringKeys are keys of the environment with the expiry that it states.
 type expiringKeys struct {
 	aws.CredentialsProvider
 	expires time.Time
@@ -170,7 +172,7 @@ func (s *Session) SigningProfile() string {
 	return ""
 }
 
-// sourceWords words what the SDK calls a source. The first one of a chain of
+// sourceWords describes a source by its name in the SDK. The first one of a chain of
 // them is the one that the user configured.
 func (s *Session) sourceWords(source aws.CredentialSource) string {
 	switch source {

@@ -26,7 +26,10 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/awsfiles"
+	"github.com/ekskey/ekskey/internal/awsprofile"
+	"github.com/ekskey/ekskey/internal/credprocess"
 )
 
 // read fills in what flags, the environment and AWS's files say. It does what the
@@ -36,19 +39,19 @@ import (
 func (s *Session) read(ctx context.Context, c Config) error {
 	env, err := environment()
 	if err != nil {
-		return bad("", "the AWS configuration cannot be used: %s", oneLine(err.Error()))
+		return awserr.Bad("", "the AWS configuration cannot be used: %s", awserr.OneLine(err.Error()))
 	}
 	var shared config.SharedConfig
 	if !c.NoFiles {
 		if err := c.readFiles(); err != nil {
 			return err
 		}
-		s.profiles = profiles{c.files}
+		s.profiles = awsprofile.Reader{Files: c.files}
 		profile, ok := c.files.Profile(s.profile)
 		if ok {
-			shared, err = s.profiles.settings(profile)
+			shared, err = s.profiles.Settings(profile)
 		} else if c.Profile != "" || env.SharedConfigProfile != "" {
-			err = s.profiles.missing(s.profile, nil)
+			err = s.profiles.Missing(s.profile, nil)
 		}
 		if err != nil {
 			return err
@@ -147,7 +150,7 @@ func (r *resolver) resolve() (aws.CredentialsProvider, error) {
 	case r.config.ProfileRoleFirst && r.profileRoleWaits():
 		return r.profile()
 	case r.env.RoleARN == "":
-		return nil, bad("set AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not")
+		return nil, awserr.Bad("set AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not")
 	}
 	return r.webIdentity(r.env.WebIdentityTokenFilePath, r.env.RoleARN, r.env.RoleSessionName, "", []aws.CredentialSource{aws.CredentialSourceEnvVarsSTSWebIDToken}), nil
 }
@@ -159,7 +162,7 @@ func (r *resolver) resolve() (aws.CredentialsProvider, error) {
 // Source: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/credentials.html
 func (r *resolver) profileRoleWaits() bool {
 	p, ok := r.config.files.Profile(r.session.profile)
-	return ok && p.Value(roleARNSetting) != "" && p.Value(sourceProfileSetting)+p.Value(namedSourceSetting) != ""
+	return ok && p.Value(awsprofile.RoleARN) != "" && p.Value(awsprofile.SourceProfile)+p.Value(awsprofile.CredentialSource) != ""
 }
 
 // halfKey refuses half an access key in the environment, where the other half is
@@ -175,7 +178,7 @@ func (r *resolver) halfKey() error {
 	if (id == "") == (secret == "") {
 		return nil
 	}
-	return bad("set "+missing+" too, or unset "+have, "%s is set, and %s is not", have, missing)
+	return awserr.Bad("set "+missing+" too, or unset "+have, "%s is set, and %s is not", have, missing)
 }
 
 func (r *resolver) envKeys(sources ...aws.CredentialSource) aws.CredentialsProvider {
@@ -188,7 +191,7 @@ func (r *resolver) profile() (aws.CredentialsProvider, error) {
 	c := config.SharedConfig{Profile: s.profile}
 	if _, ok := r.config.files.Profile(s.profile); ok {
 		var err error
-		if c, err = s.profiles.load(s.profile, nil); err != nil {
+		if c, err = s.profiles.Load(s.profile, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -225,14 +228,14 @@ func (r *resolver) source(c *config.SharedConfig, sources []aws.CredentialSource
 	case c.WebIdentityTokenFile != "":
 		add(aws.CredentialSourceProfileSTSWebIDToken)
 		return r.webIdentity(c.WebIdentityTokenFile, c.RoleARN, c.RoleSessionName, c.Profile, sources), sources, nil
-	case hasSSO(*c):
+	case awsprofile.HasSSO(*c):
 		p, err := r.sso(c, add)
 		return p, sources, err
 	case c.LoginSession != "":
 		p, err := r.login(c, add(aws.CredentialSourceProfileLogin, aws.CredentialSourceLogin))
 		return p, sources, err
 	case c.CredentialProcess != "":
-		p := &process{command: c.CredentialProcess, log: r.config.Log, sources: add(aws.CredentialSourceProfileProcess, aws.CredentialSourceProcess)}
+		p := &credprocess.Provider{Command: c.CredentialProcess, Log: r.config.Log, Sources: add(aws.CredentialSourceProfileProcess, aws.CredentialSourceProcess)}
 		return &namedSource{p, kindProcess, c.Profile, ""}, sources, nil
 	case r.env.ContainerCredentialsRelativePath+r.env.ContainerCredentialsEndpoint != "":
 		p, err := r.container(c.Profile, add(aws.CredentialSourceHTTP))
@@ -252,18 +255,18 @@ func (r *resolver) named(c *config.SharedConfig, add func(...aws.CredentialSourc
 			return nil, err
 		}
 		if !r.env.Credentials.HasKeys() {
-			return nil, bad("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "%s, and the environment has no access key", where)
+			return nil, awserr.Bad("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "%s, and the environment has no access key", where)
 		}
 		// The SDK's word for it.
 		return r.envKeys(add(aws.CredentialSourceHTTP)...), nil
 	case "EcsContainer":
 		if r.env.ContainerCredentialsRelativePath+r.env.ContainerCredentialsEndpoint == "" {
-			return nil, bad("it works inside a container that has such an endpoint only",
+			return nil, awserr.Bad("it works inside a container that has such an endpoint only",
 				"%s, and neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set", where)
 		}
 		return r.container(c.Profile, add(aws.CredentialSourceHTTP))
 	}
-	return nil, bad("credential_source is Environment, EcsContainer or Ec2InstanceMetadata", "profile %s has a credential_source that does not exist", c.Profile)
+	return nil, awserr.Bad("credential_source is Environment, EcsContainer or Ec2InstanceMetadata", "profile %s has a credential_source that does not exist", c.Profile)
 }
 
 func (r *resolver) stsClient(signing aws.CredentialsProvider) *sts.Client {
@@ -347,19 +350,37 @@ func (r *resolver) metadata(profile string, sources []aws.CredentialSource) aws.
 	p := ec2rolecreds.New(func(o *ec2rolecreds.Options) {
 		o.Client, o.CredentialSources = &shortMetadata{cfg: &r.session.cfg}, sources
 	})
-	return &namedSource{aws.NewCredentialsCache(p), kindMetadata, profile, ""}
+	return &namedSource{p, kindMetadata, profile, ""}
 }
 
 // containerExpiry is how long before their end the SDK renews a container's
 // credentials.
+//
+// Source: https://github.com/aws/aws-sdk-go-v2, config/resolve_credentials.go
 const containerExpiry = 5 * time.Minute
+
+// renewedEarly are credentials that count as expired some time before they do. It does
+// not cache: of two caches, Invalidate would reach the outer one only.
+type renewedEarly struct {
+	*endpointcreds.Provider
+	by time.Duration
+}
+
+// Retrieve gives the credentials with the earlier expiry.
+func (e renewedEarly) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := e.Provider.Retrieve(ctx)
+	if creds.CanExpire {
+		creds.Expires = creds.Expires.Add(-e.by)
+	}
+	return creds, err
+}
 
 func (r *resolver) container(profile string, sources []aws.CredentialSource) (aws.CredentialsProvider, error) {
 	address := "http://169.254.170.2" + r.env.ContainerCredentialsRelativePath
 	if r.env.ContainerCredentialsRelativePath == "" {
 		address = r.env.ContainerCredentialsEndpoint
 		if err := checkContainer(address); err != nil {
-			return nil, bad("see https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html", "AWS_CONTAINER_CREDENTIALS_FULL_URI: %v", err)
+			return nil, awserr.Bad("see https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html", "AWS_CONTAINER_CREDENTIALS_FULL_URI: %v", err)
 		}
 	}
 	path := awsfiles.Path(r.config.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))
@@ -374,8 +395,7 @@ func (r *resolver) container(profile string, sources []aws.CredentialSource) (aw
 		o.APIOptions = []func(*middleware.Stack) error{limits(containerTimeout)}
 		o.CredentialSources = sources
 	})
-	cache := aws.NewCredentialsCache(p, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = containerExpiry })
-	return &namedSource{cache, kindContainer, profile, path}, nil
+	return &namedSource{renewedEarly{p, containerExpiry}, kindContainer, profile, path}, nil
 }
 
 // checkContainer allows plain HTTP to this computer and to the addresses of ECS and

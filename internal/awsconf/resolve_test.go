@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // sdks is what the SDK's own loader makes of the process's environment.
@@ -133,7 +134,7 @@ func TestC13AsTheSDK(t *testing.T) {
 					missing := file == "none" && (flag != "" || strings.Contains(vars, "_PROFILE="))
 					switch {
 					case sdkErr != nil || missing: // the SDK forgives a missing AWS_DEFAULT_PROFILE
-						var bad *awsconf.CredentialsError
+						var bad *awserr.CredentialsError
 						if !errors.As(err, &bad) || isStatic {
 							t.Errorf("%v, static %t; the SDK: %v", err, isStatic, sdkErr)
 						}
@@ -214,7 +215,7 @@ func TestC13BundleIsReadLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := s.STS().GetCallerIdentity(t.Context(), nil)
-				var bundle *awsconf.CABundleError
+				var bundle *awserr.CABundleError
 				want := "reading CA bundle " + strings.Replace(tt.want, "HOME", os.Getenv("HOME"), 1)
 				if err := s.Explain(err); !errors.As(err, &bundle) || !strings.HasPrefix(err.Error(), want) {
 					t.Errorf("%T %v, want %s", err, err, want)

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
@@ -92,8 +93,8 @@ type hop struct {
 // cached, it gets new ones once.
 func (h *hop) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := h.assume(ctx)
-	var api *APIError
-	if err != nil && errors.As(Explain(err), &api) && refusedBySTS(api) && h.before.refused() {
+	var api *awserr.APIError
+	if err != nil && errors.As(awserr.Explain(err), &api) && refusedBySTS(api) && h.before.refused() {
 		return h.assume(ctx)
 	}
 	return creds, err
@@ -183,7 +184,7 @@ func (s *Session) forwardedName(c Config) func(context.Context) (string, error) 
 
 func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 	if c.MFACode == nil {
-		return "", ownError{&CredentialsError{
+		return "", ownError{&awserr.CredentialsError{
 			Cause: "the role requires an MFA code (" + serial + ") and there is no terminal to prompt on",
 			Hint:  "run the command on a terminal once, or give --mfa-command a command that prints the code",
 		}}
@@ -193,7 +194,7 @@ func (c *Config) mfaCode(ctx context.Context, serial string) (string, error) {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", ownError{&CredentialsError{
+		return "", ownError{&awserr.CredentialsError{
 			Cause: "the MFA code could not be read: " + err.Error(),
 			Hint:  "give the six digits that the device " + serial + " shows now", Err: err,
 		}}

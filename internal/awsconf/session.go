@@ -20,10 +20,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/awsfiles"
+	"github.com/ekskey/ekskey/internal/awsprofile"
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
@@ -88,7 +91,7 @@ type Config struct {
 // credentials are looked for at their first use. It is safe for concurrent use.
 type Session struct {
 	cfg         aws.Config
-	profiles    profiles // nothing in it with NoFiles
+	profiles    awsprofile.Reader // nothing in it with NoFiles
 	profile     string
 	region      string // empty if nothing names one
 	endpointURL string
@@ -101,8 +104,8 @@ type Session struct {
 	credentials *provider      // base, or the last role on top of it
 }
 
-// Load reads the configuration. It fails with *ConfigError (a setting that
-// cannot be), *CredentialsError (a profile that does not exist or does not
+// Load reads the configuration. It fails with *awserr.ConfigError (a setting that
+// cannot be), *awserr.CredentialsError (a profile that does not exist or does not
 // parse) or *CABundleError.
 func Load(ctx context.Context, c Config) (*Session, error) {
 	if c.Getenv == nil {
@@ -124,7 +127,7 @@ func Load(ctx context.Context, c Config) (*Session, error) {
 	s.region = regionOf(cfg.ConfigSources)
 	if r := s.region; r != "" {
 		if _, err := identity.PartitionOfRegion(r); err != nil {
-			return nil, &ConfigError{Setting: "region", Reason: err.Error()}
+			return nil, &awserr.ConfigError{Setting: "region", Reason: err.Error()}
 		}
 	}
 	if c.Connections != nil {
@@ -139,14 +142,14 @@ func (c *Config) validate() error {
 	if c.EndpointURL != "" {
 		u, err := url.Parse(c.EndpointURL)
 		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
-			return &ConfigError{Setting: "endpoint URL", Reason: "is not of the form https://host[:port]"}
+			return &awserr.ConfigError{Setting: "endpoint URL", Reason: "is not of the form https://host[:port]"}
 		}
 	}
 	for _, r := range c.Roles {
 		if p, err := identity.ParsePrincipal(r.ARN); err != nil {
-			return &ConfigError{Setting: "role", Reason: err.Error()}
+			return &awserr.ConfigError{Setting: "role", Reason: err.Error()}
 		} else if p.Kind != identity.KindRole {
-			return &ConfigError{Setting: "role", Reason: "arn \"" + r.ARN + "\": is not one of a role"}
+			return &awserr.ConfigError{Setting: "role", Reason: "arn \"" + r.ARN + "\": is not one of a role"}
 		}
 	}
 	return nil
@@ -159,7 +162,7 @@ func (s *Session) Region() string { return s.region }
 // NeedRegion is Region for what cannot do without. It fails with *NoRegionError.
 func (s *Session) NeedRegion() (string, error) {
 	if s.region == "" {
-		return "", &NoRegionError{}
+		return "", &awserr.NoRegionError{}
 	}
 	return s.region, nil
 }
@@ -173,7 +176,7 @@ func (s *Session) STSVariant() identity.STSVariant {
 }
 
 // Credentials gives the credentials of the last role, or those of the profile or
-// the environment where there is none. Retrieve fails with *CredentialsError or,
+// the environment where there is none. Retrieve fails with *awserr.CredentialsError or,
 // if the context has ended, with its error. The provider caches, and has an
 // Invalidate method.
 func (s *Session) Credentials() aws.CredentialsProvider { return s.credentials }
@@ -197,6 +200,13 @@ func (s *Session) EKS(region string) *eks.Client {
 	cfg := s.signing()
 	cfg.Region = region
 	return eks.NewFromConfig(cfg, func(o *eks.Options) { s.override(&o.BaseEndpoint) })
+}
+
+// IAM is a client for IAM, signing with Credentials. The region decides the partition.
+func (s *Session) IAM(region string) *iam.Client {
+	cfg := s.signing()
+	cfg.Region = region
+	return iam.NewFromConfig(cfg, func(o *iam.Options) { s.override(&o.BaseEndpoint) })
 }
 
 func (s *Session) signing() aws.Config {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -89,7 +90,7 @@ func TestRegion(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			_, err := s.NeedRegion()
-			var none *awsconf.NoRegionError
+			var none *awserr.NoRegionError
 			if errors.As(err, &none) != (tt.want == "") {
 				t.Errorf("NeedRegion: %v", err)
 			}
@@ -152,18 +153,18 @@ func TestLoadFails(t *testing.T) {
 		want   any
 		text   string
 	}{
-		{"endpoint without scheme", awsconf.Config{EndpointURL: "host:1"}, nil, "", new(*awsconf.ConfigError), "endpoint URL"},
-		{"endpoint of a file", awsconf.Config{EndpointURL: "file:///etc/passwd"}, nil, "", new(*awsconf.ConfigError), "endpoint URL"},
-		{"endpoint with a password", awsconf.Config{EndpointURL: "https://u:secretpassword@host"}, nil, "", new(*awsconf.ConfigError), "endpoint URL"},
-		{"role that is no ARN", awsconf.Config{Roles: []awsconf.Role{{ARN: "admin"}}}, nil, "", new(*awsconf.ConfigError), "role"},
-		{"role that is a user", awsconf.Config{Roles: []awsconf.Role{{ARN: strings.Replace(role, "role", "user", 1)}}}, nil, "", new(*awsconf.ConfigError), "role"},
-		{"second role of a chain", awsconf.Config{Roles: []awsconf.Role{{ARN: role}, {ARN: "x"}}}, nil, "", new(*awsconf.ConfigError), "role"},
-		{"region that is a host", awsconf.Config{Region: "x.evil.example/?"}, nil, "", new(*awsconf.ConfigError), "region"},
-		{"region in the file", awsconf.Config{}, nil, "[default]\nregion = here\n", new(*awsconf.ConfigError), "region"},
-		{"no such profile", awsconf.Config{Profile: "x"}, nil, "[profile a]\n[profile b]\n", new(*awsconf.CredentialsError), `the AWS profile "x" does not exist`},
-		{"no such profile, by variable", awsconf.Config{}, map[string]string{"AWS_PROFILE": "x"}, "", new(*awsconf.CredentialsError), `the AWS profile "x" does not exist`},
-		{"loop of source profiles", awsconf.Config{Profile: "a"}, nil, "[profile a]\nrole_arn=" + role + "\nsource_profile=b\n[profile b]\nrole_arn=" + role + "\nsource_profile=c\n", new(*awsconf.CredentialsError), `profile "c", which does not exist`},
-		{"switch that is none", awsconf.Config{}, map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"}, "", new(*awsconf.CredentialsError), "AWS_USE_FIPS_ENDPOINT"},
+		{"endpoint without scheme", awsconf.Config{EndpointURL: "host:1"}, nil, "", new(*awserr.ConfigError), "endpoint URL"},
+		{"endpoint of a file", awsconf.Config{EndpointURL: "file:///etc/passwd"}, nil, "", new(*awserr.ConfigError), "endpoint URL"},
+		{"endpoint with a password", awsconf.Config{EndpointURL: "https://u:secretpassword@host"}, nil, "", new(*awserr.ConfigError), "endpoint URL"},
+		{"role that is no ARN", awsconf.Config{Roles: []awsconf.Role{{ARN: "admin"}}}, nil, "", new(*awserr.ConfigError), "role"},
+		{"role that is a user", awsconf.Config{Roles: []awsconf.Role{{ARN: strings.Replace(role, "role", "user", 1)}}}, nil, "", new(*awserr.ConfigError), "role"},
+		{"second role of a chain", awsconf.Config{Roles: []awsconf.Role{{ARN: role}, {ARN: "x"}}}, nil, "", new(*awserr.ConfigError), "role"},
+		{"region that is a host", awsconf.Config{Region: "x.evil.example/?"}, nil, "", new(*awserr.ConfigError), "region"},
+		{"region in the file", awsconf.Config{}, nil, "[default]\nregion = here\n", new(*awserr.ConfigError), "region"},
+		{"no such profile", awsconf.Config{Profile: "x"}, nil, "[profile a]\n[profile b]\n", new(*awserr.CredentialsError), `the AWS profile "x" does not exist`},
+		{"no such profile, by variable", awsconf.Config{}, map[string]string{"AWS_PROFILE": "x"}, "", new(*awserr.CredentialsError), `the AWS profile "x" does not exist`},
+		{"loop of source profiles", awsconf.Config{Profile: "a"}, nil, "[profile a]\nrole_arn=" + role + "\nsource_profile=b\n[profile b]\nrole_arn=" + role + "\nsource_profile=c\n", new(*awserr.CredentialsError), `profile "c", which does not exist`},
+		{"switch that is none", awsconf.Config{}, map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"}, "", new(*awserr.CredentialsError), "AWS_USE_FIPS_ENDPOINT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			clean(t)(tt.file)
@@ -212,7 +213,7 @@ func whoAmI(t *testing.T, s *awsconf.Session) string {
 	t.Helper()
 	out, err := s.STS().GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	if err != nil {
-		t.Fatal(awsconf.Explain(err))
+		t.Fatal(awserr.Explain(err))
 	}
 	return *out.Arn
 }
@@ -314,7 +315,7 @@ func TestSecondFactor(t *testing.T) {
 				}
 				return
 			}
-			var refused *awsconf.CredentialsError
+			var refused *awserr.CredentialsError
 			if !errors.As(err, &refused) || !strings.Contains(refused.Cause, tt.text) {
 				t.Errorf("%v, want %q", err, tt.text)
 			}
@@ -362,7 +363,7 @@ func TestInstanceMetadata(t *testing.T) {
 				}
 				return
 			}
-			var none *awsconf.CredentialsError
+			var none *awserr.CredentialsError
 			if !errors.As(err, &none) || none.Cause != "no AWS credentials found" || none.Hint == "" {
 				t.Errorf("%v", err)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/safefile"
 )
 
@@ -70,10 +71,10 @@ func regionOf(sources []any) string {
 func readCABundle(path string) ([]byte, error) {
 	text, err := safefile.Read(path, maxFile)
 	if err != nil {
-		return nil, &CABundleError{Path: path, Reason: reasonOf(err)}
+		return nil, &awserr.CABundleError{Path: path, Reason: awserr.ReasonOf(err)}
 	}
 	if !holdsCertificate(text) {
-		return nil, &CABundleError{Path: path, Reason: "holds no PEM certificate"}
+		return nil, &awserr.CABundleError{Path: path, Reason: "holds no PEM certificate"}
 	}
 	return text, nil
 }

@@ -46,13 +46,6 @@ func (n *namedSource) ProviderSources() []aws.CredentialSource {
 	return nil
 }
 
-// Invalidate makes the next Retrieve get new credentials.
-func (n *namedSource) Invalidate() {
-	if p, ok := n.CredentialsProvider.(interface{ Invalidate() }); ok {
-		p.Invalidate()
-	}
-}
-
 // sourceError is what a source failed with.
 type sourceError struct {
 	*namedSource

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // The token of a pod is read anew each time, because the kubelet renews it.
@@ -74,7 +75,7 @@ func TestContainerFails(t *testing.T) {
 			if err == nil {
 				_, err = session.Credentials().Retrieve(t.Context())
 			}
-			var failed *awsconf.CredentialsError
+			var failed *awserr.CredentialsError
 			if !errors.As(err, &failed) || !strings.HasPrefix(failed.Cause, tt.cause) || !strings.HasPrefix(failed.Hint, tt.hint) {
 				t.Fatalf("%v, want %q, %q", err, tt.cause, tt.hint)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -129,7 +130,7 @@ func TestMetadataOnce(t *testing.T) {
 			t.Setenv("AWS_EC2_METADATA_DISABLED", tt.disable)
 			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", srv.URL)
 			_, err := load(t, awsconf.Config{}).Credentials().Retrieve(t.Context())
-			var none *awsconf.CredentialsError
+			var none *awserr.CredentialsError
 			if !errors.As(err, &none) || none.Cause != "no AWS credentials found" || !strings.HasPrefix(none.Hint, "set AWS_ACCESS_KEY_ID") {
 				t.Errorf("%v", err)
 			}

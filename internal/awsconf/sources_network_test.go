@@ -24,6 +24,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -215,7 +216,7 @@ func TestThroughProxy(t *testing.T) {
 		t.Setenv("AWS_REGION", "eu-central-1")
 		t.Setenv("AWS_MAX_ATTEMPTS", "1")
 		_, err := load(t, awsconf.Config{}).STS().GetCallerIdentity(t.Context(), nil)
-		if text := awsconf.Explain(err).Error(); !strings.Contains(text, "x509: ") {
+		if text := awserr.Explain(err).Error(); !strings.Contains(text, "x509: ") {
 			t.Errorf("%s", text)
 		}
 	})

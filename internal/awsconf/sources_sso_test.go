@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
 
@@ -107,7 +108,7 @@ func TestSSOEnded(t *testing.T) {
 			s := newSources(t)
 			token := tt.set(s)
 			_, err := load(t, awsconf.Config{Profile: "p"}).Credentials().Retrieve(t.Context())
-			var ended *awsconf.CredentialsError
+			var ended *awserr.CredentialsError
 			if !errors.As(err, &ended) {
 				t.Fatalf("%T %v", err, err)
 			}
@@ -150,7 +151,7 @@ func TestSSORefused(t *testing.T) {
 				profile = "top"
 			}
 			_, err := load(t, awsconf.Config{Profile: profile}).Credentials().Retrieve(t.Context())
-			var refused *awsconf.CredentialsError
+			var refused *awserr.CredentialsError
 			if !errors.As(err, &refused) || !strings.HasPrefix(refused.Cause, tt.cause) || !strings.HasPrefix(refused.Hint, tt.hint) {
 				t.Errorf("%v, want %q, %q", err, tt.cause, tt.hint)
 			}

@@ -2,6 +2,7 @@ package awsconf
 
 import (
 	"github.com/ekskey/ekskey/internal/awsfiles"
+	"github.com/ekskey/ekskey/internal/awsprofile"
 )
 
 // Static reports whether the Config leads to an access key that stands in the
@@ -33,6 +34,6 @@ func (c *Config) Static() bool {
 	if !ok {
 		return false
 	}
-	keys, err := profiles{c.files}.keys(p)
-	return err == nil && keys.HasKeys() && p.Value(roleARNSetting) == ""
+	keys, err := awsprofile.Reader{Files: c.files}.Keys(p)
+	return err == nil && keys.HasKeys() && p.Value(awsprofile.RoleARN) == ""
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/credcache"
 )
 
@@ -258,14 +259,16 @@ func (p *stored) ProviderSources() []aws.CredentialSource {
 // What other services say is not enough: in a region that the account has not enabled
 // they refuse the best credentials with the same words.
 func (s *Session) DropRefused(err error) bool {
-	var api *APIError
-	if s.credentials == nil || !errors.As(Explain(err), &api) || !refusedBySTS(api) && !api.Expired() {
+	var api *awserr.APIError
+	if s.credentials == nil || !errors.As(awserr.Explain(err), &api) || !refusedBySTS(api) && !api.Expired() {
 		return false
 	}
 	return s.credentials.refused()
 }
 
-func refusedBySTS(e *APIError) bool { return e.Service == "STS" && e.BadCredentials() && e.Skew == 0 }
+func refusedBySTS(e *awserr.APIError) bool {
+	return e.Service == "STS" && e.BadCredentials() && e.Skew == 0
+}
 
 // refused is that of the credentials that a provider gave last.
 func (p *provider) refused() bool {

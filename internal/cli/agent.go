@@ -23,7 +23,7 @@ type agentOptions struct {
 	clusters, tokenFiles []string
 	config               string
 	group                string
-	makeFolder           bool
+	makeDirectory        bool
 	readyFile, listen    string
 	maxAge               time.Duration
 	check                bool
@@ -52,7 +52,9 @@ its file is removed. On SIGTERM the agent exits with 0.`,
 	f.Var(pathsValue{&o.tokenFiles}, "token-file", "`file` for the token of the corresponding --cluster; repeatable")
 	pathVar(f, &o.config, "config", "YAML `file` that lists clusters")
 	f.StringVar(&o.group, "group", "", "`group`, by name or number, that may also read the token files (mode 0640)")
-	f.BoolVar(&o.makeFolder, "make-folder", false, "create missing directories of the token files (mode 0700, with --group 0750)")
+	f.BoolVar(&o.makeDirectory, "make-directory", false, "create missing directories of the token files (mode 0700, with --group 0750)")
+	f.BoolVar(&o.makeDirectory, "make-folder", false, "former name of --make-directory")
+	_ = f.MarkHidden("make-folder") // the flag exists
 	pathVar(f, &o.readyFile, "ready-file", "`file` that exists while all tokens are valid, and contains the time until which they are")
 	f.StringVar(&o.listen, "listen", "", "loopback `address:port` to serve /healthz on; port 0 selects a free port, which is printed")
 	f.BoolVar(&o.check, "check", false, "only check that --ready-file exists and its time has not passed, for probes: exit code 0 or 1")
@@ -81,7 +83,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		defer listener.Close()
 	}
 	config := agent.Config{
-		Ready: safefile.SecretFile{Path: plan.ReadyFile, MakeDir: o.makeFolder},
+		Ready: safefile.SecretFile{Path: plan.ReadyFile, MakeDir: o.makeDirectory},
 		Tell:  agent.Notify(a.env.Getenv("NOTIFY_SOCKET")), Now: a.env.Now, Log: a.log,
 	}
 	shared := newLastingShare()
@@ -90,7 +92,7 @@ func (a *app) runAgent(ctx context.Context, o agentOptions) error {
 		if err != nil {
 			return err
 		}
-		file := safefile.SecretFile{Path: c.TokenFile, MakeDir: o.makeFolder}
+		file := safefile.SecretFile{Path: c.TokenFile, MakeDir: o.makeDirectory}
 		if c.Group != "" {
 			file.Shared = true
 			if file.Group, err = groupNumber(c.Group); err != nil {

@@ -110,9 +110,12 @@ var canaryRuns = map[string][]canaryRun{
 		{args: "--cluster nope --port 0 --kubeconfig-out kc"}, {args: "--cluster TOKEN --port 0 --kubeconfig-out kc"},
 		{args: "--cluster demo --port 0 --kubeconfig-out kc --role-arn arn:aws:iam::111122223333:role/ext"}, {args: "TOKEN"},
 	},
-	"agent":      {{args: "--cluster demo --token-file config"}, {args: "--config config"}, {args: "--check --ready-file TOKEN"}, {args: "TOKEN"}},
-	"version":    {{args: ""}, {args: "TOKEN"}},
-	"completion": {{args: "bash"}, {args: "TOKEN"}},
+	"agent":          {{args: "--cluster demo --token-file config"}, {args: "--config config"}, {args: "--check --ready-file TOKEN"}, {args: "TOKEN"}},
+	"access list":    {{args: "--cluster demo"}, {args: "--cluster demo -o json --no-iam"}, {args: "--cluster echo"}, {args: "--cluster nope"}, {args: "--cluster TOKEN|"}, {args: "TOKEN"}},
+	"access lint":    {{args: "--cluster demo"}, {args: "--cluster echo -o yaml"}, {args: "--cluster unreachable"}, {args: "TOKEN"}},
+	"access who-can": {{args: "--cluster demo get pods"}, {args: "--cluster echo get secrets TOKEN"}, {args: "--cluster demo get TOKEN"}, {args: "TOKEN"}},
+	"version":        {{args: ""}, {args: "TOKEN"}},
+	"completion":     {{args: "bash"}, {args: "TOKEN"}},
 }
 
 type canaryRun struct {

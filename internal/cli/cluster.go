@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 )
 
@@ -39,7 +40,7 @@ func (a *app) describe(ctx context.Context, session *awsconf.Session, name strin
 	}
 	out, err := session.EKS(region).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
 	err = session.Explain(err)
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	switch {
 	case errors.As(err, &api) && api.NotFound():
 		return nil, &codeError{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 )
 
@@ -205,7 +206,7 @@ func (a *app) reportFailures(listings []discovery.Listing) error {
 		if l.Err == nil {
 			continue
 		}
-		var api *awsconf.APIError
+		var api *awserr.APIError
 		if errors.As(l.Err, &api) && api.Code == "UnrecognizedClientException" {
 			unknown = append(unknown, placeOf(l))
 			continue

@@ -6,6 +6,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,11 +74,15 @@ func Main(env Env) int {
 	hideUnusedFlags(root, env.Args)
 	root.SetArgs(awsOrder(root, env.Args))
 	cmd, err := root.ExecuteContextC(context.Background())
-	if err != nil {
+	var result *resultError
+	if err != nil && !errors.As(err, &result) {
 		return a.report(cmd, err)
 	}
 	if _, err := env.Stdout.Write(a.out.Bytes()); err != nil {
 		return a.report(cmd, fmt.Errorf("writing the output: %w", err))
+	}
+	if err != nil {
+		return a.report(cmd, err)
 	}
 	return exitDone
 }

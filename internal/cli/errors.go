@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/identity"
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/execcred"
 	"github.com/ekskey/ekskey/internal/kubeapi"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
@@ -53,6 +53,15 @@ type codeError struct {
 
 func (e *codeError) Error() string { return e.reason }
 
+// resultError is the result of a check that found something: the output is printed all the
+// same, and the exit code says what was found.
+type resultError struct {
+	code   int
+	reason string
+}
+
+func (e *resultError) Error() string { return e.reason }
+
 // report tells the user what went wrong and returns the exit code.
 func (a *app) report(cmd *cobra.Command, err error) int {
 	var usage *usageError
@@ -93,15 +102,16 @@ func exitCode(err error) int {
 	var (
 		usage       *usageError
 		coded       *codeError
-		config      *awsconf.ConfigError
-		noRegion    *awsconf.NoRegionError
+		result      *resultError
+		config      *awserr.ConfigError
+		noRegion    *awserr.NoRegionError
 		badRegion   *identity.UnknownRegionError
 		tokenConfig *token.ConfigError
 		version     *execcred.VersionError
-		creds       *awsconf.CredentialsError
+		creds       *awserr.CredentialsError
 		expired     *token.CredentialsExpiredError
 		malformed   *token.MalformedCredentialsError
-		api         *awsconf.APIError
+		api         *awserr.APIError
 		rule        *token.RuleError
 		denied      *verify.DeniedError
 		kube        *kubeapi.StatusError
@@ -110,6 +120,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.As(err, &result):
+		return result.code
 	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &noRegion), errors.As(err, &badRegion),
 		errors.As(err, &tokenConfig), errors.As(err, &version):
 		return exitUsage

@@ -15,6 +15,7 @@ import (
 const (
 	groupIdentity = "identity"
 	groupClusters = "clusters"
+	groupAccess   = "access"
 	groupServing  = "serving"
 	groupUpkeep   = "maintenance"
 )
@@ -23,6 +24,7 @@ func addGroups(root *cobra.Command) {
 	root.AddGroup(
 		&cobra.Group{ID: groupIdentity, Title: "Tokens and identity:"},
 		&cobra.Group{ID: groupClusters, Title: "Clusters and kubeconfig:"},
+		&cobra.Group{ID: groupAccess, Title: "Who has access:"},
 		&cobra.Group{ID: groupServing, Title: "Programs without exec plugins:"},
 		&cobra.Group{ID: groupUpkeep, Title: "Maintenance:"},
 	)
@@ -47,7 +49,7 @@ func hasEffect(cmd *cobra.Command, f *pflag.Flag) bool {
 	}
 	switch strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") {
 	case "help", "inspect", "version", "completion", "cache", "cache list", "cache clear",
-		"clusters", "kubeconfig", "kubeconfig convert", "kubeconfig remove":
+		"access", "clusters", "kubeconfig", "kubeconfig convert", "kubeconfig remove":
 		return false
 	case "kubeconfig list", "kubeconfig prune":
 		return f.Name != "mfa-code" // they use several profiles, and a code is good for one session

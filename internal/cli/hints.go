@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/ekskey/ekskey/identity"
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/kubeapi"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -54,7 +54,7 @@ func hintFor(err error) string {
 	if hint := fileHint(err); hint != "" {
 		return hint
 	}
-	return awsconf.HintFor(err)
+	return awserr.HintFor(err)
 }
 
 // fileHint is about a kubeconfig that was not written.

@@ -168,7 +168,7 @@ func signedOrNot(signed bool) string {
 	return "not signed"
 }
 
-// span words a time from now.
+// span formats a time relative to now.
 func span(d time.Duration) string {
 	d = d.Round(time.Second)
 	switch {

@@ -41,7 +41,8 @@ func (a *app) kubeconfigs(k kubeconfigFlags) kubeconfig.Env {
 	}
 }
 
-// principalWords are the flags of update that name whom a context authenticates as.
+// principalWords are the flags of update that name whom a context authenticates as, and
+// with what help.
 func principalWords(m execplugin.Meaning) []string {
 	var words []string
 	add := func(flag, value string) {
@@ -59,6 +60,10 @@ func principalWords(m execplugin.Meaning) []string {
 	}
 	if m.ForwardSessionName {
 		words = append(words, "--forward-session-name")
+	}
+	add("mfa-command", m.MFACommand)
+	if m.CacheAll {
+		words = append(words, "--cache-all")
 	}
 	return words
 }
@@ -88,15 +93,12 @@ func (a *app) updateCommand(c kubeconfig.MergedContext, cluster discovery.Cluste
 	if c.EKS.Profile == "" && (a.env.Getenv("AWS_PROFILE") != "" || a.env.Getenv("AWS_DEFAULT_PROFILE") != "") {
 		words = append(words, "--no-profile")
 	}
-	add("mfa-command", c.EKS.MFACommand)
-	if c.EKS.CacheAll {
-		words = append(words, "--cache-all")
-	}
 	if c.EKS.Program == execplugin.Ekskey {
-		if e := c.UserEntry.Exec; !strings.ContainsAny(e.Command, `/\`) {
-			add("exec-command", e.Command)
+		e := c.UserEntry.Exec
+		if in := execplugin.Unwrapped(execplugin.Invocation{Command: e.Command, Args: e.Args, Env: e.Env}); !strings.ContainsAny(in.Command, `/\`) {
+			add("exec-command", in.Command)
 		}
-		if v := strings.TrimPrefix(c.UserEntry.Exec.APIVersion, "client.authentication.k8s.io/"); v == "v1beta1" {
+		if v := strings.TrimPrefix(e.APIVersion, "client.authentication.k8s.io/"); v == "v1beta1" {
 			add("exec-api-version", v)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ekskey/ekskey/identity"
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 	"github.com/ekskey/ekskey/internal/kubeconfig"
 )
@@ -105,7 +105,7 @@ func (s *clusterSync) row(f foundCluster) (syncRow, *discovery.Cluster) {
 
 // notFound reports whether EKS does not have what it listed a moment ago.
 func notFound(err error) bool {
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	return errors.As(err, &api) && api.NotFound()
 }
 

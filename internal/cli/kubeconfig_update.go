@@ -146,10 +146,11 @@ func (a *app) runKubeconfigUpdate(ctx context.Context, o updateOptions) error {
 	options.Profile, note = a.writtenProfile(session, o.noProfile)
 	options = entries(options, cluster, session.Region())
 	old, exists := merged.Context(cmp.Or(options.Alias, options.ClusterARN))
-	if a.global.profile == "" && len(written) == 0 && !o.replaceUser {
-		// Nobody has named another principal, so the context keeps its own.
-		options.KeepPrincipal = true
-		want := execplugin.Meaning{Profile: options.Profile, ForwardSessionName: options.ForwardSessionName, AWSOrder: true}
+	// Nobody who names no principal means another one.
+	options.KeepPrincipal = a.global.profile == "" && len(written) == 0 && !o.replaceUser
+	if a.global.profile == "" && !o.replaceUser {
+		// A context of the AWS CLI keeps its order of credentials, which no flag names.
+		want := execplugin.Meaning{Profile: options.Profile, Roles: options.RoleChain, ForwardSessionName: options.ForwardSessionName, AWSOrder: true}
 		options.AWSOrder = exists && old.IsEKS && old.EKS.Differs(want) == ""
 	}
 	change, err := kubeconfig.ForEKS(options)

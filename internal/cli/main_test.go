@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 // API server of its own, that live in this process.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -57,6 +58,8 @@ func TestScripts(t *testing.T) {
 			"await": cmdAwait,
 
 			"cluster": cmdCluster,
+			"auth":    cmdAuth,
+			"entry":   cmdEntry,
 		},
 	})
 }

@@ -42,6 +42,15 @@ func (a *app) newProgress() *progress {
 }
 
 func (p *progress) show(now discovery.Progress) {
+	if now.Clusters > 0 {
+		p.count("describing clusters", now.Described, now.Clusters)
+		return
+	}
+	p.count("listing regions", now.Listed, now.Listings)
+}
+
+// count shows how many of how many things are done. One goroutine at a time calls it.
+func (p *progress) count(what string, done, all int) {
 	often := redraw
 	if p.width == nil {
 		often = tell
@@ -51,10 +60,6 @@ func (p *progress) show(now discovery.Progress) {
 		return
 	}
 	p.last = at
-	what, done, all := "listing regions", now.Listed, now.Listings
-	if now.Clusters > 0 {
-		what, done, all = "describing clusters", now.Described, now.Clusters
-	}
 	if p.width == nil {
 		_, _ = fmt.Fprintf(p.app.env.Stderr, "%s: %d of %d\n", what, done, all)
 		return

@@ -114,7 +114,7 @@ func (o proxyOptions) check() error {
 	return nil
 }
 
-// listenError words why nothing listens on what a flag names.
+// listenError explains why the address of a flag cannot be listened on.
 func listenError(flag string, err error) error {
 	var address *authproxy.AddressError
 	var failed *authproxy.ListenError

@@ -82,19 +82,22 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no usable AWS credentials,
 }
 
 func (a *app) addOtherCommands(root *cobra.Command) {
-	clusters := newGroup("clusters", "List and describe EKS clusters")
-	clusters.AddCommand(newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
-	kubeconfig := newGroup("kubeconfig", "Write, list, convert and remove kubeconfig entries")
-	kubeconfig.AddCommand(newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert),
+	clusters := newGroup("clusters", "List and describe EKS clusters",
+		newClustersListCommand(a, a.runClustersList), newClustersDescribeCommand(a, a.runClustersDescribe))
+	kubeconfig := newGroup("kubeconfig", "Write, list, convert and remove kubeconfig entries",
+		newKubeconfigUpdateCommand(a, a.runKubeconfigUpdate), newKubeconfigConvertCommand(a, a.runKubeconfigConvert),
 		newKubeconfigSyncCommand(a, a.runKubeconfigSync), newKubeconfigListCommand(a, a.runKubeconfigList), newKubeconfigRemoveCommand(a, a.runKubeconfigRemove), newKubeconfigPruneCommand(a, a.runKubeconfigPrune))
-	cache := newGroup("cache", "List and clear cached credentials")
-	cache.AddCommand(newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
-	eks := newGroup("eks", "Commands under the AWS CLI's names")
+	cache := newGroup("cache", "List and clear cached credentials",
+		newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
+	who := newGroup("access", "Show and change who has access to a cluster",
+		newAccessListCommand(a, a.runAccessList), newAccessWhoCanCommand(a, a.runAccessWhoCan), newAccessLintCommand(a, a.runAccessLint),
+		newAccessGrantCommand(a, a.runAccessGrant), newAccessRevokeCommand(a, a.runAccessRevoke))
+	eks := newGroup("eks", "Commands under the AWS CLI's names", newEKSGetTokenCommand(a, a.runEKSGetToken))
 	eks.Hidden = true
-	eks.AddCommand(newEKSGetTokenCommand(a, a.runEKSGetToken))
 	root.AddCommand(inGroup(groupIdentity,
 		newInspectCommand(a, a.runInspect), newVerifyCommand(a, a.runVerify), newWhoamiCommand(a, a.runWhoami))...)
 	root.AddCommand(inGroup(groupClusters, clusters, kubeconfig)...)
+	root.AddCommand(inGroup(groupAccess, who)...)
 	root.AddCommand(inGroup(groupServing, newProxyCommand(a, a.runProxy), newAgentCommand(a, a.runAgent))...)
 	root.AddCommand(inGroup(groupUpkeep, cache, newVersionCommand(a, a.runVersion), newCompletionCommand(a))...)
 	root.AddCommand(eks)
@@ -150,11 +153,10 @@ func newHelpCommand() *cobra.Command {
 }
 
 // newGroup is a command that only has subcommands.
-func newGroup(name, short string) *cobra.Command {
-	return &cobra.Command{
+func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
 		Use: name, Short: short,
 		SuggestionsMinimumDistance: 2,
-		Example:                    "  ekskey " + name + " --help",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				u := &usageError{reason: fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())}
@@ -167,6 +169,14 @@ func newGroup(name, short string) *cobra.Command {
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
+	group.AddCommand(commands...)
+	var examples []string
+	for _, c := range commands {
+		first, _, _ := strings.Cut(c.Example, "\n")
+		examples = append(examples, first)
+	}
+	group.Example = strings.Join(examples, "\n")
+	return group
 }
 
 // awsConfig is the AWS configuration that the flags select.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/execcred"
 	"github.com/ekskey/ekskey/token"
 )
@@ -130,7 +131,7 @@ func (a *app) mint(ctx context.Context, signer awsconf.Signer, cluster string) (
 func (a *app) source(signer awsconf.Signer, cluster string) (*token.Source, error) {
 	if signer.Region == "" && signer.Variant.FIPS {
 		// The global host, which stands in for no region, is no FIPS host.
-		return nil, &awsconf.NoRegionError{}
+		return nil, &awserr.NoRegionError{}
 	}
 	return token.New(token.Config{
 		Cluster: cluster, Region: signer.Region, Variant: signer.Variant,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
 )
@@ -70,7 +71,7 @@ func (a *app) runVerify(ctx context.Context, o verifyOptions) error {
 		return err
 	}
 	session, err := a.load(ctx)
-	var creds *awsconf.CredentialsError
+	var creds *awserr.CredentialsError
 	if errors.As(err, &creds) && a.global.profile == "" {
 		// No credentials are needed, so a profile that the environment names, and
 		// that cannot be had, is no obstacle.
@@ -154,7 +155,7 @@ func (a *app) verifyConfig(session *awsconf.Session, cluster, region string) (ve
 		return c, nil
 	}
 	if override.Scheme != "https" {
-		return verify.Config{}, &awsconf.ConfigError{Setting: "endpoint URL", Reason: "a token is sent over https only"}
+		return verify.Config{}, &awserr.ConfigError{Setting: "endpoint URL", Reason: "a token is sent over https only"}
 	}
 	c.DialAddress = hostPort(override)
 	// The AWS CLI signs its tokens for the override itself.

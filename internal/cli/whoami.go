@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -110,20 +108,7 @@ func (a *app) askCluster(ctx context.Context, session *awsconf.Session, name str
 	if err != nil {
 		return nil, err
 	}
-	if err := needEndpoint(cluster); err != nil {
-		return nil, err
-	}
-	_, ca, err := caOf(cluster)
-	if err != nil {
-		return nil, fmt.Errorf("reading the cluster's certificate authority: %w", err)
-	}
-	tok, err := a.mint(ctx, session.Signer(), tokenName(cluster))
-	if err != nil {
-		return nil, err
-	}
-	client, err := kubeapi.New(kubeapi.Config{
-		Server: aws.ToString(cluster.Endpoint), CA: ca, Token: tok, Proxy: http.ProxyFromEnvironment,
-	})
+	client, err := a.kubeClient(ctx, session, cluster)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,8 @@ func cmdCluster(ts *testscript.TestScript, neg bool, args []string) {
 		switch key, value, _ := strings.Cut(pair, "="); key {
 		case "status":
 			c.Status = value
+		case "mode":
+			c.AuthenticationMode, c.Endpoint = value, w.kubeURL+"/named/"+c.Name
 		case "endpoint":
 			c.Endpoint = value
 			if value == "moved" {

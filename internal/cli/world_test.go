@@ -49,6 +49,7 @@ type world struct {
 	ca      *authority
 	keys    map[string]fakeaws.Key
 	kubeURL string
+	objects kubeObjects
 
 	mu     sync.Mutex
 	issued []string      // secrets that AWS handed out by AssumeRole
@@ -218,7 +219,7 @@ func (w *world) environ(dir string) (map[string]string, error) {
 	}
 	return map[string]string{
 		"HOME": home, "USERPROFILE": home,
-		"AWS_ENDPOINT_URL_STS": w.awsHTTP.URL, "AWS_ENDPOINT_URL_EKS": w.awsHTTP.URL,
+		"AWS_ENDPOINT_URL_STS": w.awsHTTP.URL, "AWS_ENDPOINT_URL_EKS": w.awsHTTP.URL, "AWS_ENDPOINT_URL_IAM": w.awsHTTP.URL,
 		"AWS_ENDPOINT_URL_SSO": w.awsHTTP.URL, "AWS_ENDPOINT_URL_SSO_OIDC": w.awsHTTP.URL,
 		"AWS_CA_BUNDLE": caFile, "AWS_REGION": testRegion,
 		"AWS_ACCESS_KEY_ID": w.keys["alice"].AccessKeyID, "AWS_SECRET_ACCESS_KEY": w.keys["alice"].SecretAccessKey,
@@ -272,6 +273,11 @@ func (w *world) serveKube(rw http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(path, "/old"); ok {
 		path, cluster, version = rest, "old", "v1beta1"
 	}
+	if rest, ok := strings.CutPrefix(path, "/named/"); ok {
+		cluster, path, _ = strings.Cut(rest, "/")
+		path = "/" + path
+		r.URL.Path = path
+	}
 	refuse := func(code int, message string) {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.WriteHeader(code)
@@ -296,6 +302,12 @@ func (w *world) serveKube(rw http.ResponseWriter, r *http.Request) {
 	id, err := v.Verify(r.Context(), raw)
 	if err != nil || id.Principal.Name == "bob" {
 		refuse(http.StatusUnauthorized, "Unauthorized")
+		return
+	}
+	w.mu.Lock()
+	done := w.serveObjects(rw, r, refuse)
+	w.mu.Unlock()
+	if done {
 		return
 	}
 	if path != "/apis/authentication.k8s.io/"+version+"/selfsubjectreviews" {

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // Question names one cluster.
@@ -26,7 +27,7 @@ type Answer struct {
 	// in the question.
 	Gone bool
 	// Err is why the state is unknown. It is *AccountError if EKS was not called, and
-	// an *awsconf.APIError that is NotFound if EKS has no such cluster but the account
+	// an *awserr.APIError that is NotFound if EKS has no such cluster but the account
 	// may be another one.
 	Err error
 }
@@ -63,7 +64,7 @@ func (f *Finder) answer(ctx context.Context, q Question) Answer {
 		return Answer{Err: &AccountError{Want: q.Account, Got: caller}}
 	}
 	cluster, err := f.describe(ctx, q, caller)
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	switch {
 	case err == nil:
 		return Answer{Cluster: cluster}

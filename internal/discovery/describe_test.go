@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
@@ -63,7 +63,7 @@ func TestDescribe(t *testing.T) {
 // words is an answer in one line.
 func words(a discovery.Answer) string {
 	var account *discovery.AccountError
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	switch {
 	case a.Gone:
 		return "gone"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/discovery"
 	"github.com/ekskey/ekskey/internal/fakeaws"
 )
@@ -18,7 +18,7 @@ import (
 // text is a listing in one line.
 func text(l discovery.Listing) string {
 	s := fmt.Sprintf("%s %s %s %d", l.Profile, l.Region, l.Account, len(l.Names))
-	var api *awsconf.APIError
+	var api *awserr.APIError
 	if errors.As(l.Err, &api) {
 		return s + " " + api.Code
 	}
@@ -188,7 +188,7 @@ func TestThrottling(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, a := range answers {
-				var api *awsconf.APIError
+				var api *awserr.APIError
 				if ok := a.Cluster != nil; ok != tt.ok || !ok && (!errors.As(a.Err, &api) || !api.Throttled()) {
 					t.Errorf("%d: %+v", i, a)
 				}

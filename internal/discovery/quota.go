@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/ekskey/ekskey/internal/awsconf"
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 // The number of attempts of a throttled call, and the longest wait between two.
@@ -92,7 +93,7 @@ func notThrottled() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			var api smithy.APIError
-			if errors.As(err, &api) && (&awsconf.APIError{Code: api.ErrorCode()}).Throttled() {
+			if errors.As(err, &api) && (&awserr.APIError{Code: api.ErrorCode()}).Throttled() {
 				return aws.FalseTernary
 			}
 			return aws.UnknownTernary
@@ -105,7 +106,7 @@ func notThrottled() aws.Retryer {
 func (c *client) do(ctx context.Context, call func(context.Context, ...func(*eks.Options)) error) error {
 	for n := 1; ; n++ {
 		err := c.once(ctx, call)
-		var api *awsconf.APIError
+		var api *awserr.APIError
 		if err == nil || n == c.times || !errors.As(err, &api) || !api.Throttled() {
 			return err
 		}

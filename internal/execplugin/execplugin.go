@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The programs, by the names of their files.
@@ -56,7 +57,7 @@ type Hop struct {
 	ExternalID  string
 	SessionName string
 	MFASerial   string
-	Duration    string `json:",omitempty"` // as on the command line
+	Duration    string `json:",omitempty"` // as time.Duration prints it
 }
 
 // Meaning is for which cluster a plugin mints tokens, and as whom, as far as its words
@@ -246,7 +247,7 @@ func (m *Meaning) fill(w commandLine) error {
 		case "mfa-serial":
 			hop.MFASerial = o.value
 		case "duration":
-			hop.Duration = o.value
+			hop.Duration = canonicalDuration(o.value)
 		case "forward-session-name":
 			m.ForwardSessionName = o.value == "true"
 		case awsOrderFlag:
@@ -290,6 +291,24 @@ func (m *Meaning) fill(w commandLine) error {
 	}
 	m.AWSOrder = m.AWSOrder && !m.ProfileFlag
 	return nil
+}
+
+// canonicalDuration writes a duration in the one way that Go does: 60m and 1h are 1h0m0s.
+func canonicalDuration(text string) string {
+	if d, err := time.ParseDuration(text); err == nil {
+		return d.String()
+	}
+	return text
+}
+
+// Unwrapped is an invocation without the env command in front of it, whose variables are
+// among its own. What is not understood stays as it is.
+func Unwrapped(in Invocation) Invocation {
+	out, err := unwrap(in)
+	if err != nil {
+		return in
+	}
+	return out
 }
 
 func perRole(option string) bool {

@@ -124,7 +124,7 @@ func (c *call) authorize(who *credential, a Action, resource, shown string, extr
 	return accessDenied(fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn(), a, shown, verdict.because(a)))
 }
 
-// because words a refusal as AWS does
+// because explains a refusal as AWS does
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html).
 func (d decision) because(a Action) string {
 	if d == explicitlyDenied {

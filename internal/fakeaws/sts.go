@@ -145,7 +145,7 @@ func checkLength(member string, params map[string]string, name string, least, mo
 	return nil
 }
 
-// constraint words a broken constraint as AWS's services do.
+// constraint describes a broken constraint as AWS's services do.
 func constraint(value, member, rule string) *apiError {
 	return validation(fmt.Sprintf("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", value, member, rule))
 }

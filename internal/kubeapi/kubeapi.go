@@ -4,6 +4,7 @@ package kubeapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,6 +22,9 @@ import (
 
 // DefaultTimeout bounds one call.
 const DefaultTimeout = 15 * time.Second
+
+// idleTimeout is how long a connection waits for another call.
+const idleTimeout = 5 * time.Second
 
 // maxAnswer is the largest response that is read, in bytes. The requested ones have a
 // few KiB.
@@ -107,7 +111,7 @@ func New(c Config) (*Client, error) {
 		Timeout: c.Timeout,
 		Transport: &http.Transport{
 			Proxy: c.Proxy, TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true,
-			DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswer,
+			MaxResponseHeaderBytes: maxAnswer, IdleConnTimeout: idleTimeout,
 		},
 		// An API server does not redirect, and the token is for no other host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -153,16 +157,37 @@ func (c *Client) whoAmI(ctx context.Context, version string) (UserInfo, error) {
 }
 
 func (c *Client) post(ctx context.Context, path string, in, out any) error {
-	body, err := json.Marshal(in)
+	return c.call(ctx, request{method: http.MethodPost, path: path, body: in, most: maxAnswer}, out)
+}
+
+// request is one call.
+type request struct {
+	method, path string
+	query        url.Values
+	body         any    // nil means none
+	contentType  string // empty means JSON
+	most         int64  // the largest response that is read, in bytes
+}
+
+func (c *Client) call(ctx context.Context, r request, out any) error {
+	var body io.Reader
+	if r.body != nil {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	address := c.base.JoinPath(r.path)
+	address.RawQuery = r.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, r.method, address.String(), body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
-	if err != nil {
-		return err
+	if r.body != nil {
+		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token.Value())
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "ekskey")
 	res, err := c.http.Do(req)
@@ -170,7 +195,7 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 		return c.unreachable(ctx, err)
 	}
 	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	data, err := io.ReadAll(io.LimitReader(res.Body, r.most+1))
 	if err != nil {
 		return c.unreachable(ctx, err)
 	}
@@ -186,7 +211,7 @@ func (c *Client) post(ctx context.Context, path string, in, out any) error {
 		}
 		return &StatusError{Code: res.StatusCode, Message: status.Message}
 	}
-	if len(data) > maxAnswer {
+	if int64(len(data)) > r.most {
 		return c.odd(nil)
 	}
 	if err := json.Unmarshal(data, out); err != nil {

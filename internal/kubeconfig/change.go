@@ -2,6 +2,8 @@ package kubeconfig
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -170,7 +172,28 @@ func (u User) settings(old *Exec) []setting {
 		at("provideClusterInfo", e.ProvideClusterInfo)))
 }
 
-// absent marks an empty wish, which leaves what there is.
+// carryOver returns a plugin with what an old one of the same principal has beside: its CA
+// bundle, its command for MFA codes, the cache of sources with a state, its variables.
+func carryOver(old, want *Exec) *Exec {
+	have, ok := meaningOf(old, want.Command)
+	m, known := meaningOf(want, want.Command)
+	if !ok || !known || !have.SamePrincipal(m) {
+		return want
+	}
+	m.CABundle, m.MFACommand = firstOf(m.CABundle, have.CABundle), firstOf(m.MFACommand, have.MFACommand)
+	m.CacheAll = m.CacheAll || have.CacheAll
+	e := *want
+	e.Args = m.Words(strings.TrimPrefix(want.APIVersion, execGroup))
+	e.Env = slices.Clone(want.Env)
+	for _, v := range execplugin.Unwrapped(old.invocation()).Env {
+		if !execplugin.IsProfileVar(v.Name) && !slices.ContainsFunc(e.Env, func(w EnvVar) bool { return w.Name == v.Name }) {
+			e.Env = append(e.Env, v)
+		}
+	}
+	return &e
+}
+
+// unset marks an empty wish, which leaves what there is.
 type unset struct{}
 
 func optional(s string) any {

@@ -165,6 +165,7 @@ func (s fileSet) add(c Change) (r Result, err error) {
 			c.Context.User = name
 		}
 		u := s.user(name)
+		c.User.Exec = carryOver(u.Exec, carryOver(s.user(s.context(c.Context.Name).User).Exec, c.User.Exec))
 		if r.User, m, err = s.set(home, userList, name, c.User.settings(u.Exec)); err != nil {
 			return r, err
 		}

@@ -48,7 +48,7 @@ func rewrite[T any](ctx context.Context, env Env, plan func(fileSet) (T, []Edit,
 			need = paths // saves reading it twice
 		}
 	}
-	watcher := safefile.Watcher{Limit: MaxSize, Patience: settleTime}
+	watcher := safefile.Watcher{Limit: MaxSize, Patience: settleTime, Valid: isKubeconfig}
 	var written []string
 	for tries := 1; ; tries++ {
 		if err := held.add(ctx, need); err != nil {
@@ -94,7 +94,12 @@ func preview[T any](ctx context.Context, env Env, plan func(fileSet) (T, []Edit,
 
 // hasty is for who only reads.
 func hasty() *safefile.Watcher {
-	return &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true}
+	return &safefile.Watcher{Limit: MaxSize, Patience: hasteTime, Hasty: true, Valid: isKubeconfig}
+}
+
+func isKubeconfig(text []byte) bool {
+	_, err := Parse("", text)
+	return err == nil
 }
 
 // warnOfNames tells of hard links that are parted.

@@ -178,3 +178,24 @@ func TestK07InPlaceWithoutALock(t *testing.T) {
 		t.Errorf("got %v\n%s", err, read(t, path))
 	}
 }
+
+// K01: a text that is cut off at the end of a line, and is then no kubeconfig, is not
+// taken for one that rests.
+func TestK01CutOffAtALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte("clusters: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		time.Sleep(600 * time.Millisecond) // longer than a text that is whole has to rest
+		done <- os.WriteFile(path, []byte("clusters: [\n  {name: a, cluster: {server: https://a}}]\n"), 0o600)
+	}()
+	_, err := Update(t.Context(), Env{Flag: path}, batch(mustChange(t, demo())))
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); !strings.Contains(got, "name: a,") || !strings.Contains(got, demoARN) {
+		t.Error(got)
+	}
+}

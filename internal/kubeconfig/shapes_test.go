@@ -1,6 +1,7 @@
 package kubeconfig
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -71,5 +72,69 @@ func TestPeersShapesRefused(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %s", name, err, row.want)
 		}
+	}
+}
+
+// oddShapes are valid kubeconfigs as nobody writes them.
+var oddShapes = map[string]string{
+	"explicit keys":                 "? contexts\n: - name: a\n  - name: b\n",
+	"explicit keys, list in place":  "? contexts\n:\n- name: a\n- name: b\n",
+	"explicit keys everywhere":      "? clusters\n: - name: c\n    cluster: {server: https://x}\n? contexts\n: - name: a\n    context: {cluster: c, user: u}\n? users\n: - name: u\n    user: {exec: {command: aws, args: [eks, get-token, --cluster-name, x]}}\n? current-context\n: a\n",
+	"explicit keys in an entry":     "contexts:\n- ? name\n  : a\n  ? context\n  : {cluster: c, user: u}\n",
+	"explicit key of the body":      "clusters:\n- name: " + demoARN + "\n  ? cluster\n  : server: https://x\n",
+	"explicit keys in flow":         "{? contexts : [{name: a}]}\n",
+	"explicit current context":      "? current-context\n: a\ncontexts: [{name: a}]\n",
+	"explicit key of one list":      "apiVersion: v1\nkind: Config\n? clusters\n: - name: c\n    cluster: {server: https://x}\ncontexts:\n- name: a\n  context: {cluster: c, user: u}\nusers:\n- name: u\n  user: {token: t}\ncurrent-context: a\n",
+	"explicit key of an old entry":  "apiVersion: v1\n? clusters\n:\n- name: " + demoARN + "\n  cluster:\n    server: https://x\ncontexts: []\nusers: []\n",
+	"explicit key of a flow list":   "? clusters\n: [{name: c, cluster: {server: https://x}}]\ncontexts: []\nusers: []\n",
+	"explicit key of an item":       "clusters:\n- name: c\n  cluster: {server: https://x}\n- ? name\n  : d\n  ? cluster\n  : server: https://y\ncontexts: []\nusers: []\n",
+	"explicit key of null":          "? clusters\n:\ncontexts: []\nusers: []\n",
+	"explicit key of one, no value": "contexts: []\nusers: []\n? clusters\n",
+	"explicit key without value":    "? contexts\n",
+	"anchored list":                 "contexts: &c\n- name: a\n",
+	"tagged list":                   "contexts: !!seq\n- name: a\n- !!map\n  name: b\n",
+	"aliased entry":                 "x: &x {name: a}\ncontexts:\n- *x\n",
+	"aliased body":                  "x: &x {server: https://a}\nclusters:\n- name: " + demoARN + "\n  cluster: *x\n",
+	"anchored current context":      "current-context: &c a\ncontexts: [{name: *c}]\n",
+	"aliased current context":       "x: &c a\ncurrent-context: *c\ncontexts: [{name: a}]\n",
+	"current context in a block":    "current-context: |-\n  a\ncontexts: [{name: a}]\n",
+	"current context over lines":    "current-context: \"a\\\n  b\"\ncontexts: [{name: ab}]\n",
+	"plain current context":         "current-context: a\n  b\ncontexts: [{name: a b}]\n",
+	"tagged current context":        "current-context: !!str a\ncontexts: [{name: a}]\n",
+	"dashes alone":                  "contexts:\n-\n  name: a\n-\n\n  name: b\n",
+	"comment at the dash":           "contexts:\n- # x\n  name: a\n",
+	"end of document":               "--- \ncontexts:\n- name: a\n...\n# end\n",
+	"directive":                     "%YAML 1.1\n---\ncontexts: [{name: a}]\n",
+	"flow after dashes":             "--- {contexts: [{name: a}]}\n",
+	"empty flow with a comment":     "contexts: [ # none\n]\nclusters: [ # none\n]\nusers: [{name: a}, ]\n",
+	"nulls":                         "contexts: ~\nclusters: Null\nusers:\ncurrent-context:\n",
+	"space before colons":           "contexts :\n- name : a\n  context : {cluster : a}\n",
+	"tabs after colons":             "contexts:\t# x\n- name:\ta\n",
+	"mixed line endings":            "contexts:\r\n- name: a\n  context:\r\n    cluster: c\n",
+	"block scalar at the end":       "contexts: [{name: a}]\nx: |+\n  a\n\n\n",
+	"byte order mark":               "\ufeffcontexts: [{name: a}]\n",
+	"name with a NEL":               "contexts:\n- name: \"a\\Nb\"\n",
+	"no line break at the end":      "contexts:\n- name: a\n  context:\n    cluster: c",
+	"comments only":                 "# nothing\n",
+	"quoted keys":                   "\"contexts\":\n- \"name\": a\n  'context':\n    'cluster': c\n",
+}
+
+// What no splice can change is refused with line and reason, never found out after the
+// edit.
+func TestOddShapes(t *testing.T) {
+	for name, text := range oddShapes {
+		t.Run(name, func(t *testing.T) {
+			_, err := mustParse(t, text).Apply(mustChange(t, demo()))
+			var notEditable *NotEditableError
+			if err != nil && (!errors.As(err, &notEditable) || notEditable.Line == 0) {
+				t.Errorf("update: %v", err)
+			}
+			checkConvert(t, mustParse(t, text), toOursTest())
+			for _, c := range mustParse(t, text).contexts {
+				if err := checkRemove(t, mustParse(t, text), []string{c.Name}); err != nil && (!errors.As(err, &notEditable) || notEditable.Line == 0) {
+					t.Errorf("remove %s: %v", c.Name, err)
+				}
+			}
+		})
 	}
 }

@@ -141,7 +141,27 @@ func (r *reader) str(n *yaml.Node, path string) string {
 		r.fail(n, path, "a string")
 		return ""
 	}
+	if _, ok := yaml11Boolean(n); ok {
+		r.odd(n, path, fmt.Sprintf("is %s without quotes, a boolean in YAML 1.1", n.Value))
+	}
 	return n.Value
+}
+
+// yaml11Boolean is a plain scalar as kubectl's YAML reader takes it, which has YAML 1.1's
+// booleans.
+//
+// Source: https://yaml.org/type/bool.html
+func yaml11Boolean(n *yaml.Node) (value, ok bool) {
+	if n.Kind != yaml.ScalarNode || n.Style != 0 {
+		return false, false
+	}
+	switch n.Value {
+	case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE":
+		return true, true
+	case "n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE":
+		return false, true
+	}
+	return false, false
 }
 
 func (r *reader) text(m *yaml.Node, path, key string) string {
@@ -153,14 +173,8 @@ func (r *reader) boolean(m *yaml.Node, path, key string) bool {
 	if n == nil {
 		return false
 	}
-	if n.Kind == yaml.ScalarNode && n.Style == 0 {
-		// kubectl's YAML reader has YAML 1.1's booleans.
-		switch strings.ToLower(n.Value) {
-		case "true", "yes", "on", "y":
-			return true
-		case "false", "no", "off", "n":
-			return false
-		}
+	if value, ok := yaml11Boolean(n); ok {
+		return value
 	}
 	r.fail(n, path+"."+key, "a boolean")
 	return false

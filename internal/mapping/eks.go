@@ -315,6 +315,7 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 		index   int
 	}
 	works, reported, size := map[place]bool{}, map[place]bool{}, map[string]int{}
+	var listed []Listed
 	nameless := map[place]bool{}
 	for _, p := range strict.problems {
 		at := place{p.Section, p.Index}
@@ -334,6 +335,7 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 			b.at(section, i, e.Line)
 			at := place{section, i}
 			works[at] = b.putEKS(e)
+			listed = append(listed, Listed{Entry: e, InEffect: works[at]})
 			switch canonical, _ := canonicalEKS(strings.ToLower(e.ARN)); {
 			case section == mapAccounts:
 			case e.ARN == "" && !reported[at]:
@@ -365,5 +367,29 @@ func parseEKSAWSAuth(texts map[string]string, o Options, strict *Set) *Set {
 		}
 		b.set.problems = append(b.set.problems, p)
 	}
+	for i := range listed {
+		e := &listed[i]
+		k := strings.ToLower(e.ARN)
+		winner := b.set.eks.roles[k]
+		if winner == nil {
+			winner = b.set.eks.users[k]
+		}
+		if e.Section != mapAccounts {
+			e.InEffect = e.InEffect && winner != nil && winner.section == e.Section && winner.index == e.Index
+		}
+	}
+	b.set.listed = listed
 	return b.finish()
 }
+
+// Listed is an entry of an aws-auth as EKS reads it.
+type Listed struct {
+	Entry
+	// InEffect is false for an entry that EKS drops or never matches, and for one
+	// behind which another for the same principal counts.
+	InEffect bool
+}
+
+// Listed returns the entries of an aws-auth in the dialect EKS, in the order of the text;
+// none in other Sets. The caller owns the slice.
+func (s *Set) Listed() []Listed { return slices.Clone(s.listed) }

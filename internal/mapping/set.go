@@ -18,6 +18,7 @@ type Set struct {
 	ids        map[key]*entry // by unique id, where Options.ByUniqueID says so
 	accounts   map[string]*entry
 	eks        *eksMaps // in the dialect EKS, in place of the others
+	listed     []Listed // of an aws-auth in the dialect EKS
 	broken     int      // entries among the others
 	problems   []Problem
 

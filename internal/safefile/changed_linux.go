@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Changed is when anything about a file last changed, its name included. It is
+// changed is when anything about a file last changed, its name included. It is
 // the zero time on systems that do not tell.
-func Changed(info fs.FileInfo) time.Time {
+func changed(info fs.FileInfo) time.Time {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return time.Time{}

@@ -7,6 +7,6 @@ import (
 	"time"
 )
 
-// Changed is when anything about a file last changed, its name included. It is
+// changed is when anything about a file last changed, its name included. It is
 // the zero time on systems that do not tell.
-func Changed(fs.FileInfo) time.Time { return time.Time{} }
+func changed(fs.FileInfo) time.Time { return time.Time{} }

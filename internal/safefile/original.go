@@ -267,6 +267,9 @@ type Watcher struct {
 	// that is an *UnsettledError, or returned as it is if Hasty.
 	Patience time.Duration
 	Hasty    bool
+	// Valid reports whether a text is one that its writers write, and not the beginning
+	// of one. Nil takes any for it.
+	Valid func([]byte) bool
 
 	largest map[string]int64 // by target
 }
@@ -322,26 +325,26 @@ func sameState(a, b fs.FileInfo) bool {
 // rested reports whether nobody seems to be writing a file that has not changed for as
 // long as it was watched, and by its own time for longer perhaps.
 func (w *Watcher) rested(o *Original, watched time.Duration) bool {
-	need := restTime
-	whole := bytes.HasSuffix(o.data, []byte("\n")) && o.info.Size() == int64(len(o.data)) && o.info.Size() >= w.largest[o.target]
-	if !whole {
-		need = shortRest
-	}
-	if watched >= need {
-		return true
-	}
 	written := o.info.ModTime()
 	// To write a file sets both times alike. A later change of the rest, its name among
 	// it, says that it was written elsewhere and then put here whole.
-	if Changed(o.info).After(written) {
+	if changed(o.info).After(written) {
 		return true
 	}
 	now := time.Now
 	if w.Clock != nil {
 		now = w.Clock
 	}
+	age := now().Sub(written)
 	if written.Nanosecond() == 0 {
-		need += coarse
+		age -= coarse
 	}
-	return now().Sub(written) >= need
+	age = max(age, watched)
+	return age >= shortRest || age >= restTime && w.whole(o)
+}
+
+// whole reports whether nothing looks cut off.
+func (w *Watcher) whole(o *Original) bool {
+	return bytes.HasSuffix(o.data, []byte("\n")) && o.info.Size() == int64(len(o.data)) && o.info.Size() >= w.largest[o.target] &&
+		(w.Valid == nil || w.Valid(o.data))
 }

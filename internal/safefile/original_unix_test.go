@@ -165,7 +165,7 @@ func TestK01RestsByItsTimes(t *testing.T) {
 		o := original(t, path)
 		written := o.info.ModTime()
 		w := Watcher{Clock: func() time.Time { return written.Add(tt.age) }, largest: map[string]int64{}}
-		if written.Nanosecond() != 0 && !Changed(o.info).After(written) && w.rested(o, 0) != tt.want {
+		if written.Nanosecond() != 0 && !changed(o.info).After(written) && w.rested(o, 0) != tt.want {
 			t.Errorf("%s: rested %v", tt.name, !tt.want)
 		}
 		w.largest[o.target] = 100

@@ -71,6 +71,8 @@ type serverConfig struct {
 	deniedAccounts   []string
 	reservedPrefixes map[string][]string
 	shutdownDelay    time.Duration
+	audit            string // a file, "stdout", or empty for none
+	pprofAddress     string // empty for none
 	sts              stsConfig
 }
 
@@ -136,6 +138,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"reservedprefixes":        r.lists(&s.reservedPrefixes, backendNames...),
 		"reservedprefixconfig":    r.reservedPrefixConfig(&s.reservedPrefixes),
 		"shutdowndelay":           r.duration(&s.shutdownDelay, 0, time.Minute),
+		"audit":                   r.text(&s.audit),
+		"pprofaddress":            r.loopback(&s.pprofAddress),
 		"sts":                     func(n *yaml.Node) { s.sts.read(r, n) },
 	}
 	for _, section := range mapping.SectionNames() {
@@ -260,6 +264,7 @@ func (c *config) keep(old *config) {
 	s.stateDir, s.generateKubeconfig, s.kubeconfigPregenerated = t.stateDir, t.generateKubeconfig, t.kubeconfigPregenerated
 	s.partition, s.scrubbedAccounts, s.audiences = t.partition, t.scrubbedAccounts, t.audiences
 	s.dynamicBackendModePath, s.clientCAFile, s.shutdownDelay, s.sts = t.dynamicBackendModePath, t.clientCAFile, t.shutdownDelay, t.sts
+	s.audit, s.pprofAddress = t.audit, t.pprofAddress
 }
 
 // restartKeys returns the keys that differ between two configurations and that a
@@ -285,6 +290,8 @@ func restartKeys(a, b *config) []string {
 		{"server.audiences", s.audiences, t.audiences},
 		{"server.clientCAFile", s.clientCAFile, t.clientCAFile},
 		{"server.shutdownDelay", s.shutdownDelay, t.shutdownDelay},
+		{"server.audit", s.audit, t.audit},
+		{"server.pprofAddress", s.pprofAddress, t.pprofAddress},
 		{"server.sts", s.sts, t.sts},
 	} {
 		if !reflect.DeepEqual(k.a, k.b) {

@@ -32,8 +32,9 @@ const lastGoodFile = "aws-auth.last-good.json"
 // live is what changes while the server runs: the verifier with its deny lists, and the
 // backends with their order. It follows the configuration file and the sources.
 type live struct {
-	log   *slog.Logger
-	alarm func(error)
+	log     *slog.Logger
+	alarm   func(error)
+	reloads *reloads
 
 	verifier atomic.Pointer[verify.Verifier]
 	chain    atomic.Pointer[mapping.Chain]
@@ -42,8 +43,9 @@ type live struct {
 	change   sync.Mutex // held through one change of configuration or order
 	mu       sync.Mutex // held while the rest changes
 	config   *config
-	modes    []string // the order that dynamicBackendModePath says, or nil
-	poller   *mapping.Poller
+	modes    []string        // the order that dynamicBackendModePath says, or nil
+	poller   *mapping.Poller // of the modes, or nil
+	self     *mapping.Poller // of the configuration file, or nil
 	backends []*running
 	file     *mapping.Live
 	ctx      context.Context // of Run, once that has begun
@@ -60,7 +62,7 @@ type running struct {
 // newLive makes the backends of a configuration. Call run to follow their sources.
 func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live, error) {
 	l := &live{
-		log: log, alarm: alarmTo(log),
+		log: log, alarm: alarmTo(log), reloads: newReloads(registry),
 	}
 	if err := l.apply(c); err != nil {
 		return nil, err
@@ -80,8 +82,46 @@ func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live
 		}
 		_ = l.poller.Start() // what is wrong is logged, and the configuration's order counts
 	}
+	if c.text != nil {
+		told := l.news("the configuration file, which stays as it was")
+		l.self = &mapping.Poller{
+			Name: c.path,
+			Read: func() ([]byte, error) { return readConfig(c.path) },
+			Use:  l.reload,
+			Looked: func(err error) {
+				l.stale.Store(err != nil)
+				l.mu.Lock()
+				l.file.Looked(err)
+				l.mu.Unlock()
+				told(err)
+			},
+		}
+	}
 	registry.MustRegister(&mappingCollector{l})
 	return l, nil
+}
+
+// reread reads the configuration file, the sources and the CAs for STS now. Failures are
+// logged, and change nothing.
+func (l *live) reread() {
+	for _, p := range []*mapping.Poller{l.self, l.poller} {
+		if p != nil {
+			_ = p.Start()
+		}
+	}
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.mu.Lock()
+	c, backends := l.config, l.backends
+	l.mu.Unlock()
+	for _, b := range backends {
+		if again, ok := b.backend.(interface{ Reread() }); ok {
+			again.Reread()
+		}
+	}
+	if err := l.apply(c); err != nil {
+		l.log.Error("cannot apply the configuration again; it stays as it was", "problem", err.Error())
+	}
 }
 
 // Check, Ask and Allow are those of the verifier in force.
@@ -236,27 +276,13 @@ func (l *live) run(ctx context.Context) {
 	l.mu.Lock()
 	l.ctx = ctx
 	l.start()
-	c := l.config
 	l.mu.Unlock()
 	var wg sync.WaitGroup
 	if l.poller != nil {
 		wg.Go(func() { l.poller.Run(ctx) })
 	}
-	if c.text != nil {
-		told := l.news("the configuration file, which stays as it was")
-		file := &mapping.Poller{
-			Name: c.path,
-			Read: func() ([]byte, error) { return readConfig(c.path) },
-			Use:  l.reload,
-			Looked: func(err error) {
-				l.stale.Store(err != nil)
-				l.mu.Lock()
-				l.file.Looked(err)
-				l.mu.Unlock()
-				told(err)
-			},
-		}
-		wg.Go(func() { file.Run(ctx) })
+	if l.self != nil {
+		wg.Go(func() { l.self.Run(ctx) })
 	}
 	wg.Wait()
 }
@@ -286,6 +312,12 @@ func (l *live) reload(text []byte) error {
 	if bytes.Equal(text, before.text) {
 		return nil
 	}
+	err := l.use(before, text)
+	l.reloads.count(reloadConfiguration, err)
+	return err
+}
+
+func (l *live) use(before *config, text []byte) error {
 	c, err := parseConfig(before.path, text)
 	if err != nil {
 		return err
@@ -355,7 +387,7 @@ func readConfig(path string) ([]byte, error) {
 func prepareState(c *config) error {
 	err := os.MkdirAll(c.server.stateDir, 0o700)
 	if err == nil {
-		err = checkDir(c.server.stateDir)
+		err = safefile.CheckTrustedDir(c.server.stateDir)
 	}
 	if err != nil {
 		return fmt.Errorf("server.stateDir: %w", err)

@@ -186,6 +186,20 @@ func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	}
 }
 
+// loopback reads an address that other machines cannot reach. It must be an IP address,
+// because a name may become another one.
+func (r *reader) loopback(to *string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if s, ok := r.scalar(n); ok {
+			host, _, err := net.SplitHostPort(s)
+			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+				r.fail(n, fmt.Sprintf("%q is not a loopback address with a port, such as 127.0.0.1:6060", s))
+			}
+			*to = s
+		}
+	}
+}
+
 func (r *reader) duration(to *time.Duration, least, most time.Duration) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {

@@ -90,11 +90,13 @@ func TestAuditReasons(t *testing.T) {
 		"V03": func(f *fixture) {
 			f.stub.check = func(string) (*token.Parsed, error) { return nil, &token.RuleError{Code: "V03"} }
 		},
-		"V34":                 func(f *fixture) { f.stub.allow = func() error { return &token.RuleError{Code: "V34"} } },
-		"sts-denied":          sts(&verify.DeniedError{Code: "AccessDenied"}),
-		"sts-throttled":       sts(&verify.UnavailableError{Throttled: true}),
-		"sts-unavailable":     sts(&verify.UnavailableError{Err: context.DeadlineExceeded}),
-		"panic":               func(f *fixture) { f.mapper = func(identity.Identity) (mapping.Mapping, error) { panic("SECRET-CANARY") } },
+		"V34":             func(f *fixture) { f.stub.allow = func() error { return &token.RuleError{Code: "V34"} } },
+		"sts-denied":      sts(&verify.DeniedError{Code: "AccessDenied"}),
+		"sts-throttled":   sts(&verify.UnavailableError{Throttled: true}),
+		"sts-unavailable": sts(&verify.UnavailableError{Err: context.DeadlineExceeded}),
+		"panic": func(f *fixture) {
+			f.mapper = func(identity.Identity) (mapping.Mapping, error) { panic("SECRET-CANARY") }
+		},
 		"client-left":         refused(context.Canceled),
 		"not-mapped":          refused(fmt.Errorf("x: %w", mapping.ErrNotMapped)),
 		"mapping-unavailable": refused(&mapping.UnavailableError{Backend: "aws-auth"}),

@@ -226,10 +226,22 @@ func pairInsertion(s *source, m *yaml.Node, p Pair, st style) (at int, text stri
 	return s.lineEnd(end), s.eol + strings.Join(lines, s.eol), nil
 }
 
-// isExplicitKey reports whether a block mapping is written "? key".
+// isExplicitKey reports whether a key of a block mapping is written "? key".
 func isExplicitKey(s *source, m *yaml.Node) bool {
-	i := s.content(m)
-	return m.Style&yaml.FlowStyle == 0 && i+1 < len(s.data) && s.data[i] == '?' && isSpace(s.data[i+1])
+	if m.Style&yaml.FlowStyle != 0 {
+		return false
+	}
+	column := s.column(s.content(m))
+	for n := 0; n < len(m.Content); n += 2 {
+		i := s.begin(m.Content[n]) - 1
+		for i > 0 && isSpace(s.data[i]) {
+			i--
+		}
+		if i >= 0 && s.data[i] == '?' && isSpace(s.data[i+1]) && s.column(i) == column {
+			return true
+		}
+	}
+	return false
 }
 
 // column returns how many characters precede offset i in its line.

@@ -1,4 +1,7 @@
-package awsconf
+// Package credprocess runs a profile's credential_process.
+//
+// Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
+package credprocess
 
 import (
 	"bytes"
@@ -17,35 +20,39 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/term"
+
+	"github.com/ekskey/ekskey/internal/awserr"
 )
 
 const (
-	// processTimeout bounds a credential_process, as in the SDK.
-	processTimeout = time.Minute
-	// maxProcessOutput is the most that is read of what it writes, in bytes.
-	maxProcessOutput = 64 << 10
+	// timeout bounds a credential_process, as in the SDK.
+	timeout = time.Minute
+	// maxOutput is the most that is read of what it writes, in bytes.
+	maxOutput = 64 << 10
 )
 
-// process runs a profile's credential_process.
-//
-// Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
-type process struct {
-	command string
-	log     *slog.Logger
-	sources []aws.CredentialSource
+// Provider gets credentials from a program. It does not cache them.
+type Provider struct {
+	// Command is a command line for sh, or for cmd.exe on Windows.
+	Command string
+	// Log gets what the program writes to stderr, redacted, at debug level. Nil means
+	// none.
+	Log *slog.Logger
+	// Sources is what ProviderSources returns.
+	Sources []aws.CredentialSource
 }
 
-// processError says why a credential_process gave no credentials. It quotes nothing
+// Error says why a credential_process gave no credentials. It quotes nothing
 // that the program wrote, which may be the credentials.
-type processError struct{ reason string }
+type Error struct{ Reason string }
 
-func (e *processError) Error() string { return e.reason }
+func (e *Error) Error() string { return e.Reason }
 
 // ProviderSources says where the credentials come from.
-func (p *process) ProviderSources() []aws.CredentialSource { return p.sources }
+func (p *Provider) ProviderSources() []aws.CredentialSource { return p.Sources }
 
-// Retrieve runs the program.
-func (p *process) Retrieve(ctx context.Context) (aws.Credentials, error) {
+// Retrieve runs the program. It fails with *Error, or with the context's error.
+func (p *Provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	out, err := p.run(ctx)
 	if err != nil {
 		return aws.Credentials{}, err
@@ -55,12 +62,12 @@ func (p *process) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // run hands the program the terminal for questions if there is one. Else what it
 // writes to stderr goes to the log.
-func (p *process) run(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, processTimeout)
+func (p *Provider) run(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	shell := []string{"sh", "-c", p.command}
+	shell := []string{"sh", "-c", p.Command}
 	if runtime.GOOS == "windows" {
-		shell = []string{"cmd.exe", "/C", p.command}
+		shell = []string{"cmd.exe", "/C", p.Command}
 	}
 	cmd := exec.CommandContext(ctx, shell[0], shell[1:]...) // #nosec G204 -- the user's own configuration names it
 	stdout, stderr := &bounded{}, &bounded{}
@@ -71,12 +78,12 @@ func (p *process) run(ctx context.Context) ([]byte, error) {
 	// A child of the program's may hold the pipes open.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
-	if p.log != nil && stderr.text.Len() > 0 {
-		p.log.Debug("credential_process wrote to stderr", "text", redacted(stderr.text.String(), stdout.text.Bytes()))
+	if p.Log != nil && stderr.text.Len() > 0 {
+		p.Log.Debug("credential_process wrote to stderr", "text", redacted(stderr.text.String(), stdout.text.Bytes()))
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, &processError{"failed: it did not end within " + processTimeout.String()}
+		return nil, &Error{"failed: it did not end within " + timeout.String()}
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
@@ -84,11 +91,11 @@ func (p *process) run(ctx context.Context) ([]byte, error) {
 	switch {
 	case errors.Is(err, exec.ErrWaitDelay):
 	case errors.As(err, &exit):
-		return nil, &processError{"failed: " + exit.Error()}
+		return nil, &Error{"failed: " + exit.Error()}
 	case err != nil:
-		return nil, &processError{"could not be started: " + reasonOf(err)}
+		return nil, &Error{"could not be started: " + awserr.ReasonOf(err)}
 	case stdout.over:
-		return nil, &processError{"gave no credentials: it wrote too much"}
+		return nil, &Error{"gave no credentials: it wrote too much"}
 	}
 	return stdout.text.Bytes(), nil
 }
@@ -99,7 +106,7 @@ func parseProcess(out []byte) (aws.Credentials, error) {
 		out = bytes.ReplaceAll(out, []byte(`\"`), []byte(`"`))
 	}
 	fail := func(format string, args ...any) (aws.Credentials, error) {
-		return aws.Credentials{}, &processError{"gave no credentials: " + fmt.Sprintf(format, args...)}
+		return aws.Credentials{}, &Error{"gave no credentials: " + fmt.Sprintf(format, args...)}
 	}
 	var answer struct {
 		Version                                              json.RawMessage
@@ -168,7 +175,7 @@ func redacted(text string, stdout []byte) string {
 	}
 	text = regexp.MustCompile(`(?i)((?:secret|token|password|passwd|passphrase|credential|key|code)[a-z_]*["']?(?:\s*[:=]\s*|\s+is\s+))\S+`).ReplaceAllString(text, "${1}[redacted]")
 	text = regexp.MustCompile(`[A-Za-z0-9/+=_.~%-]{16,}`).ReplaceAllString(text, "[redacted]")
-	return oneLine(text)
+	return awserr.OneLine(text)
 }
 
 // bounded keeps the first bytes that are written to it.
@@ -178,7 +185,7 @@ type bounded struct {
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := maxProcessOutput - b.text.Len()
+	room := maxOutput - b.text.Len()
 	b.over = b.over || len(p) > room
 	b.text.Write(p[:min(len(p), max(room, 0))])
 	return len(p), nil

@@ -1,4 +1,4 @@
-package awsconf
+package awserr
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// proxyHint names the variable of a proxy that a request could not get through to;
+// ProxyHint names the variable of a proxy that a request could not get through to;
 // empty if the error is of another kind.
-func proxyHint(err error) string {
+func ProxyHint(err error) string {
 	var op *net.OpError
 	var request *url.Error
 	viaProxy := errors.As(err, &op) && op.Op == "proxyconnect"

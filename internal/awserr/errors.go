@@ -1,9 +1,13 @@
-package awsconf
+// Package awserr words the errors of AWS's APIs and of AWS configuration, each a type of
+// its own with a cause and what to do about it.
+package awserr
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
@@ -62,11 +66,11 @@ type APIError struct {
 }
 
 func (e *APIError) Error() string {
-	return "calling " + e.Service + " " + e.Operation + ": " + e.reason()
+	return "calling " + e.Service + " " + e.Operation + ": " + e.Reason()
 }
 
-// reason is the error without the call.
-func (e *APIError) reason() string {
+// Reason is the error without the call.
+func (e *APIError) Reason() string {
 	if e.Skew != 0 {
 		direction := "ahead of"
 		if e.Skew < 0 {
@@ -137,7 +141,7 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// roughly words a duration as people say it: in the largest unit that there are
+// roughly formats a duration as people say it: in the largest unit that there are
 // two of.
 func roughly(d time.Duration) string {
 	day := 24 * time.Hour
@@ -152,8 +156,8 @@ func roughly(d time.Duration) string {
 	return strconv.FormatInt(int64(d.Round(time.Minute)/time.Minute), 10) + " minutes"
 }
 
-// reasonOf leaves out the path that the caller names already.
-func reasonOf(err error) string {
+// ReasonOf leaves out the path that the caller names already.
+func ReasonOf(err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err.Error()
@@ -163,4 +167,20 @@ func reasonOf(err error) string {
 		return "is not a regular file"
 	}
 	return err.Error()
+}
+
+// Bad is a CredentialsError of a setting.
+func Bad(hint, format string, args ...any) error {
+	return &CredentialsError{Cause: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// hint is there to be copied.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./@:+", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

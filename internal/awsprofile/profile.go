@@ -1,6 +1,10 @@
-package awsconf
+// Package awsprofile reads a profile of AWS's files, with the profiles that its
+// source_profile leads to, into the SDK's type. What a profile lacks, or says in a way
+// that the AWS CLI and the SDKs read differently, is an error that names it.
+package awsprofile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
+	"github.com/ekskey/ekskey/internal/awserr"
 	"github.com/ekskey/ekskey/internal/awsfiles"
 )
 
@@ -22,9 +27,9 @@ const (
 	secretSetting         = "aws_secret_access_key" // #nosec G101 -- the name of a setting
 	sessionTokenSetting   = "aws_session_token"
 	securityTokenSetting  = "aws_security_token" // what the AWS CLI called it first
-	roleARNSetting        = "role_arn"
-	sourceProfileSetting  = "source_profile"
-	namedSourceSetting    = "credential_source"
+	RoleARN               = "role_arn"
+	SourceProfile         = "source_profile"
+	CredentialSource      = "credential_source"
 	processSetting        = "credential_process"
 	webIdentitySetting    = "web_identity_token_file"
 	ssoSessionSetting     = "sso_session"
@@ -48,41 +53,36 @@ const (
 // them as part of the value, and so nobody can mean them.
 func plainSettings() []string {
 	return []string{
-		keyIDSetting, secretSetting, sessionTokenSetting, securityTokenSetting, roleARNSetting, sourceProfileSetting, namedSourceSetting,
+		keyIDSetting, secretSetting, sessionTokenSetting, securityTokenSetting, RoleARN, SourceProfile, CredentialSource,
 		"external_id", "mfa_serial", "role_session_name", durationSetting, ssoSessionSetting, ssoAccountSetting, ssoRoleSetting,
 		ssoRegionSetting, ssoStartURLSetting, loginSetting, useFIPSSetting, useDualStackSetting, maxAttemptsSetting, retryModeSetting,
 		regionSetting, servicesSetting, ignoreEndpointSetting, "endpoint_url",
 	}
 }
 
-// profiles reads profiles for the SDK's types.
-type profiles struct{ files *awsfiles.Config }
+// Reader reads profiles for the SDK's types. The zero value has none.
+type Reader struct{ Files *awsfiles.Config }
 
-// at words where a setting stands.
+// at says where a setting is, for messages.
 func at(s awsfiles.Setting) string { return fmt.Sprintf("line %d of %s", s.Line, s.File.Path) }
 
-// bad is an error of a profile.
-func bad(hint, format string, args ...any) error {
-	return &CredentialsError{Cause: fmt.Sprintf(format, args...), Hint: hint}
-}
-
 // check refuses values that the AWS CLI and the SDKs read differently.
-func (p profiles) check(profile *awsfiles.Profile) error {
+func (p Reader) check(profile *awsfiles.Profile) error {
 	for _, key := range append(plainSettings(), processSetting, webIdentitySetting, "ca_bundle") {
 		s, ok := profile.Get(key)
 		switch {
 		case !ok:
 		case strings.Contains(s.Value, "\n"):
-			return bad("write each setting at the same indentation as the one above it",
+			return awserr.Bad("write each setting at the same indentation as the one above it",
 				"the setting %s of profile %s (%s) goes on in the indented lines below it", key, profile.Name, at(s))
 		case s.Nested != nil:
-			return bad("write the value behind the equals sign", "the setting %s of profile %s (%s) has settings of its own", key, profile.Name, at(s))
+			return awserr.Bad("write the value behind the equals sign", "the setting %s of profile %s (%s) has settings of its own", key, profile.Name, at(s))
 		case !slices.Contains(plainSettings(), key):
 		case isQuoted(s.Value):
-			return bad("leave the quotes out: the AWS CLI takes them as part of the value",
+			return awserr.Bad("leave the quotes out: the AWS CLI takes them as part of the value",
 				"the setting %s of profile %s (%s) is in quotes", key, profile.Name, at(s))
 		case hasComment(s.Value):
-			return bad("write the comment on a line of its own: the AWS CLI takes it as part of the value",
+			return awserr.Bad("write the comment on a line of its own: the AWS CLI takes it as part of the value",
 				"the setting %s of profile %s (%s) has a comment behind it", key, profile.Name, at(s))
 		}
 	}
@@ -102,8 +102,8 @@ func hasComment(s string) bool {
 	return false
 }
 
-// settings are what a profile says besides who signs.
-func (p profiles) settings(profile *awsfiles.Profile) (config.SharedConfig, error) {
+// Settings are what a profile says besides who signs.
+func (p Reader) Settings(profile *awsfiles.Profile) (config.SharedConfig, error) {
 	c := config.SharedConfig{
 		Profile: profile.Name, Region: profile.Value(regionSetting),
 		CustomCABundle: awsfiles.Path(profile.Value("ca_bundle")), BaseEndpoint: profile.Value("endpoint_url"),
@@ -132,7 +132,7 @@ func (p profiles) settings(profile *awsfiles.Profile) (config.SharedConfig, erro
 	}
 	c.IgnoreConfiguredEndpoints, c.EC2IMDSv1Disabled = flag(ignoreEndpointSetting), flag("ec2_metadata_v1_disabled")
 	wrong := func(s awsfiles.Setting, want string) error {
-		return bad("", "the setting %s of profile %s (%s) is not %s", s.Key, profile.Name, at(s), want)
+		return awserr.Bad("", "the setting %s of profile %s (%s) is not %s", s.Key, profile.Name, at(s), want)
 	}
 	if s, ok := profile.Get(maxAttemptsSetting); ok {
 		n, err := strconv.Atoi(s.Value)
@@ -156,7 +156,7 @@ func (p profiles) settings(profile *awsfiles.Profile) (config.SharedConfig, erro
 		c.EC2IMDSEndpointMode = mode
 	}
 	c.ServicesSectionName = profile.Value(servicesSetting)
-	if section, ok := p.files.Services(c.ServicesSectionName); ok {
+	if section, ok := p.Files.Services(c.ServicesSectionName); ok {
 		c.Services.ServiceValues = map[string]map[string]string{}
 		for _, s := range section.Settings() {
 			c.Services.ServiceValues[s.Key] = s.Nested
@@ -165,9 +165,9 @@ func (p profiles) settings(profile *awsfiles.Profile) (config.SharedConfig, erro
 	return c, nil
 }
 
-// keys are a profile's access key: that of the credentials file, else of the config
+// Keys are a profile's access key: that of the credentials file, else of the config
 // file. Zero keys mean that there is none.
-func (p profiles) keys(profile *awsfiles.Profile) (aws.Credentials, error) {
+func (p Reader) Keys(profile *awsfiles.Profile) (aws.Credentials, error) {
 	for _, section := range []*awsfiles.Section{profile.Credentials, profile.Config} {
 		if section == nil {
 			continue
@@ -185,30 +185,30 @@ func (p profiles) keys(profile *awsfiles.Profile) (aws.Credentials, error) {
 			if id == "" {
 				missing = keyIDSetting
 			}
-			return aws.Credentials{}, bad("give it both halves of the access key, or neither",
+			return aws.Credentials{}, awserr.Bad("give it both halves of the access key, or neither",
 				"profile %s has one half of an access key only: %s is missing in the section of line %d of %s", profile.Name, missing, section.Line, section.File.Path)
 		}
 		return aws.Credentials{
-			AccessKeyID: id, SecretAccessKey: secret, SessionToken: first(value(sessionTokenSetting), value(securityTokenSetting)),
+			AccessKeyID: id, SecretAccessKey: secret, SessionToken: cmp.Or(value(sessionTokenSetting), value(securityTokenSetting)),
 			AccountID: value("aws_account_id"), Source: "SharedConfigCredentials: " + section.File.Path,
 		}, nil
 	}
 	return aws.Credentials{}, nil
 }
 
-// load is a profile with the profiles that its source_profile leads to. Which of
+// Load is a profile with the profiles that its source_profile leads to. Which of
 // several sources of one profile counts is the SDK's order; what the profile lacks is
 // an error that names it.
-func (p profiles) load(name string, way []string) (config.SharedConfig, error) {
-	profile, ok := p.files.Profile(name)
+func (p Reader) Load(name string, way []string) (config.SharedConfig, error) {
+	profile, ok := p.Files.Profile(name)
 	if !ok {
-		return config.SharedConfig{}, p.missing(name, way)
+		return config.SharedConfig{}, p.Missing(name, way)
 	}
-	c, err := p.settings(profile)
+	c, err := p.Settings(profile)
 	if err != nil {
 		return c, err
 	}
-	if c.Credentials, err = p.keys(profile); err != nil {
+	if c.Credentials, err = p.Keys(profile); err != nil {
 		return c, err
 	}
 	c.CredentialProcess, c.LoginSession = profile.Value(processSetting), profile.Value(loginSetting)
@@ -218,27 +218,27 @@ func (p profiles) load(name string, way []string) (config.SharedConfig, error) {
 	}
 	again := slices.Contains(way, name)
 	if !again {
-		c.RoleARN = profile.Value(roleARNSetting)
+		c.RoleARN = profile.Value(RoleARN)
 	}
 	if c.RoleARN == "" {
 		if !again && c.WebIdentityTokenFile != "" {
-			return c, bad("give profile "+name+" a role_arn", "profile %s has web_identity_token_file and no role_arn", name)
+			return c, awserr.Bad("give profile "+name+" a role_arn", "profile %s has web_identity_token_file and no role_arn", name)
 		}
 		if again && !hasSource(c) {
 			loop := append(slices.Clone(way[slices.Index(way, name):]), name)
 			if way[0] != name { // how it is got to, too
 				loop = append(slices.Clone(way), name)
 			}
-			return c, bad("give one of them credentials of its own, or another source_profile", "the source profiles go round in a loop: %s", strings.Join(loop, " → "))
+			return c, awserr.Bad("give one of them credentials of its own, or another source_profile", "the source profiles go round in a loop: %s", strings.Join(loop, " → "))
 		}
 		return c, nil // source_profile and credential_source are for a role
 	}
-	c.SourceProfileName, c.CredentialSource = profile.Value(sourceProfileSetting), profile.Value(namedSourceSetting)
+	c.SourceProfileName, c.CredentialSource = profile.Value(SourceProfile), profile.Value(CredentialSource)
 	c.ExternalID, c.MFASerial, c.RoleSessionName = profile.Value("external_id"), profile.Value("mfa_serial"), profile.Value("role_session_name")
 	if s, ok := profile.Get(durationSetting); ok {
 		seconds, err := strconv.ParseUint(s.Value, 10, 31)
 		if err != nil {
-			return c, bad("", "the setting %s of profile %s (%s) is not a number of seconds", s.Key, name, at(s))
+			return c, awserr.Bad("", "the setting %s of profile %s (%s) is not a number of seconds", s.Key, name, at(s))
 		}
 		c.RoleDurationSeconds = aws.Duration(time.Duration(seconds) * time.Second)
 	}
@@ -250,17 +250,17 @@ func (p profiles) load(name string, way []string) (config.SharedConfig, error) {
 	}
 	if c.SourceProfileName == "" {
 		if c.CredentialSource == "" && !hasSource(c) {
-			return c, bad("name the profile whose credentials assume the role with source_profile, or use credential_source",
+			return c, awserr.Bad("name the profile whose credentials assume the role with source_profile, or use credential_source",
 				"profile %s has role_arn, and neither source_profile nor credential_source", name)
 		}
 		return c, nil
 	}
-	source, err := p.load(c.SourceProfileName, append(way, name))
+	source, err := p.Load(c.SourceProfileName, append(way, name))
 	if err != nil {
 		return c, err
 	}
 	if source.RoleARN == "" && !hasSource(source) {
-		return c, bad(first(p.hint(source.Profile), "give profile "+source.Profile+" credentials, or name another source_profile"),
+		return c, awserr.Bad(cmp.Or(p.Hint(source.Profile), "give profile "+source.Profile+" credentials, or name another source_profile"),
 			"profile %q takes its credentials from profile %q, which has none", name, source.Profile)
 	}
 	c.Source, c.Credentials, c.CredentialProcess, c.LoginSession, c.SSOSession = &source, aws.Credentials{}, "", "", nil
@@ -270,37 +270,38 @@ func (p profiles) load(name string, way []string) (config.SharedConfig, error) {
 
 // hasSource reports whether a profile itself has credentials, or says where they are.
 func hasSource(c config.SharedConfig) bool {
-	return c.Credentials.HasKeys() || c.CredentialSource != "" || c.CredentialProcess != "" || c.WebIdentityTokenFile != "" || hasSSO(c) || c.LoginSession != ""
+	return c.Credentials.HasKeys() || c.CredentialSource != "" || c.CredentialProcess != "" || c.WebIdentityTokenFile != "" || HasSSO(c) || c.LoginSession != ""
 }
 
-func hasSSO(c config.SharedConfig) bool { return c.SSOAccountID != "" }
+// HasSSO reports whether a profile takes its credentials from IAM Identity Center.
+func HasSSO(c config.SharedConfig) bool { return c.SSOAccountID != "" }
 
 // oneSource refuses a role with two sources of credentials.
 func oneSource(name string, profile *awsfiles.Profile) error {
 	var have []string
-	for _, key := range []string{sourceProfileSetting, namedSourceSetting, processSetting, webIdentitySetting} {
+	for _, key := range []string{SourceProfile, CredentialSource, processSetting, webIdentitySetting} {
 		if profile.Value(key) != "" {
 			have = append(have, key)
 		}
 	}
 	if len(have) > 1 {
-		return bad("leave one of them", "profile %s has both %s", name, strings.Join(have, " and "))
+		return awserr.Bad("leave one of them", "profile %s has both %s", name, strings.Join(have, " and "))
 	}
 	return nil
 }
 
 // sso reads what a profile says of IAM Identity Center. What is missing is an error,
 // unless the profile has keys, which go before it.
-func (p profiles) sso(profile *awsfiles.Profile, c *config.SharedConfig) error {
+func (p Reader) sso(profile *awsfiles.Profile, c *config.SharedConfig) error {
 	session, region, start := profile.Value(ssoSessionSetting), profile.Value(ssoRegionSetting), profile.Value(ssoStartURLSetting)
 	account, role := profile.Value(ssoAccountSetting), profile.Value(ssoRoleSetting)
 	if session+region+start+account+role == "" || c.Credentials.HasKeys() {
 		return nil
 	}
-	if account+role == "" && (c.CredentialProcess != "" || c.LoginSession != "" || profile.Value(roleARNSetting) != "") {
+	if account+role == "" && (c.CredentialProcess != "" || c.LoginSession != "" || profile.Value(RoleARN) != "") {
 		return nil // a session for bearer tokens, as the AWS CLI has it
 	}
-	if profile.Value(sourceProfileSetting) != "" && profile.Value(roleARNSetting) != "" {
+	if profile.Value(SourceProfile) != "" && profile.Value(RoleARN) != "" {
 		return nil // the source profile's credentials count
 	}
 	var lacks []string
@@ -311,9 +312,9 @@ func (p profiles) sso(profile *awsfiles.Profile, c *config.SharedConfig) error {
 	}
 	where := "profile " + profile.Name
 	if session != "" {
-		section, ok := p.files.SSOSession(session)
+		section, ok := p.Files.SSOSession(session)
 		if !ok {
-			return bad("add the section [sso-session "+session+"] to "+p.files.Files().Config.Path+", or run: aws configure sso",
+			return awserr.Bad("add the section [sso-session "+session+"] to "+p.Files.Files().Config.Path+", or run: aws configure sso",
 				"profile %s names the sso_session %q, which does not exist", profile.Name, session)
 		}
 		value := func(key string) string {
@@ -323,7 +324,7 @@ func (p profiles) sso(profile *awsfiles.Profile, c *config.SharedConfig) error {
 		c.SSOSession = &config.SSOSession{Name: session, SSORegion: value(ssoRegionSetting), SSOStartURL: value(ssoStartURLSetting)}
 		for own, of := range map[string]string{region: c.SSOSession.SSORegion, start: c.SSOSession.SSOStartURL} {
 			if own != "" && of != "" && own != of {
-				return bad("leave sso_region and sso_start_url to the section [sso-session "+session+"]",
+				return awserr.Bad("leave sso_region and sso_start_url to the section [sso-session "+session+"]",
 					"profile %s and its sso-session %s name two different SSO portals", profile.Name, session)
 			}
 		}
@@ -341,41 +342,41 @@ func (p profiles) sso(profile *awsfiles.Profile, c *config.SharedConfig) error {
 		need(role, ssoRoleSetting)
 	}
 	if len(lacks) > 0 {
-		return bad("add what is missing, or run: aws configure sso --profile "+shellWord(profile.Name), "%s has no %s", where, strings.Join(lacks, " and no "))
+		return awserr.Bad("add what is missing, or run: aws configure sso --profile "+awserr.ShellWord(profile.Name), "%s has no %s", where, strings.Join(lacks, " and no "))
 	}
 	c.SSOSessionName, c.SSORegion, c.SSOStartURL, c.SSOAccountID, c.SSORoleName = session, region, start, account, role
 	return nil
 }
 
-// missing says that a profile does not exist.
-func (p profiles) missing(name string, way []string) error {
-	hint := first(p.hint(name), p.known())
+// Missing says that a profile does not exist.
+func (p Reader) Missing(name string, way []string) error {
+	hint := cmp.Or(p.Hint(name), p.known())
 	if len(way) > 0 {
-		return bad(hint, "profile %q takes its credentials from profile %q, which does not exist", way[len(way)-1], name)
+		return awserr.Bad(hint, "profile %q takes its credentials from profile %q, which does not exist", way[len(way)-1], name)
 	}
-	return bad(hint, "the AWS profile %q does not exist", name)
+	return awserr.Bad(hint, "the AWS profile %q does not exist", name)
 }
 
-// hint points at a section that somebody may have meant for the profile.
-func (p profiles) hint(name string) string {
-	if s := p.files.Misnamed(name); s != nil {
+// Hint points at a section that somebody may have meant for the profile.
+func (p Reader) Hint(name string) string {
+	if s := p.Files.Misnamed(name); s != nil {
 		return fmt.Sprintf("line %d of %s is [profile %s]: in that file it must be [%s]", s.Line, s.File.Path, name, name)
 	}
 	return ""
 }
 
 // known lists the profiles there are.
-func (p profiles) known() string {
-	names := p.files.Profiles()
+func (p Reader) known() string {
+	names := p.Files.Profiles()
 	if len(names) == 0 {
-		return "there are no profiles in " + p.files.Files().Names()
+		return "there are no profiles in " + p.Files.Files().Names()
 	}
 	const most = 20
 	if len(names) > most {
 		names = append(names[:most], "…")
 	}
 	hint := "profiles there are: " + strings.Join(names, ", ")
-	if f := p.files.Files(); f.Config.Variable != "" && !f.Config.Exists || f.Credentials.Variable != "" && !f.Credentials.Exists {
+	if f := p.Files.Files(); f.Config.Variable != "" && !f.Config.Exists || f.Credentials.Variable != "" && !f.Credentials.Exists {
 		hint += "; in " + f.Names()
 	}
 	return hint
