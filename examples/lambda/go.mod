@@ -9,6 +9,8 @@ require (
 	k8s.io/client-go v0.37.2
 )
 
+require github.com/aws/aws-sdk-go-v2/service/iam v1.64.8 // indirect
+
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7 // indirect
 	github.com/aws/aws-sdk-go-v2/config v1.33.15 // indirect

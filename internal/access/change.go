@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
@@ -95,6 +96,11 @@ func (c *Cluster) CheckPrincipal(text string) (identity.Principal, error) {
 // Grant plans what gives a principal access. Nothing is taken away; a plan without steps
 // says that all is there.
 func (c *Cluster) Grant(g GrantRequest) (Plan, error) {
+	for _, n := range append([]string{g.Username}, g.Groups...) {
+		if err := checkName(n); err != nil {
+			return Plan{}, err
+		}
+	}
 	to := g.To
 	if to == "" {
 		to = SourceAWSAuth
@@ -121,6 +127,18 @@ func (c *Cluster) Grant(g GrantRequest) (Plan, error) {
 		return c.grantEntry(g, p)
 	}
 	return c.grantAuth(g, authARN(p), kindOfPrincipal(p))
+}
+
+// maxName is longer than any name of a user or group, in bytes. A token is longer.
+const maxName = 256
+
+// checkName refuses what is no name of a user or group. It is not quoted: it may be a
+// secret in the wrong place.
+func checkName(name string) error {
+	if len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || !unicode.IsGraphic(r) }) {
+		return &RequestError{Reason: fmt.Sprintf("the name of a user or group has control characters or more than %d bytes", maxName)}
+	}
+	return nil
 }
 
 func kindOfPrincipal(p identity.Principal) Kind {

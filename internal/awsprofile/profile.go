@@ -29,7 +29,7 @@ const (
 	securityTokenSetting  = "aws_security_token" // what the AWS CLI called it first
 	RoleARN               = "role_arn"
 	SourceProfile         = "source_profile"
-	CredentialSource      = "credential_source"
+	CredentialSource      = "credential_source" // #nosec G101 -- the name of a setting
 	processSetting        = "credential_process"
 	webIdentitySetting    = "web_identity_token_file"
 	ssoSessionSetting     = "sso_session"

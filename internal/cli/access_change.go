@@ -27,7 +27,7 @@ type changeOptions struct {
 func (o *changeOptions) bind(a *app, cmd *cobra.Command) {
 	f := cmd.Flags()
 	a.clusterFlag(cmd, &o.cluster)
-	f.BoolVarP(&o.yes, "yes", "y", false, "make the change without asking")
+	f.BoolVarP(&o.yes, "yes", "y", false, "make the change without confirmation")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan, and change nothing")
 	f.BoolVar(&o.allowLockout, "allow-lockout", false, "make the change even if it may lock somebody out")
 	f.BoolVar(&o.noIAM, "no-iam", false, "do not ask IAM about the principals")

@@ -138,13 +138,18 @@ func (e *PinError) Error() string {
 	return fmt.Sprintf("%s: %s has unique id %q, but userid %q is required", e.Source, e.ARN, e.Got, e.Want)
 }
 
-// ReservedError reports a username with a prefix that its backend may not assign. It is
-// final.
+// ReservedError reports a username, or a group, with a prefix that its backend may not
+// assign. It is final.
 type ReservedError struct {
 	Source, Username, Prefix string
+	// Group is set in place of Username.
+	Group string
 }
 
 func (e *ReservedError) Error() string {
+	if e.Group != "" {
+		return fmt.Sprintf("%s: group %q begins with %q, which is reserved", e.Source, e.Group, e.Prefix)
+	}
 	return fmt.Sprintf("%s: username %q begins with %q, which is reserved", e.Source, e.Username, e.Prefix)
 }
 

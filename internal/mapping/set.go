@@ -213,7 +213,15 @@ func (s *Set) apply(ctx context.Context, e *entry, id identity.Identity) (Mappin
 	return s.allowed(m)
 }
 
+// OwnGroupPrefix begins groups that ekskey itself gives. An entry gives none of them.
+const OwnGroupPrefix = "ekskey:"
+
 func (s *Set) allowed(m Mapping) (Mapping, error) {
+	for _, g := range m.Groups {
+		if strings.HasPrefix(g, OwnGroupPrefix) {
+			return Mapping{}, &ReservedError{Source: m.Source, Group: g, Prefix: OwnGroupPrefix}
+		}
+	}
 	for _, prefix := range s.opts.ReservedPrefixes {
 		if strings.HasPrefix(m.Username, prefix) && (prefix != "" || s.eks == nil) {
 			return Mapping{}, &ReservedError{Source: m.Source, Username: m.Username, Prefix: prefix}

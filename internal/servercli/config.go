@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/accessmap"
 	"github.com/ekskey/ekskey/internal/mapping"
 	"github.com/ekskey/ekskey/internal/yamlnode"
 	"github.com/ekskey/ekskey/token"
@@ -56,6 +58,7 @@ type serverConfig struct {
 	dialect                mapping.Dialect
 	ties                   mapping.Ties // of the file and the dynamic file
 	awsAuthFile            string
+	entries                entriesConfig
 	dynamicFile            string
 	dynamicFileByID        bool
 	dynamicBackendModePath string
@@ -123,6 +126,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"backends":                r.backends(&s.backends),
 		"dialect":                 r.dialect(&s.dialect),
 		"awsauthfile":             r.text(&s.awsAuthFile),
+		"accessentries":           func(n *yaml.Node) { s.entries.read(r, n) },
+		"authenticationmode":      r.authenticationMode(&s.entries.mode),
 		"dynamicfilepath":         r.text(&s.dynamicFile),
 		"dynamicfileuseridstrict": r.boolean(&s.dynamicFileByID),
 		"dynamicbackendmodepath":  r.text(&s.dynamicBackendModePath),
@@ -194,9 +199,11 @@ const (
 	backendFile        = "file"
 	backendAWSAuth     = "aws-auth"
 	backendDynamicFile = "dynamic-file"
+
+	backendAccessEntries = accessmap.Name
 )
 
-var backendNames = []string{backendFile, backendAWSAuth, backendDynamicFile}
+var backendNames = []string{backendFile, backendAccessEntries, backendAWSAuth, backendDynamicFile}
 
 // order is the order in which backends are asked, without the creator.
 func (s *serverConfig) order() []string {
@@ -204,6 +211,9 @@ func (s *serverConfig) order() []string {
 		return s.backends
 	}
 	out := []string{backendFile}
+	if s.entries.there() {
+		out = append(out, backendAccessEntries)
+	}
 	if s.awsAuthFile != "" {
 		out = append(out, backendAWSAuth)
 	}
@@ -238,6 +248,10 @@ func (c *config) check(r *reader, root *yaml.Node) {
 			r.fail(node, fmt.Sprintf("server.healthAddress %q is not host:port, nor none", h))
 		}
 	}
+	order := c.server.order()
+	if at, auth := slices.Index(order, backendAccessEntries), slices.Index(order, backendAWSAuth); at >= 0 && auth >= 0 && auth < at {
+		r.fail(node, "server.backends: access-entries must be before aws-auth: of a principal in both, the access entry alone counts")
+	}
 	for _, name := range c.server.backends {
 		if err := c.server.hasSource(name); err != nil {
 			r.fail(node, "server.backends: "+err.Error())
@@ -248,6 +262,8 @@ func (c *config) check(r *reader, root *yaml.Node) {
 // hasSource fails for a backend whose source is not configured.
 func (s *serverConfig) hasSource(name string) error {
 	switch {
+	case name == backendAccessEntries && !s.entries.there():
+		return errors.New("access-entries needs server.accessEntries")
 	case name == backendAWSAuth && s.awsAuthFile == "":
 		return errors.New("aws-auth needs server.awsAuthFile")
 	case name == backendDynamicFile && s.dynamicFile == "":

@@ -187,7 +187,11 @@ func (l *live) apply(c *config) error {
 	}
 	var links []mapping.Link
 	for _, b := range next {
-		links = append(links, mapping.Link{Name: b.name, Mapper: b.backend})
+		var mapper mapping.Mapper = b.backend
+		if entries := entriesOf(next); entries != nil && b.name == backendAWSAuth {
+			mapper = authGate{mapper, entries}
+		}
+		links = append(links, mapping.Link{Name: b.name, Mapper: mapper})
 	}
 	if creator != nil {
 		links = append(links, mapping.Link{Name: "creator", Mapper: creator, Always: c.server.creatorWhileBroken})
@@ -243,6 +247,16 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 			}
 		}
 		return &running{name: name, backend: file}, nil
+	}
+	if name == backendAccessEntries {
+		spec := []any{c.server.entries, c.server.stateDir, l.options(c, name), maxStale(c, name)}
+		for _, b := range l.backends {
+			if b.name == name && reflect.DeepEqual(b.spec, any(spec)) {
+				return b, nil
+			}
+		}
+		b, err := l.entriesBackend(c)
+		return &running{name: name, spec: spec, backend: b}, err
 	}
 	cfg := mapping.FileConfig{Path: c.server.awsAuthFile, Options: l.options(c, name), MaxStale: maxStale(c, name)}
 	if name == backendDynamicFile {

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ekskey/ekskey/internal/audit"
+	"github.com/ekskey/ekskey/internal/authorizer"
 	"github.com/ekskey/ekskey/internal/listener"
 	"github.com/ekskey/ekskey/internal/review"
 	"github.com/ekskey/ekskey/internal/webhook"
@@ -50,6 +51,7 @@ type server struct {
 	serving  *serving
 	audit    *audit.Log
 	webhook  *webhook.Handler
+	access   *authorizer.Handler
 
 	front     *listener.TLS
 	health    net.Listener // or nil
@@ -119,6 +121,7 @@ func newServer(ctx context.Context, c *config, log *slog.Logger) (s *server, err
 		Verifier: s.live, Mapper: s.live, Audiences: c.server.audiences, ScrubbedAccounts: c.server.scrubbedAccounts,
 		Log: log, Metrics: webhook.NewMetrics(s.registry), Audit: s.audit,
 	})
+	s.access = authorizer.New(authorizer.Config{Entries: s.live, Log: log, Metrics: authorizer.NewMetrics(s.registry)})
 	s.register()
 	return s, nil
 }
@@ -206,6 +209,7 @@ func (s *server) run(ctx context.Context) error {
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, s.webhook)
+	mux.Handle(authorizer.Path, s.access)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	return s.healthRoutes(mux)
 }

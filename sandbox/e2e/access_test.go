@@ -1,0 +1,234 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ekskey/ekskey/internal/fakeaws"
+	"github.com/ekskey/ekskey/internal/kubeapi"
+	"github.com/ekskey/ekskey/internal/rbac"
+	"github.com/ekskey/ekskey/token"
+
+	"github.com/ekskey/ekskey/sandbox/internal/seed"
+	"github.com/ekskey/ekskey/sandbox/internal/stack"
+)
+
+// kube is a client of the sandbox's API server as one of its identities.
+func (b *box) kube(t *testing.T, name string) *kubeapi.Client {
+	t.Helper()
+	id := b.person(t, name)
+	source, err := token.New(token.Config{Cluster: seed.Cluster, Region: seed.Region, Credentials: token.StaticKeys(id.AccessKeyID, id.SecretAccessKey, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := source.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := base64.StdEncoding.DecodeString(mustRun(t, b.env(t, name), kubectl, "--kubeconfig", b.Layout().AdminKubeconfig(), "config", "view", "--raw", "--output", "jsonpath={.clusters[0].cluster.certificate-authority-data}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kubeapi.New(kubeapi.Config{Server: b.Record().APIServer, CA: ca, Token: tok, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const roles = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: who-wide}
+rules:
+- {verbs: [get, list], apiGroups: ["", apps], resources: [pods, pods/log, deployments]}
+- {verbs: ["*"], apiGroups: [batch], resources: ["*"]}
+- {verbs: [get], apiGroups: [""], resources: [secrets], resourceNames: [one, two]}
+- {verbs: [update, patch], apiGroups: ["*"], resources: ["*/status", "*/scale"]}
+- {verbs: [get], nonResourceURLs: [/metrics, "/logs/*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: who-all}
+rules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"]}, {verbs: ["*"], nonResourceURLs: ["*"]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: who-narrow, namespace: shop}
+rules: [{verbs: [create, delete], apiGroups: [""], resources: [pods, pods/exec, configmaps]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: who-wide}
+subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: wide}, {kind: User, apiGroup: rbac.authorization.k8s.io, name: walt}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: who-wide}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: who-all}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: root-like}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: who-all}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: who-narrow, namespace: shop}
+subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: narrow}, {kind: ServiceAccount, name: bot, namespace: shop}, {kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:serviceaccounts:shop"}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: who-narrow}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: who-wide-here, namespace: shop}
+subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: narrow}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: who-wide}
+`
+
+// TestWhoCanAgreesWithTheAPIServer holds 2,000 random questions against
+// SubjectAccessReviews.
+func TestWhoCanAgreesWithTheAPIServer(t *testing.T) {
+	b := own(t, stack.Config{})
+	admin := append(b.env(t, "admin"), "KUBECONFIG="+b.Layout().AdminKubeconfig())
+	apply(t, admin, roles)
+	kube := b.kube(t, "admin")
+	policy, err := kube.RBAC(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const seedOf = 14
+	dice := rand.New(rand.NewPCG(seedOf, 2000)) // #nosec G404 -- a test's dice
+	pick := func(words ...string) string { return words[dice.IntN(len(words))] }
+	question := func() (kubeapi.Subject, rbac.Request) {
+		s := kubeapi.Subject{User: pick("walt", "dev", "admin", "nobody", "root-like", "system:serviceaccount:shop:bot", "system:serviceaccount:shop:other", "system:kube-controller-manager")}
+		for range dice.IntN(3) {
+			s.Groups = append(s.Groups, pick("wide", "narrow", "developers", "viewers", "platform-admins", "system:masters", "system:serviceaccounts:shop", "x"))
+		}
+		s.Groups = append(s.Groups, rbac.Authenticated)
+		q := rbac.Request{Verb: pick("get", "list", "watch", "create", "update", "patch", "delete", "impersonate", "escalate", "*")}
+		if dice.IntN(6) == 0 {
+			q.Path = pick("/metrics", "/logs/a", "/logs/", "/logs", "/healthz", "/version", "/api", "/nope", "/openapi/v2")
+			return s, q
+		}
+		q.Group, q.Resource = pick("", "", "", "apps", "batch", "rbac.authorization.k8s.io", "*", "metrics.k8s.io"), pick("pods", "secrets", "deployments", "configmaps", "nodes", "jobs", "roles", "*", "selfsubjectreviews")
+		if dice.IntN(3) == 0 {
+			q.Subresource = pick("log", "status", "scale", "exec", "nope", "*")
+		}
+		if dice.IntN(2) == 0 {
+			q.Name = pick("one", "two", "three")
+		}
+		q.Namespace = pick("", "shop", "shop", "kube-system", "nope")
+		return s, q
+	}
+	type row struct {
+		s kubeapi.Subject
+		q rbac.Request
+	}
+	var rows []row
+	for range 2000 {
+		s, q := question()
+		rows = append(rows, row{s, q})
+	}
+	var wrong, allowed int
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	next := make(chan row)
+	for range 8 {
+		work.Go(func() {
+			for r := range next {
+				want, err := kube.Can(context.Background(), r.s, r.q)
+				why, got := policy.Allows(r.s.User, r.s.Groups, r.q)
+				mu.Lock()
+				if want.Allowed {
+					allowed++
+				}
+				if err != nil || got != want.Allowed {
+					if wrong++; wrong < 20 {
+						t.Errorf("%+v %s: %v (%s), the API server says %v (%s), %v", r.s, r.q, got, why, want.Allowed, want.Reason, err)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, r := range rows {
+		next <- r
+	}
+	close(next)
+	work.Wait()
+	t.Logf("%d questions, %d allowed, %d answers differ", len(rows), allowed, wrong)
+	if allowed < len(rows)/10 || allowed > len(rows)*9/10 {
+		t.Errorf("the questions are not varied: %d of %d are allowed", allowed, len(rows))
+	}
+}
+
+// TestManyGrantsOnOneAWSAuth grants to 20 roles at once, beside another program that writes
+// by compare-and-swap.
+func TestManyGrantsOnOneAWSAuth(t *testing.T) {
+	const grants = 20
+	b := own(t, stack.Config{})
+	for i := range grants {
+		if _, err := b.AWS().AddRole(fakeaws.Role{Account: seed.Account, Name: fmt.Sprint("many-", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin := append(b.env(t, "admin"), "KUBECONFIG="+b.Layout().AdminKubeconfig())
+	read := func() map[string]string {
+		var m struct{ Data map[string]string }
+		if err := json.Unmarshal([]byte(mustRun(t, admin, kubectl, "get", "configmap", "--namespace", "kube-system", "aws-auth", "--output", "json")), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m.Data
+	}
+	before := read()
+	var work sync.WaitGroup
+	for i := range grants {
+		work.Go(func() {
+			env := b.env(t, "admin")
+			o := command(t, env, client(t), "access", "grant", "--cluster", seed.Cluster, "--region", seed.Region, "--principal", fmt.Sprintf("arn:aws:iam::%s:role/many-%d", seed.Account, i),
+				"--groups", "viewers", "--to", "aws-auth", "--yes")
+			if o.code != 0 {
+				t.Errorf("%d: %d %s", i, o.code, o.stderr)
+			}
+		})
+	}
+	const others = 30
+	work.Go(func() {
+		for i := range others {
+			mustRun(t, admin, kubectl, "annotate", "--overwrite", "configmap", "--namespace", "kube-system", "aws-auth", fmt.Sprint("e2e/note=", i))
+		}
+	})
+	work.Wait()
+	after := read()
+	for i := range grants {
+		if n := strings.Count(after["mapRoles"], fmt.Sprintf("role/many-%d\n", i)); n != 1 {
+			t.Errorf("role %d is there %d times", i, n)
+		}
+	}
+	if !strings.HasPrefix(after["mapRoles"], before["mapRoles"]) || after["mapUsers"] != before["mapUsers"] || len(after) != len(before) {
+		t.Errorf("something else changed:\n%v\n%v", before, after)
+	}
+	// One of them gets in, and out again.
+	if o := command(t, b.env(t, "admin"), client(t), "access", "list", "--cluster", seed.Cluster, "--principal", "many-7"); o.code != 0 || !strings.Contains(o.stdout, "role/many-7") {
+		t.Errorf("%d %s %s", o.code, o.stdout, o.stderr)
+	}
+}
+
+// apply gives manifests to the API server.
+func apply(t *testing.T, env []string, manifests string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "manifests.yaml")
+	if err := os.WriteFile(file, []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, env, kubectl, "apply", "--filename", file)
+}
