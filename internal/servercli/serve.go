@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -223,8 +224,9 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 	var proxy func(*http.Request) (*url.URL, error)
 	if s.sts.proxy != "" {
 		u, err := url.Parse(s.sts.proxy)
-		if err != nil || u.Host == "" {
-			return nil, &configError{path: c.path, text: "server.sts.proxy is not a URL"}
+		// Source of the schemes: net/http.Transport.Proxy.
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+			return nil, &configError{path: c.path, text: "server.sts.proxy is not the URL of an http, https or socks5 proxy"}
 		}
 		proxy = http.ProxyURL(u)
 	}

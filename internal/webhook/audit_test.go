@@ -116,6 +116,9 @@ func TestAuditReasons(t *testing.T) {
 			if len(got) != 1 || got[0]["reason"] != want || got[0]["outcome"] == "authenticated" {
 				t.Fatalf("%s: %v", want, got)
 			}
+			if left := got[0]["outcome"] == "canceled"; left != (want == "client-left") || left && counted(t, f.reg, "unavailable") != 0 {
+				t.Errorf("%s: the outcome is %v", want, got[0]["outcome"])
+			}
 			_, arn := got[0]["canonicalARN"]
 			_, key := got[0]["accessKeyID"]
 			_, uid := got[0]["uid"]
