@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -58,6 +59,49 @@ func (e *entriesConfig) read(r *reader, n *yaml.Node) {
 	case e.file != "" && e.region != "":
 		r.fail(n, "server.accessEntries.region is for clusterName, not for file")
 	}
+}
+
+// authorizerConfig is server.authorizer: files to write for kube-apiserver's
+// --authorization-config.
+type authorizerConfig struct{ kubeconfig, configuration string }
+
+func (a *authorizerConfig) read(r *reader, n *yaml.Node) {
+	r.object(n, "server.authorizer.", map[string]func(*yaml.Node){
+		"kubeconfig": r.text(&a.kubeconfig), "configuration": r.text(&a.configuration),
+	})
+	if a.kubeconfig == "" {
+		r.fail(n, "server.authorizer.kubeconfig is missing: where to write the kubeconfig with which kube-apiserver calls the authorizer")
+	}
+}
+
+// writeAuthorizer writes the kubeconfig for the authorizer, and the AuthorizationConfiguration
+// that names it.
+func writeAuthorizer(c *config, port int, certPEM []byte) error {
+	a := c.server.authorizer
+	if err := writeOneKubeconfig(c, "server.authorizer.kubeconfig", a.kubeconfig, port, certPEM, authorizer.Path); err != nil || a.configuration == "" {
+		return err
+	}
+	text, err := (authorizer.Configuration{Kubeconfig: a.kubeconfig}).YAML()
+	if err != nil {
+		return fmt.Errorf("server.authorizer.kubeconfig: %w", err)
+	}
+	old, err := safefile.ReadTrusted(a.configuration, maxConfig)
+	if err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("server.authorizer.configuration: %w", err)
+	}
+	if err == nil && !bytes.HasPrefix(old, []byte("apiVersion: apiserver.config.k8s.io/")) {
+		return fmt.Errorf("server.authorizer.configuration: %s exists and is not an AuthorizationConfiguration", a.configuration)
+	}
+	if err == nil {
+		return nil // it may have been edited: it is the operator's from now on
+	}
+	if err := safefile.Write(a.configuration, text); err != nil {
+		return fmt.Errorf("writing server.authorizer.configuration: %w", err)
+	}
+	return nil
 }
 
 func (e *entriesConfig) there() bool { return e.file != "" || e.clusterName != "" }

@@ -59,6 +59,7 @@ type serverConfig struct {
 	ties                   mapping.Ties // of the file and the dynamic file
 	awsAuthFile            string
 	entries                entriesConfig
+	authorizer             authorizerConfig
 	dynamicFile            string
 	dynamicFileByID        bool
 	dynamicBackendModePath string
@@ -127,6 +128,7 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"dialect":                 r.dialect(&s.dialect),
 		"awsauthfile":             r.text(&s.awsAuthFile),
 		"accessentries":           func(n *yaml.Node) { s.entries.read(r, n) },
+		"authorizer":              func(n *yaml.Node) { s.authorizer.read(r, n) },
 		"authenticationmode":      r.authenticationMode(&s.entries.mode),
 		"dynamicfilepath":         r.text(&s.dynamicFile),
 		"dynamicfileuseridstrict": r.boolean(&s.dynamicFileByID),
@@ -248,6 +250,9 @@ func (c *config) check(r *reader, root *yaml.Node) {
 			r.fail(node, fmt.Sprintf("server.healthAddress %q is not host:port, nor none", h))
 		}
 	}
+	if c.server.authorizer.kubeconfig != "" && !c.server.entries.there() {
+		r.fail(node, "server.authorizer needs server.accessEntries: the authorizer decides by the access policies of access entries")
+	}
 	order := c.server.order()
 	if at, auth := slices.Index(order, backendAccessEntries), slices.Index(order, backendAWSAuth); at >= 0 && auth >= 0 && auth < at {
 		r.fail(node, "server.backends: access-entries must be before aws-auth: of a principal in both, the access entry alone counts")
@@ -279,6 +284,7 @@ func (c *config) keep(old *config) {
 	s.address, s.hostname, s.port, s.healthAddress = t.address, t.hostname, t.port, t.healthAddress
 	s.stateDir, s.generateKubeconfig, s.kubeconfigPregenerated = t.stateDir, t.generateKubeconfig, t.kubeconfigPregenerated
 	s.partition, s.scrubbedAccounts, s.audiences = t.partition, t.scrubbedAccounts, t.audiences
+	s.authorizer = t.authorizer
 	s.dynamicBackendModePath, s.clientCAFile, s.shutdownDelay, s.sts = t.dynamicBackendModePath, t.clientCAFile, t.shutdownDelay, t.sts
 	s.audit, s.pprofAddress = t.audit, t.pprofAddress
 }
@@ -300,6 +306,7 @@ func restartKeys(a, b *config) []string {
 		{"server.stateDir", s.stateDir, t.stateDir},
 		{"server.generateKubeconfig", s.generateKubeconfig, t.generateKubeconfig},
 		{"server.kubeconfigPregenerated", s.kubeconfigPregenerated, t.kubeconfigPregenerated},
+		{"server.authorizer", s.authorizer, t.authorizer},
 		{"server.partition", s.partition, t.partition},
 		{"server.scrubbedAccounts", s.scrubbedAccounts, t.scrubbedAccounts},
 		{"server.dynamicBackendModePath", s.dynamicBackendModePath, t.dynamicBackendModePath},

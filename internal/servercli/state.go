@@ -147,7 +147,7 @@ func makeCertificate(c *config, certFile, keyFile string, now time.Time) error {
 // --authentication-token-webhook-config-file names.
 //
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
-func webhookKubeconfig(c *config, port int, certPEM []byte) []byte {
+func webhookKubeconfig(c *config, port int, certPEM []byte, path string) []byte {
 	user := "  user: {}\n"
 	if c.server.clientCAFile != "" {
 		user = "  user:\n    # the certificate by which kube-apiserver shows who it is, signed by a CA in\n    # server.clientCAFile\n    client-certificate: /etc/kubernetes/pki/ekskey-client.crt\n    client-key: /etc/kubernetes/pki/ekskey-client.key\n"
@@ -158,7 +158,7 @@ clusters:
 - name: ekskey-server
   cluster:
     certificate-authority-data: ` + base64.StdEncoding.EncodeToString(certPEM) + `
-    server: ` + strconv.Quote(serverURL(c, port)) + `
+    server: ` + strconv.Quote(serverURL(c, port, path)) + `
 users:
 - name: kube-apiserver
 ` + user + `contexts:
@@ -178,8 +178,8 @@ func (c *config) host() string {
 	return c.server.address
 }
 
-func serverURL(c *config, port int) string {
-	return "https://" + net.JoinHostPort(c.host(), strconv.Itoa(port)) + webhook.Path
+func serverURL(c *config, port int, path string) string {
+	return "https://" + net.JoinHostPort(c.host(), strconv.Itoa(port)) + path
 }
 
 // kubeconfigSchema is for edits of a webhook kubeconfig.
@@ -192,7 +192,7 @@ const kubeconfigEntry = "ekskey-server"
 
 // updateKubeconfig changes the server and the CA in an existing webhook kubeconfig, and
 // nothing else.
-func updateKubeconfig(file string, old []byte, c *config, port int, certPEM []byte) ([]byte, error) {
+func updateKubeconfig(file string, old []byte, c *config, port int, certPEM []byte, path string) ([]byte, error) {
 	doc, err := yamlsplice.Parse(kubeconfigSchema, file, old)
 	if err != nil {
 		return nil, err
@@ -207,7 +207,7 @@ func updateKubeconfig(file string, old []byte, c *config, port int, certPEM []by
 	}
 	if _, err := edit.Set("clusters", kubeconfigEntry, []yamlsplice.Setting{
 		{Path: []string{"cluster", "certificate-authority-data"}, Value: base64.StdEncoding.EncodeToString(certPEM)},
-		{Path: []string{"cluster", "server"}, Value: serverURL(c, port)},
+		{Path: []string{"cluster", "server"}, Value: serverURL(c, port, path)},
 	}); err != nil {
 		return nil, err
 	}
@@ -218,33 +218,42 @@ func updateKubeconfig(file string, old []byte, c *config, port int, certPEM []by
 	return next.Bytes(), nil
 }
 
-// writeKubeconfig writes server.generateKubeconfig, unless it is pregenerated. In a file
-// that exists, only the server and the CA are changed. A file of another program is not
-// changed.
+// writeKubeconfig writes server.generateKubeconfig, unless it is pregenerated, and the files
+// of server.authorizer.
 func writeKubeconfig(c *config, port int, certPEM []byte) error {
-	file := c.server.generateKubeconfig
-	if file == "" || c.server.kubeconfigPregenerated {
+	if file := c.server.generateKubeconfig; file != "" && !c.server.kubeconfigPregenerated {
+		if err := writeOneKubeconfig(c, "server.generateKubeconfig", file, port, certPEM, webhook.Path); err != nil {
+			return err
+		}
+	}
+	if c.server.authorizer.kubeconfig == "" {
 		return nil
 	}
+	return writeAuthorizer(c, port, certPEM)
+}
+
+// writeOneKubeconfig writes a kubeconfig for kube-apiserver. In a file that exists, only the
+// server and the CA are changed. A file of another program is not changed.
+func writeOneKubeconfig(c *config, key, file string, port int, certPEM []byte, path string) error {
 	if err := covers(c, certPEM); err != nil {
 		return err
 	}
-	text := webhookKubeconfig(c, port, certPEM)
+	text := webhookKubeconfig(c, port, certPEM, path)
 	old, err := safefile.ReadTrusted(file, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return fmt.Errorf("server.generateKubeconfig: %w", err)
+		return fmt.Errorf("%s: %w", key, err)
 	default:
-		if text, err = updateKubeconfig(file, old, c, port, certPEM); err != nil {
-			return fmt.Errorf("server.generateKubeconfig: %w", err)
+		if text, err = updateKubeconfig(file, old, c, port, certPEM, path); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
 		}
 		if bytes.Equal(text, old) {
 			return nil
 		}
 	}
 	if err := safefile.Write(file, text); err != nil {
-		return fmt.Errorf("writing server.generateKubeconfig: %w", err)
+		return fmt.Errorf("writing %s: %w", key, err)
 	}
 	return nil
 }
