@@ -80,7 +80,7 @@ func TestParseConfig(t *testing.T) {
 			extraHosts: []identity.STSEndpoint{{Host: "127.0.0.1:8443", Region: "us-east-1", Partition: "aws"}},
 		},
 	}}
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(config{}, serverConfig{}, stsConfig{}, entriesConfig{}), cmpopts.IgnoreTypes(&yaml.Node{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(config{}, serverConfig{}, stsConfig{}, entriesConfig{}, authorizerConfig{}), cmpopts.IgnoreTypes(&yaml.Node{})); diff != "" {
 		t.Error(diff)
 	}
 }

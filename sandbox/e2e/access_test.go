@@ -232,3 +232,55 @@ func apply(t *testing.T, env []string, manifests string) {
 	}
 	mustRun(t, env, kubectl, "apply", "--filename", file)
 }
+
+// TestAccessEntriesLetIn has ekskey-server follow the access entries of the embedded EKS, and
+// kube-apiserver ask it about access policies: nobody here has an RBAC binding.
+func TestAccessEntriesLetIn(t *testing.T) {
+	b := own(t, stack.Config{AuthenticationMode: "API_AND_CONFIG_MAP", WebhookTTL: -1})
+	creator, stranger := b.env(t, "creator"), b.env(t, "stranger")
+	b.update(t, creator, "demo")
+	b.update(t, stranger, "demo")
+	// The creator's access entry is there, and takes RBAC's place.
+	waitFor(t, "the creator's access entry", func() bool { return command(t, creator, kubectl, "get", "nodes").code == 0 })
+	const arn = "arn:aws:iam::" + seed.Account + ":user/stranger"
+	if o := command(t, stranger, kubectl, "get", "pods", "--namespace", "shop"); o.code == 0 || !strings.Contains(o.stderr, "logged in") {
+		t.Errorf("before: %d %s", o.code, o.stderr)
+	}
+	mustRun(t, creator, client(t), "access", "grant", "--cluster", seed.Cluster, "--principal", arn, "--policy", "AmazonEKSViewPolicy", "--namespace", "sh*", "--yes")
+	waitFor(t, "the grant", func() bool { return command(t, stranger, kubectl, "get", "pods", "--namespace", "shop").code == 0 })
+	has(t, mustRun(t, stranger, kubectl, "auth", "whoami"), arn, "ekskey:access-entry")
+	for _, args := range [][]string{
+		{"get", "pods", "--namespace", "kube-system"}, {"get", "pods", "--all-namespaces"}, {"get", "nodes"}, {"get", "--raw", "/metrics"},
+		{"delete", "pods", "--all", "--namespace", "shop"}, {"get", "secrets", "--namespace", "shop"},
+	} {
+		if o := command(t, stranger, kubectl, args...); o.code == 0 || !strings.Contains(o.stderr, "forbidden") {
+			t.Errorf("%v: %d %s", args, o.code, o.stderr)
+		}
+	}
+	// can-i asks about one thing and knows; the list has RBAC's rules alone.
+	has(t, mustRun(t, stranger, kubectl, "auth", "can-i", "get", "pods", "--namespace", "shop"), "yes")
+	if out := mustRun(t, stranger, kubectl, "auth", "can-i", "--list", "--namespace", "shop"); strings.Contains(out, "pods") {
+		t.Errorf("the list shows what a policy gives:\n%s", out)
+	}
+	// Who impersonates the user, and all its groups, does not get its policies.
+	for _, args := range [][]string{{"--as", arn}, {"--as", arn, "--as-group", "ekskey:access-entry"}, {"--as", arn, "--as-group", "ekskey:access-entry", "--as-uid", "aws-iam-authenticator:" + seed.Account + ":AIDA"}} {
+		if o := command(t, append(creator, "KUBECONFIG="+b.Layout().AdminKubeconfig()), kubectl, append(args, "get", "pods", "--namespace", "shop")...); o.code == 0 || !strings.Contains(o.stderr, "forbidden") {
+			t.Errorf("%v: %d %s", args, o.code, o.stderr)
+		}
+	}
+	// A policy whose rules are not published gives nothing here.
+	mustRun(t, creator, client(t), "access", "grant", "--cluster", seed.Cluster, "--principal", arn, "--policy", "AmazonEKSArgoCDPolicy", "--yes")
+	if o := command(t, stranger, kubectl, "get", "applications.argoproj.io"); o.code == 0 {
+		t.Error(o.stdout)
+	}
+	// aws-auth counts for others.
+	b.update(t, b.env(t, "dev"), "demo")
+	mustRun(t, creator, client(t), "access", "revoke", "--cluster", seed.Cluster, "--principal", arn, "--yes")
+	waitFor(t, "the revocation", func() bool {
+		return strings.Contains(command(t, stranger, kubectl, "get", "pods", "--namespace", "shop").stderr, "logged in")
+	})
+	// Nobody revokes what they came by.
+	if o := command(t, creator, client(t), "access", "revoke", "--cluster", seed.Cluster, "--principal", seed.CreatorARN, "--yes"); o.code != 4 {
+		t.Errorf("the creator revokes its own access: %d %s", o.code, o.stderr)
+	}
+}

@@ -33,6 +33,9 @@ func (a *app) up() *cobra.Command {
 			if v := o.config.WebhookVersion; v != "v1" && v != "v1beta1" {
 				return &usageError{command: cmd.CommandPath(), cause: fmt.Errorf("--webhook-version is v1 or v1beta1, not %q", v)}
 			}
+			if m := o.config.AuthenticationMode; m != "CONFIG_MAP" && m != "API_AND_CONFIG_MAP" && m != "API" {
+				return &usageError{command: cmd.CommandPath(), cause: fmt.Errorf("--authentication-mode is CONFIG_MAP, API_AND_CONFIG_MAP or API, not %q", m)}
+			}
 			for _, port := range []int{o.config.Port, o.config.AWSPort} {
 				if port < 0 || port > 65535 {
 					return &usageError{command: cmd.CommandPath(), cause: fmt.Errorf("%d is not a port", port)}
@@ -50,6 +53,7 @@ func (a *app) up() *cobra.Command {
 	f.IntVar(&o.config.Port, "port", 0, "the API server's port (default any free one)")
 	f.IntVar(&o.config.AWSPort, "aws-port", 0, "the embedded AWS's port (default any free one)")
 	f.StringVar(&o.config.WebhookVersion, "webhook-version", "v1", "the TokenReview version kube-apiserver speaks: v1 or v1beta1")
+	f.StringVar(&o.config.AuthenticationMode, "authentication-mode", "CONFIG_MAP", "the cluster's authentication mode: CONFIG_MAP, API_AND_CONFIG_MAP or API")
 	f.DurationVar(&o.config.WebhookTTL, "webhook-cache-ttl", 0, "how long kube-apiserver keeps the webhook's answers; negative: not at all (default its own)")
 	return cmd
 }

@@ -3,6 +3,7 @@
 package seed
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -103,14 +104,15 @@ func People(aws *fakeaws.Server) ([]state.Identity, error) {
 
 // EKS adds the cluster as EKS describes it. The CA is PEM; created is the
 // time EKS says it was made.
-func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version string, created time.Time) error {
+// An empty authentication mode means CONFIG_MAP.
+func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version, mode string, created time.Time) error {
 	err := aws.AddCluster(fakeaws.Cluster{
 		Account: Account, Region: Region, Name: Cluster,
 		Endpoint: endpoint, CAData: base64.StdEncoding.EncodeToString(ca),
 		Version: version, Platform: "eks.7", Status: "ACTIVE",
 		RoleARN:            "arn:aws:iam::" + Account + ":role/eks-cluster",
 		IPv4CIDR:           "10.100.0.0/16",
-		AuthenticationMode: "CONFIG_MAP",
+		AuthenticationMode: cmp.Or(mode, "CONFIG_MAP"),
 		CreatorARN:         CreatorARN,
 		Tags:               map[string]string{"made-by": "ekskey-sandbox"},
 		CreatedAt:          created,

@@ -76,7 +76,7 @@ func TestPeopleAndTheirFiles(t *testing.T) {
 			t.Errorf("the secret of %s is in the wrong file", p.Name)
 		}
 	}
-	if err := EKS(aws, "https://127.0.0.1:1", []byte("PEM"), "1.36", time.Now()); err != nil {
+	if err := EKS(aws, "https://127.0.0.1:1", []byte("PEM"), "1.36", "", time.Now()); err != nil {
 		t.Error(err)
 	}
 	// A second sandbox has other keys.

@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/ekskey/ekskey/sandbox/internal/environ"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/seed"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
@@ -20,7 +21,19 @@ import (
 
 func (s *Stack) webhookKubeconfig() string { return s.dir.Path("server", "webhook.kubeconfig") }
 func (s *Stack) awsAuthFile() string       { return s.dir.Path("server", "aws-auth.yaml") }
-func (s *Stack) serverConfig() string      { return s.dir.Path("server", "config.yaml") }
+func (s *Stack) hasEntries() bool {
+	return s.cfg.AuthenticationMode != "" && s.cfg.AuthenticationMode != "CONFIG_MAP"
+}
+
+// authorizerKubeconfig is where kube-apiserver finds the authorizer, or empty.
+func (s *Stack) authorizerKubeconfig() string {
+	if s.cfg.AuthorizerKubeconfig == "" && s.hasEntries() {
+		return s.dir.Path("server", "authorizer.kubeconfig")
+	}
+	return s.cfg.AuthorizerKubeconfig
+}
+
+func (s *Stack) serverConfig() string { return s.dir.Path("server", "config.yaml") }
 
 // configureServer writes ekskey-server's configuration, and the aws-auth it
 // starts with: the API server does not run before the server does.
@@ -43,6 +56,13 @@ func (s *Stack) configureServer(port int) error {
 		"creator":            seed.CreatorARN,
 		"sts":                sts,
 	}
+	if s.hasEntries() {
+		server["accessEntries"] = map[string]any{"clusterName": seed.Cluster, "region": seed.Region, "interval": "1s"}
+		if s.cfg.AuthorizerKubeconfig == "" {
+			server["authorizer"] = map[string]any{"kubeconfig": s.authorizerKubeconfig()}
+		}
+		delete(server, "creator") // an access entry
+	}
 	if s.cfg.TokenMaxAge > 0 {
 		server["maxTokenAge"] = s.cfg.TokenMaxAge.String()
 	}
@@ -60,7 +80,13 @@ func (s *Stack) configureServer(port int) error {
 // serverSpec says how to run one of ekskey-server's commands.
 func (s *Stack) serverSpec(command string) process.Spec {
 	const name = "ekskey-server"
+	// It reads access entries as the creator.
+	var env []string
+	if e, err := environ.Of(s.record, s.dir.Layout, "creator"); err == nil && s.hasEntries() {
+		env = e.Apply(os.Environ())
+	}
 	return process.Spec{
+		Env:  env,
 		Name: name, Path: s.serverPath, Args: []string{command, "--config", s.serverConfig()},
 		Log: s.dir.Log(name), PIDFile: s.dir.PIDFile(name), Grace: 2 * time.Second,
 	}

@@ -45,8 +45,11 @@ type Config struct {
 	// means its own default.
 	TokenMaxAge time.Duration
 	// AuthorizerKubeconfig tells the API server where an authorizer of access
-	// policies is; empty means that there is none.
+	// policies is; empty means ekskey-server's own, if the mode has access entries.
 	AuthorizerKubeconfig string
+	// AuthenticationMode is the cluster's: CONFIG_MAP, API_AND_CONFIG_MAP or API; empty
+	// means CONFIG_MAP.
+	AuthenticationMode string
 }
 
 // Stack is a sandbox that runs. Make one with [Start].
@@ -207,7 +210,7 @@ func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
 		Layout: s.dir.Layout, APIServer: apiserver, Etcd: etcd,
 		Port: port, EtcdPort: ports[1], PeerPort: ports[2],
 		WebhookKubeconfig: s.webhookKubeconfig(), WebhookVersion: version, WebhookTTL: s.cfg.WebhookTTL,
-		AuthorizerKubeconfig: s.cfg.AuthorizerKubeconfig,
+		AuthorizerKubeconfig: s.authorizerKubeconfig(),
 	}, now)
 	if err != nil {
 		return err
@@ -267,7 +270,7 @@ func (s *Stack) run(ctx context.Context) error {
 	if err := seed.Kubernetes(limited, client, version, s.record.Started); err != nil {
 		return cause(limited, err)
 	}
-	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), s.record.Started); err != nil {
+	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), s.cfg.AuthenticationMode, s.record.Started); err != nil {
 		return err
 	}
 	if s.awsAuth, err = watchAWSAuth(limited, client, s.awsAuthFile(), s.cfg.Out); err != nil {
