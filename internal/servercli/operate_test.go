@@ -380,8 +380,8 @@ func TestAuditFileRefuses(t *testing.T) {
 		"a link":                            {func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "audit.log")) }, "is not a regular file"},
 		"a directory":                       {func(dir string) error { return os.Mkdir(filepath.Join(dir, "audit.log"), 0o700) }, "is not a regular file"},
 		"a pipe":                            {func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "audit.log"), 0o600) }, "is not a regular file"},
-		"in a directory that all can write": {func(dir string) error { return os.Chmod(dir, 0o777) }, "can be written by every user"},
-		"in a directory that is missing":    {os.Remove, "no such file"},
+		"in a directory that all can write": {func(dir string) error { return os.Chmod(dir, 0o777) }, "can be written by other users"},
+		"in a directory that is missing":    {os.Remove, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
