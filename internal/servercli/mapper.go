@@ -34,6 +34,7 @@ const lastGoodFile = "aws-auth.last-good.json"
 type live struct {
 	log     *slog.Logger
 	alarm   func(error)
+	ec2     mapping.Lookup
 	reloads *reloads
 
 	verifier atomic.Pointer[verify.Verifier]
@@ -64,6 +65,7 @@ func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live
 	l := &live{
 		log: log, alarm: alarmTo(log), reloads: newReloads(registry),
 	}
+	l.ec2 = l.lookup(c.server.ec2)
 	if err := l.apply(c); err != nil {
 		return nil, err
 	}
@@ -226,6 +228,7 @@ func (l *live) options(c *config, name string) mapping.Options {
 	return mapping.Options{
 		Backend: name, Partition: c.server.partition, Dialect: c.server.dialect,
 		ReservedPrefixes: c.server.reservedPrefixes[name], Ties: c.server.ties,
+		EC2PrivateDNSName: l.ec2,
 	}
 }
 
@@ -251,7 +254,7 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 	if name == backendAccessEntries {
 		spec := []any{c.server.entries, c.server.stateDir, l.options(c, name), maxStale(c, name)}
 		for _, b := range l.backends {
-			if b.name == name && reflect.DeepEqual(b.spec, any(spec)) {
+			if b.name == name && sameSpec(b.spec, spec) {
 				return b, nil
 			}
 		}
@@ -266,7 +269,7 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 		cfg.StateFile = filepath.Join(c.server.stateDir, lastGoodFile)
 	}
 	for _, b := range l.backends {
-		if b.name == name && reflect.DeepEqual(b.spec, cfg) {
+		if b.name == name && sameSpec(b.spec, cfg) {
 			return b, nil
 		}
 	}
@@ -283,6 +286,28 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 		return nil, fmt.Errorf("server.awsAuthFile: %w", err)
 	}
 	return out, nil
+}
+
+// sameSpec compares what backends are made of. The lookup of instances is a function, and one
+// for the life of the server.
+func sameSpec(a, b any) bool { return reflect.DeepEqual(withoutLookup(a), withoutLookup(b)) }
+
+func withoutLookup(spec any) any {
+	switch s := spec.(type) {
+	case mapping.FileConfig:
+		s.Options.EC2PrivateDNSName = nil
+		return s
+	case []any:
+		out := slices.Clone(s)
+		for i, v := range out {
+			if o, ok := v.(mapping.Options); ok {
+				o.EC2PrivateDNSName = nil
+				out[i] = o
+			}
+		}
+		return out
+	}
+	return spec
 }
 
 // run follows the configuration file and the sources until the context ends.

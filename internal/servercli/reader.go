@@ -175,6 +175,22 @@ func (r *reader) port(to *int) func(*yaml.Node) {
 	}
 }
 
+// count reads a number that is not negative; zero means the default.
+func (r *reader) count(to *int) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		text, ok := r.scalar(n)
+		if !ok {
+			return
+		}
+		v, err := strconv.Atoi(text)
+		if err != nil || v < 0 {
+			r.fail(n, strconv.Quote(text)+" is not a number of at least 0")
+			return
+		}
+		*to = v
+	}
+}
+
 func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {
