@@ -10,11 +10,11 @@ import (
 // packages of lower layers only. A name ending in /... stands for a folder and all
 // below it.
 var layers = [][]string{
-	{"identity", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
+	{"identity", "internal/audit", "internal/listener", "internal/resend", "internal/review", "internal/safefile", "internal/tlstest", "internal/yamlnode", "internal/yamlsplice"},
 	{"token", "internal/accesspolicy", "internal/awserr", "internal/rbac", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"internal/awsprofile", "internal/credprocess"},
 	{"verify", "internal/accessentry", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
-	{"internal/accessmap", "internal/access", "internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
+	{"internal/accessmap", "internal/ec2names", "internal/access", "internal/webhook", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench", "bench/server"},

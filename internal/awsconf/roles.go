@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/ekskey/ekskey/identity"
 	"github.com/ekskey/ekskey/internal/awserr"
@@ -32,6 +33,11 @@ type Role struct {
 	ARN string
 	// ExternalID is asked for by some trust policies; empty sends none.
 	ExternalID string
+	// SourceARN is for whom a service assumes the role, and goes into the headers
+	// x-amz-source-arn and x-amz-source-account; empty sends none.
+	//
+	// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+	SourceARN string
 	// SessionName is the session's name; empty means AWS_ROLE_SESSION_NAME, else
 	// DefaultSessionName.
 	SessionName string
@@ -64,7 +70,7 @@ func (s *Session) assume(ctx context.Context, c Config) {
 	forwarded := s.forwardedName(c)
 	for i, r := range c.Roles {
 		before := s.credentials
-		hop := &hop{session: s, config: c, role: r, client: s.STS(), before: before, forwarded: forwarded, ctx: ctx}
+		hop := &hop{session: s, config: c, role: r, client: s.assumingSTS(r), before: before, forwarded: forwarded, ctx: ctx}
 		next := &provider{session: s, role: r.ARN}
 		var source aws.CredentialsProvider = hop
 		if s.cache != nil {
@@ -75,6 +81,22 @@ func (s *Session) assume(ctx context.Context, c Config) {
 		next.cache = aws.NewCredentialsCache(source)
 		s.credentials = next
 	}
+}
+
+// assumingSTS is STS, with headers that say for whom the role is assumed.
+func (s *Session) assumingSTS(r Role) *sts.Client {
+	if r.SourceARN == "" {
+		return s.STS()
+	}
+	headers := map[string]string{"X-Amz-Source-Arn": r.SourceARN}
+	if arn, err := identity.ParseARN(r.SourceARN); err == nil {
+		headers["X-Amz-Source-Account"] = arn.Account
+	}
+	return sts.NewFromConfig(s.signing(), s.toOverride, func(o *sts.Options) {
+		for name, value := range headers {
+			o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue(name, value))
+		}
+	})
 }
 
 // hop assumes a role of the chain.

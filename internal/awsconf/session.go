@@ -209,6 +209,14 @@ func (s *Session) IAM(region string) *iam.Client {
 	return iam.NewFromConfig(cfg, func(o *iam.Options) { s.override(&o.BaseEndpoint) })
 }
 
+// Config is the SDK's configuration for the client of another service, signing with
+// Credentials.
+func (s *Session) Config(region string) aws.Config {
+	cfg := s.signing()
+	cfg.Region = region
+	return cfg
+}
+
 func (s *Session) signing() aws.Config {
 	cfg := s.cfg.Copy()
 	cfg.Credentials = s.credentials

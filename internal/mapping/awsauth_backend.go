@@ -329,6 +329,13 @@ func (f *AWSAuth) Run(ctx context.Context) {
 // Look looks at the file once.
 func (f *AWSAuth) Look() { f.poller.Look() }
 
+// Reread reads the source at rest now, if it is a file. The alarm tells of a failure.
+func (f *AWSAuth) Reread() {
+	if f.poller != nil {
+		_ = f.poller.Start()
+	}
+}
+
 // Ready fails with *UnavailableError while there are principals that it cannot answer for.
 func (f *AWSAuth) Ready() error {
 	s := f.state.Load()

@@ -45,7 +45,7 @@ data:
 `
 
 func TestParseAWSAuth(t *testing.T) {
-	s, err := ParseAWSAuth([]byte(realAWSAuth), Options{EC2PrivateDNSName: func(context.Context, string) (string, error) {
+	s, err := ParseAWSAuth([]byte(realAWSAuth), Options{EC2PrivateDNSName: func(context.Context, string, identity.Identity) (string, error) {
 		return "ip-10-0-0-1.ec2.internal", nil
 	}})
 	if err != nil {
@@ -258,7 +258,7 @@ func FuzzParseAWSAuth(f *testing.F) {
 	f.Add([]byte("kind: ConfigMap\ndata:\n  maproles: |\n    []\n  groups: [x]\nmapUsers: ''"))
 	f.Add([]byte("kind: ConfigMap\nbinaryData: {mapRoles: eA==}"))
 	f.Add([]byte("mapRoles: '{a: b}'\nmapUsers: 5\nmapAccounts: \"[1, [2], null]\""))
-	lookup := func(context.Context, string) (string, error) { return "host", nil }
+	lookup := func(context.Context, string, identity.Identity) (string, error) { return "host", nil }
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := ParseAWSAuth(text, Options{EC2PrivateDNSName: lookup})
 		if err != nil {

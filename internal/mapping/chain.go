@@ -35,6 +35,7 @@ func (c *Chain) Map(ctx context.Context, id identity.Identity) (Mapping, error) 
 		}
 		m, err := l.Mapper.Map(ctx, id)
 		if err == nil {
+			m.Backend = l.Name
 			return m, nil
 		}
 		switch {

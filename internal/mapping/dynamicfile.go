@@ -97,6 +97,9 @@ func (f *DynamicFile) Run(ctx context.Context) { f.poller.Run(ctx) }
 // Look looks at the file once.
 func (f *DynamicFile) Look() { f.poller.Look() }
 
+// Reread reads the file at rest now; Looked and the alarm tell of a failure.
+func (f *DynamicFile) Reread() { _ = f.poller.Start() }
+
 // news tells a failure once.
 type news struct {
 	alarm func(error)

@@ -175,7 +175,7 @@ func (s *Set) renderEKS(ctx context.Context, text, source string, id identity.Id
 		if s.opts.EC2PrivateDNSName == nil {
 			return "", &RenderError{Source: source, Template: text, Reason: "EC2 lookups are not configured"}
 		}
-		dns, err := s.opts.EC2PrivateDNSName(ctx, session)
+		dns, err := s.opts.EC2PrivateDNSName(ctx, session, id)
 		if err != nil {
 			return "", &LookupError{InstanceID: session, Err: err}
 		}

@@ -63,7 +63,7 @@ func TestDialectEKS(t *testing.T) {
 		want := golden[i]
 		o := Options{
 			Dialect: EKS, ByUniqueID: r.Strict, ReservedPrefixes: r.Reserved,
-			EC2PrivateDNSName: func(_ context.Context, id string) (string, error) {
+			EC2PrivateDNSName: func(_ context.Context, id string, _ identity.Identity) (string, error) {
 				if id == "i-00000000" {
 					return "", errors.New("no such instance")
 				}

@@ -41,6 +41,9 @@ type Mapping struct {
 	// section with the entry's index from 0, and the line, as in "aws-auth mapRoles[2]
 	// line 14".
 	Source string
+	// Backend is the name of the [Link] that a [Chain] had it from. A Mapper leaves it
+	// empty.
+	Backend string
 }
 
 // Mapper maps identities. Map must be safe for concurrent use. It returns an
@@ -196,11 +199,15 @@ type Options struct {
 	// compared: most groups worth giving begin with "system:". An empty prefix
 	// reserves everything, but in the dialect EKS, where it reserves nothing.
 	ReservedPrefixes []string
-	// EC2PrivateDNSName returns the private DNS name of an EC2 instance for
-	// {{EC2PrivateDNSName}}. It must be safe for concurrent use. If it is nil, an entry
-	// that needs it is refused with *RenderError.
-	EC2PrivateDNSName func(ctx context.Context, instanceID string) (string, error)
+	// EC2PrivateDNSName returns the private DNS name of an EC2 instance, whose id is the name
+	// of the identity's session, for {{EC2PrivateDNSName}}. It must be safe for concurrent
+	// use. If it is nil, an entry that needs it is refused with *RenderError.
+	EC2PrivateDNSName Lookup
 }
+
+// Lookup finds the private DNS name of an EC2 instance for an identity. Its error is
+// temporary, unless it has a method Temporary that says otherwise.
+type Lookup func(ctx context.Context, instanceID string, id identity.Identity) (string, error)
 
 func (o Options) withDefaults(backend string) Options {
 	if o.Backend == "" {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,7 +49,8 @@ func (e *RenderError) Error() string {
 	return fmt.Sprintf("%s: rendering %s: %s", e.Source, quote(e.Template), e.Reason)
 }
 
-// LookupError says that EC2 did not tell an instance's name. It is temporary.
+// LookupError says that EC2 did not tell an instance's name. It is temporary, unless its
+// cause says otherwise.
 type LookupError struct {
 	InstanceID string
 	Err        error
@@ -60,8 +62,11 @@ func (e *LookupError) Error() string {
 
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Temporary makes it an error that the next try may not meet.
-func (e *LookupError) Temporary() bool { return true }
+// Temporary reports whether the next try may succeed.
+func (e *LookupError) Temporary() bool {
+	var t interface{ Temporary() bool }
+	return !errors.As(e.Err, &t) || t.Temporary()
+}
 
 // template is text with placeholders, cut up once when it is loaded. Rendering
 // goes over the parts once, so what a placeholder yields is never read again.
@@ -148,7 +153,7 @@ func (t template) freeSystem() bool {
 // renderer holds what placeholders stand for in one mapping.
 type renderer struct {
 	id     identity.Identity
-	lookup func(ctx context.Context, instanceID string) (string, error)
+	lookup Lookup
 	source string
 	dns    string
 }
@@ -178,7 +183,7 @@ func (r *renderer) render(ctx context.Context, t template) (string, error) {
 				return fail("{{%s}} needs to ask EC2, which is not configured", p.name)
 			}
 			if r.dns == "" {
-				dns, err := r.lookup(ctx, session)
+				dns, err := r.lookup(ctx, session, r.id)
 				if err != nil {
 					return "", &LookupError{InstanceID: session, Err: err}
 				}

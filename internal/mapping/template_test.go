@@ -12,7 +12,7 @@ import (
 
 func TestRendering(t *testing.T) {
 	dns := func(answer string, err error) Options {
-		return Options{EC2PrivateDNSName: func(_ context.Context, id string) (string, error) {
+		return Options{EC2PrivateDNSName: func(_ context.Context, id string, _ identity.Identity) (string, error) {
 			if id != instance && id != "i-01234567" {
 				t.Errorf("EC2 was asked about %q", id)
 			}
@@ -119,7 +119,7 @@ mapRoles:
 - rolearn: arn:aws:iam::111122223333:role/dev
   username: system:node:{{EC2PrivateDNSName}}
   groups: ["x:{{EC2PrivateDNSName}}"]`, Options{
-		EC2PrivateDNSName: func(context.Context, string) (string, error) { calls++; return "h", nil },
+		EC2PrivateDNSName: func(context.Context, string, identity.Identity) (string, error) { calls++; return "h", nil },
 	})
 	if got := outcome(s, session(t, "dev", instance)); got != "system:node:h [x:h]" || calls != 1 {
 		t.Errorf("got %q after %d calls", got, calls)
@@ -128,7 +128,9 @@ mapRoles:
 
 func TestLookupErrorKeepsItsCause(t *testing.T) {
 	s := mustServer(t, `mapRoles: [{rolearn: "`+roleARN+`", username: "n:{{EC2PrivateDNSName}}"}]`, Options{
-		EC2PrivateDNSName: func(ctx context.Context, _ string) (string, error) { return "", context.DeadlineExceeded },
+		EC2PrivateDNSName: func(ctx context.Context, _ string, _ identity.Identity) (string, error) {
+			return "", context.DeadlineExceeded
+		},
 	})
 	_, err := s.Map(context.Background(), session(t, "dev", instance))
 	var lookup *LookupError

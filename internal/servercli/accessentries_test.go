@@ -147,12 +147,16 @@ mapUsers: |
 		return v
 	}
 	for name, v := range map[string]userInfo{
-		"another username":          change(func(v *userInfo) { v.Username = "dev:you" }),
-		"impersonated, no group":    change(func(v *userInfo) { v.Groups = []string{"team"} }),
-		"without extras":            change(func(v *userInfo) { v.Extra = nil }),
-		"lower-case extras":         change(func(v *userInfo) { v.Extra = map[string][]string{"canonicalarn": u.Extra["canonicalArn"], "principalid": u.Extra["principalId"], "sessionname": {"me"}} }),
-		"another unique id":         change(func(v *userInfo) { v.Extra["principalId"] = []string{"AROAEXAMPLEEXAMPLE2CD"} }),
-		"two canonical ARNs":        change(func(v *userInfo) { v.Extra["canonicalArn"] = append(v.Extra["canonicalArn"], v.Extra["canonicalArn"]...) }),
+		"another username":       change(func(v *userInfo) { v.Username = "dev:you" }),
+		"impersonated, no group": change(func(v *userInfo) { v.Groups = []string{"team"} }),
+		"without extras":         change(func(v *userInfo) { v.Extra = nil }),
+		"lower-case extras": change(func(v *userInfo) {
+			v.Extra = map[string][]string{"canonicalarn": u.Extra["canonicalArn"], "principalid": u.Extra["principalId"], "sessionname": {"me"}}
+		}),
+		"another unique id": change(func(v *userInfo) { v.Extra["principalId"] = []string{"AROAEXAMPLEEXAMPLE2CD"} }),
+		"two canonical ARNs": change(func(v *userInfo) {
+			v.Extra["canonicalArn"] = append(v.Extra["canonicalArn"], v.Extra["canonicalArn"]...)
+		}),
 		"the ARN of another role":   change(func(v *userInfo) { v.Extra["canonicalArn"] = []string{"arn:aws:iam::111122223333:role/ops"} }),
 		"another session's name":    change(func(v *userInfo) { v.Extra["sessionName"] = []string{"you"} }),
 		"a certificate of the name": {Username: "dev:me", Groups: []string{"team", "ekskey:access-entry"}},
@@ -181,7 +185,9 @@ mapUsers: |
 	f.write(t, "entries.json", entryFile("dev:{{SessionName}}", roleID, "dev-*"))
 	eventually(t, "the entry is not back", func() (ok bool) { u, ok = p.user(t, session); return ok && u.Username == "dev:me" })
 	f.write(t, "entries.json", "{")
-	eventually(t, "nothing is said of garbage", func() bool { return strings.Contains(p.stderr.String(), "entries.json: access entries, document 1: is not JSON") })
+	eventually(t, "nothing is said of garbage", func() bool {
+		return strings.Contains(p.stderr.String(), "entries.json: access entries, document 1: is not JSON")
+	})
 	if _, ok := p.user(t, session); !ok {
 		t.Error("garbage locks out")
 	}

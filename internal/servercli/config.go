@@ -60,6 +60,7 @@ type serverConfig struct {
 	awsAuthFile            string
 	entries                entriesConfig
 	authorizer             authorizerConfig
+	ec2                    ec2Config
 	dynamicFile            string
 	dynamicFileByID        bool
 	dynamicBackendModePath string
@@ -75,6 +76,8 @@ type serverConfig struct {
 	deniedAccounts   []string
 	reservedPrefixes map[string][]string
 	shutdownDelay    time.Duration
+	audit            string // a file, "stdout", or empty for none
+	pprofAddress     string // empty for none
 	sts              stsConfig
 }
 
@@ -112,38 +115,45 @@ func parseConfig(path string, text []byte) (*config, error) {
 
 func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	fields := map[string]func(*yaml.Node){
-		"address":                 r.text(&s.address),
-		"hostname":                r.text(&s.hostname),
-		"healthaddress":           r.text(&s.healthAddress),
-		"port":                    r.port(&s.port),
-		"statedir":                r.text(&s.stateDir),
-		"generatekubeconfig":      r.text(&s.generateKubeconfig),
-		"kubeconfigpregenerated":  r.boolean(&s.kubeconfigPregenerated),
-		"partition":               r.text(&s.partition),
-		"scrubbedaccounts":        r.accounts(&s.scrubbedAccounts),
-		"backendmode":             r.backendMode(&s.backends),
-		"backends":                r.backends(&s.backends),
-		"dialect":                 r.dialect(&s.dialect),
-		"awsauthfile":             r.text(&s.awsAuthFile),
-		"accessentries":           func(n *yaml.Node) { s.entries.read(r, n) },
-		"authorizer":              func(n *yaml.Node) { s.authorizer.read(r, n) },
-		"authenticationmode":      r.authenticationMode(&s.entries.mode),
-		"dynamicfilepath":         r.text(&s.dynamicFile),
-		"dynamicfileuseridstrict": r.boolean(&s.dynamicFileByID),
-		"dynamicbackendmodepath":  r.text(&s.dynamicBackendModePath),
-		"maxstale":                r.durations(&s.maxStale, backendNames...),
-		"creator":                 r.text(&s.creator),
-		"creatorwhilebroken":      r.boolean(&s.creatorWhileBroken),
-		"audiences":               r.list(&s.audiences),
-		"clientcafile":            r.text(&s.clientCAFile),
-		"maxtokenage":             r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
-		"deniedaccesskeyids":      r.accessKeys(&s.deniedAccessKeys),
-		"allowedaccounts":         r.someAccounts(&s.allowedAccounts),
-		"deniedaccounts":          r.accounts(&s.deniedAccounts),
-		"reservedprefixes":        r.lists(&s.reservedPrefixes, backendNames...),
-		"reservedprefixconfig":    r.reservedPrefixConfig(&s.reservedPrefixes),
-		"shutdowndelay":           r.duration(&s.shutdownDelay, 0, time.Minute),
-		"sts":                     func(n *yaml.Node) { s.sts.read(r, n) },
+		"address":                     r.text(&s.address),
+		"hostname":                    r.text(&s.hostname),
+		"healthaddress":               r.text(&s.healthAddress),
+		"port":                        r.port(&s.port),
+		"statedir":                    r.text(&s.stateDir),
+		"generatekubeconfig":          r.text(&s.generateKubeconfig),
+		"kubeconfigpregenerated":      r.boolean(&s.kubeconfigPregenerated),
+		"partition":                   r.text(&s.partition),
+		"scrubbedaccounts":            r.accounts(&s.scrubbedAccounts),
+		"backendmode":                 r.backendMode(&s.backends),
+		"backends":                    r.backends(&s.backends),
+		"dialect":                     r.dialect(&s.dialect),
+		"awsauthfile":                 r.text(&s.awsAuthFile),
+		"accessentries":               func(n *yaml.Node) { s.entries.read(r, n) },
+		"authorizer":                  func(n *yaml.Node) { s.authorizer.read(r, n) },
+		"authenticationmode":          r.authenticationMode(&s.entries.mode),
+		"dynamicfilepath":             r.text(&s.dynamicFile),
+		"dynamicfileuseridstrict":     r.boolean(&s.dynamicFileByID),
+		"dynamicbackendmodepath":      r.text(&s.dynamicBackendModePath),
+		"maxstale":                    r.durations(&s.maxStale, backendNames...),
+		"creator":                     r.text(&s.creator),
+		"creatorwhilebroken":          r.boolean(&s.creatorWhileBroken),
+		"audiences":                   r.list(&s.audiences),
+		"clientcafile":                r.text(&s.clientCAFile),
+		"maxtokenage":                 r.duration(&s.maxTokenAge, time.Second, token.Lifetime),
+		"deniedaccesskeyids":          r.accessKeys(&s.deniedAccessKeys),
+		"allowedaccounts":             r.someAccounts(&s.allowedAccounts),
+		"deniedaccounts":              r.accounts(&s.deniedAccounts),
+		"reservedprefixes":            r.lists(&s.reservedPrefixes, backendNames...),
+		"reservedprefixconfig":        r.reservedPrefixConfig(&s.reservedPrefixes),
+		"ec2":                         func(n *yaml.Node) { s.ec2.read(r, n) },
+		"ec2describeinstancesrolearn": r.roleARN(&s.ec2.roleARN),
+		"ec2describeinstancesqps":     r.count(&s.ec2.qps),
+		"ec2describeinstancesburst":   r.count(&s.ec2.burst),
+		"sourcearn":                   r.anyARN(&s.ec2.sourceARN),
+		"shutdowndelay":               r.duration(&s.shutdownDelay, 0, time.Minute),
+		"audit":                       r.text(&s.audit),
+		"pprofaddress":                r.loopback(&s.pprofAddress),
+		"sts":                         func(n *yaml.Node) { s.sts.read(r, n) },
 	}
 	for _, section := range mapping.SectionNames() {
 		fields[yamlnode.FoldASCII(section)] = func(*yaml.Node) {} // package mapping reads them
@@ -157,12 +167,8 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 // unsupported are keys of aws-iam-authenticator that would change who has access if
 // they were ignored.
 var unsupported = map[string]string{
-	"ec2describeinstancesrolearn": "server.ec2DescribeInstancesRoleARN is not supported: this server does not ask EC2, so {{EC2PrivateDNSName}} cannot be used",
-	"ec2describeinstancesqps":     "server.ec2DescribeInstancesQps is not supported: this server does not ask EC2",
-	"ec2describeinstancesburst":   "server.ec2DescribeInstancesBurst is not supported: this server does not ask EC2",
-	"sourcearn":                   "server.sourceARN is not supported: this server does not ask EC2",
-	"kubeconfig":                  "server.kubeconfig is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
-	"master":                      "server.master is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
+	"kubeconfig": "server.kubeconfig is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
+	"master":     "server.master is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
 }
 
 func (s *stsConfig) read(r *reader, n *yaml.Node) {
@@ -280,8 +286,9 @@ func (c *config) keep(old *config) {
 	s.address, s.hostname, s.port, s.healthAddress = t.address, t.hostname, t.port, t.healthAddress
 	s.stateDir, s.generateKubeconfig, s.kubeconfigPregenerated = t.stateDir, t.generateKubeconfig, t.kubeconfigPregenerated
 	s.partition, s.scrubbedAccounts, s.audiences = t.partition, t.scrubbedAccounts, t.audiences
-	s.authorizer = t.authorizer
+	s.authorizer, s.ec2 = t.authorizer, t.ec2
 	s.dynamicBackendModePath, s.clientCAFile, s.shutdownDelay, s.sts = t.dynamicBackendModePath, t.clientCAFile, t.shutdownDelay, t.sts
+	s.audit, s.pprofAddress = t.audit, t.pprofAddress
 }
 
 // restartKeys returns the keys that differ between two configurations and that a
@@ -302,12 +309,15 @@ func restartKeys(a, b *config) []string {
 		{"server.generateKubeconfig", s.generateKubeconfig, t.generateKubeconfig},
 		{"server.kubeconfigPregenerated", s.kubeconfigPregenerated, t.kubeconfigPregenerated},
 		{"server.authorizer", s.authorizer, t.authorizer},
+		{"server.ec2", s.ec2, t.ec2},
 		{"server.partition", s.partition, t.partition},
 		{"server.scrubbedAccounts", s.scrubbedAccounts, t.scrubbedAccounts},
 		{"server.dynamicBackendModePath", s.dynamicBackendModePath, t.dynamicBackendModePath},
 		{"server.audiences", s.audiences, t.audiences},
 		{"server.clientCAFile", s.clientCAFile, t.clientCAFile},
 		{"server.shutdownDelay", s.shutdownDelay, t.shutdownDelay},
+		{"server.audit", s.audit, t.audit},
+		{"server.pprofAddress", s.pprofAddress, t.pprofAddress},
 		{"server.sts", s.sts, t.sts},
 	} {
 		if !reflect.DeepEqual(k.a, k.b) {

@@ -80,7 +80,7 @@ func TestParseConfig(t *testing.T) {
 			extraHosts: []identity.STSEndpoint{{Host: "127.0.0.1:8443", Region: "us-east-1", Partition: "aws"}},
 		},
 	}}
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(config{}, serverConfig{}, stsConfig{}, entriesConfig{}, authorizerConfig{}), cmpopts.IgnoreTypes(&yaml.Node{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(config{}, serverConfig{}, stsConfig{}, entriesConfig{}, authorizerConfig{}, ec2Config{}), cmpopts.IgnoreTypes(&yaml.Node{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -125,8 +125,19 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"no host", "clusterID: a\nserver:\n  sts:\n    extraHosts: [{region: us-east-1}]\n", "host is missing"},
 		{"no host:port", "clusterID: a\nserver:\n  sts:\n    dialAddress: host\n", "not have the form host:port"},
 		{"another backend", "clusterID: a\nserver:\n  backendMode: [MountedFile, EKSConfigMap]\n", "EKSConfigMap is not supported"},
-		{"a key not supported", "clusterID: a\nserver:\n  sourceARN: x\n", "server.yaml:3: server.sourceARN is not supported"},
+		{"a key not supported", "clusterID: a\nserver:\n  master: x\n", "server.yaml:3: server.master is not supported"},
+		{"no arn of a source", "clusterID: a\nserver:\n  sourceARN: x\n", "server.yaml:3: server.sourceARN: arn \"x\""},
+		{"no role for EC2", "clusterID: a\nserver:\n  ec2DescribeInstancesRoleARN: arn:aws:iam::111122223333:user/x\n", "server.yaml:3: server.ec2DescribeInstancesRoleARN is not the ARN of a role"},
+		{"a negative rate", "clusterID: a\nserver:\n  ec2DescribeInstancesQps: -1\n", "is not a number of at least 0"},
+		{"entries of two sources", "clusterID: a\nserver:\n  accessEntries: {file: a, clusterName: b, region: us-east-1}\n", "server.yaml:3: server.accessEntries needs one of file and clusterName"},
+		{"a mode that is none", "clusterID: a\nserver:\n  authenticationMode: api\n", "server.yaml:3: server.authenticationMode \"api\" is not API"},
+		{"an authorizer without entries", "clusterID: a\nserver:\n  authorizer: {kubeconfig: /x}\n", "server.authorizer needs server.accessEntries"},
+		{"aws-auth before entries", "clusterID: a\nserver:\n  backends: [aws-auth, access-entries]\n  awsAuthFile: a\n  accessEntries: {file: a}\n", "access-entries must be before aws-auth"},
 		{"all at once", "clusterID: a\nserver:\n  prot: 1\n  stateDri: x\n  port: x\n", "server.yaml:3: unknown key server.prot; server.yaml:4: unknown key server.stateDri; server.yaml:5: \"x\" is not a port"},
+		{"profiles for all", "clusterID: a\nserver:\n  pprofAddress: :6060\n", `":6060" is not a loopback address`},
+		{"profiles for the network", "clusterID: a\nserver:\n  pprofAddress: 10.0.0.1:6060\n", "is not a loopback address"},
+		{"profiles at a name", "clusterID: a\nserver:\n  pprofAddress: localhost:6060\n", "is not a loopback address"},
+		{"profiles without a port", "clusterID: a\nserver:\n  pprofAddress: 127.0.0.1\n", "is not a loopback address"},
 		{"an unknown backend", "clusterID: a\nserver:\n  backends: [file, crd2]\n", `"crd2" is not a backend`},
 		{"a backend twice", "clusterID: a\nserver:\n  backends: [file, file]\n", "a backend is listed twice"},
 		{"no backends", "clusterID: a\nserver:\n  backends: []\n", "the list of backends is empty"},

@@ -32,8 +32,10 @@ const lastGoodFile = "aws-auth.last-good.json"
 // live is what changes while the server runs: the verifier with its deny lists, and the
 // backends with their order. It follows the configuration file and the sources.
 type live struct {
-	log   *slog.Logger
-	alarm func(error)
+	log     *slog.Logger
+	alarm   func(error)
+	ec2     mapping.Lookup
+	reloads *reloads
 
 	verifier atomic.Pointer[verify.Verifier]
 	chain    atomic.Pointer[mapping.Chain]
@@ -42,8 +44,9 @@ type live struct {
 	change   sync.Mutex // held through one change of configuration or order
 	mu       sync.Mutex // held while the rest changes
 	config   *config
-	modes    []string // the order that dynamicBackendModePath says, or nil
-	poller   *mapping.Poller
+	modes    []string        // the order that dynamicBackendModePath says, or nil
+	poller   *mapping.Poller // of the modes, or nil
+	self     *mapping.Poller // of the configuration file, or nil
 	backends []*running
 	file     *mapping.Live
 	ctx      context.Context // of Run, once that has begun
@@ -60,8 +63,9 @@ type running struct {
 // newLive makes the backends of a configuration. Call run to follow their sources.
 func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live, error) {
 	l := &live{
-		log: log, alarm: alarmTo(log),
+		log: log, alarm: alarmTo(log), reloads: newReloads(registry),
 	}
+	l.ec2 = l.lookup(c.server.ec2)
 	if err := l.apply(c); err != nil {
 		return nil, err
 	}
@@ -80,8 +84,46 @@ func newLive(c *config, log *slog.Logger, registry prometheus.Registerer) (*live
 		}
 		_ = l.poller.Start() // what is wrong is logged, and the configuration's order counts
 	}
+	if c.text != nil {
+		told := l.news("the configuration file, which stays as it was")
+		l.self = &mapping.Poller{
+			Name: c.path,
+			Read: func() ([]byte, error) { return readConfig(c.path) },
+			Use:  l.reload,
+			Looked: func(err error) {
+				l.stale.Store(err != nil)
+				l.mu.Lock()
+				l.file.Looked(err)
+				l.mu.Unlock()
+				told(err)
+			},
+		}
+	}
 	registry.MustRegister(&mappingCollector{l})
 	return l, nil
+}
+
+// reread reads the configuration file, the sources and the CAs for STS now. Failures are
+// logged, and change nothing.
+func (l *live) reread() {
+	for _, p := range []*mapping.Poller{l.self, l.poller} {
+		if p != nil {
+			_ = p.Start()
+		}
+	}
+	l.change.Lock()
+	defer l.change.Unlock()
+	l.mu.Lock()
+	c, backends := l.config, l.backends
+	l.mu.Unlock()
+	for _, b := range backends {
+		if again, ok := b.backend.(interface{ Reread() }); ok {
+			again.Reread()
+		}
+	}
+	if err := l.apply(c); err != nil {
+		l.log.Error("cannot apply the configuration again; it stays as it was", "problem", err.Error())
+	}
 }
 
 // Check, Ask and Allow are those of the verifier in force.
@@ -186,6 +228,7 @@ func (l *live) options(c *config, name string) mapping.Options {
 	return mapping.Options{
 		Backend: name, Partition: c.server.partition, Dialect: c.server.dialect,
 		ReservedPrefixes: c.server.reservedPrefixes[name], Ties: c.server.ties,
+		EC2PrivateDNSName: l.ec2,
 	}
 }
 
@@ -211,7 +254,7 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 	if name == backendAccessEntries {
 		spec := []any{c.server.entries, c.server.stateDir, l.options(c, name), maxStale(c, name)}
 		for _, b := range l.backends {
-			if b.name == name && reflect.DeepEqual(b.spec, any(spec)) {
+			if b.name == name && sameSpec(b.spec, spec) {
 				return b, nil
 			}
 		}
@@ -226,7 +269,7 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 		cfg.StateFile = filepath.Join(c.server.stateDir, lastGoodFile)
 	}
 	for _, b := range l.backends {
-		if b.name == name && reflect.DeepEqual(b.spec, cfg) {
+		if b.name == name && sameSpec(b.spec, cfg) {
 			return b, nil
 		}
 	}
@@ -245,32 +288,40 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 	return out, nil
 }
 
+// sameSpec compares what backends are made of. The lookup of instances is a function, and one
+// for the life of the server.
+func sameSpec(a, b any) bool { return reflect.DeepEqual(withoutLookup(a), withoutLookup(b)) }
+
+func withoutLookup(spec any) any {
+	switch s := spec.(type) {
+	case mapping.FileConfig:
+		s.Options.EC2PrivateDNSName = nil
+		return s
+	case []any:
+		out := slices.Clone(s)
+		for i, v := range out {
+			if o, ok := v.(mapping.Options); ok {
+				o.EC2PrivateDNSName = nil
+				out[i] = o
+			}
+		}
+		return out
+	}
+	return spec
+}
+
 // run follows the configuration file and the sources until the context ends.
 func (l *live) run(ctx context.Context) {
 	l.mu.Lock()
 	l.ctx = ctx
 	l.start()
-	c := l.config
 	l.mu.Unlock()
 	var wg sync.WaitGroup
 	if l.poller != nil {
 		wg.Go(func() { l.poller.Run(ctx) })
 	}
-	if c.text != nil {
-		told := l.news("the configuration file, which stays as it was")
-		file := &mapping.Poller{
-			Name: c.path,
-			Read: func() ([]byte, error) { return readConfig(c.path) },
-			Use:  l.reload,
-			Looked: func(err error) {
-				l.stale.Store(err != nil)
-				l.mu.Lock()
-				l.file.Looked(err)
-				l.mu.Unlock()
-				told(err)
-			},
-		}
-		wg.Go(func() { file.Run(ctx) })
+	if l.self != nil {
+		wg.Go(func() { l.self.Run(ctx) })
 	}
 	wg.Wait()
 }
@@ -300,6 +351,12 @@ func (l *live) reload(text []byte) error {
 	if bytes.Equal(text, before.text) {
 		return nil
 	}
+	err := l.use(before, text)
+	l.reloads.count(reloadConfiguration, err)
+	return err
+}
+
+func (l *live) use(before *config, text []byte) error {
 	c, err := parseConfig(before.path, text)
 	if err != nil {
 		return err
@@ -369,7 +426,7 @@ func readConfig(path string) ([]byte, error) {
 func prepareState(c *config) error {
 	err := os.MkdirAll(c.server.stateDir, 0o700)
 	if err == nil {
-		err = checkDir(c.server.stateDir)
+		err = safefile.CheckTrustedDir(c.server.stateDir)
 	}
 	if err != nil {
 		return fmt.Errorf("server.stateDir: %w", err)

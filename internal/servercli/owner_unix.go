@@ -3,23 +3,20 @@
 package servercli
 
 import (
-	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
-// checkDir refuses a state directory in which other users could replace the key:
-// whoever has the serving key can impersonate everybody.
-func checkDir(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
+// sharedByRoot reports whether root owns a file and gave it to a group of this process.
+// PostgreSQL and others take a key that such a group can read, and kubelet mounts a Secret
+// like this for a pod with an fsGroup.
+func sharedByRoot(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid != 0 {
+		return false
 	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return &hintError{fmt.Errorf("%s can be written by other users", dir), "chmod go-w " + dir}
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
-		return &hintError{fmt.Errorf("%s belongs to another user", dir), "chown it, or name another server.stateDir"}
-	}
-	return nil
+	groups, err := os.Getgroups()
+	return int(stat.Gid) == os.Getegid() || err == nil && slices.Contains(groups, int(stat.Gid))
 }

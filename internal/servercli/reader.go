@@ -175,11 +175,41 @@ func (r *reader) port(to *int) func(*yaml.Node) {
 	}
 }
 
+// count reads a number that is not negative; zero means the default.
+func (r *reader) count(to *int) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		text, ok := r.scalar(n)
+		if !ok {
+			return
+		}
+		v, err := strconv.Atoi(text)
+		if err != nil || v < 0 {
+			r.fail(n, strconv.Quote(text)+" is not a number of at least 0")
+			return
+		}
+		*to = v
+	}
+}
+
 func (r *reader) hostPort(to *string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := r.scalar(n); ok {
 			if _, _, err := net.SplitHostPort(s); err != nil {
 				r.fail(n, fmt.Sprintf("%q does not have the form host:port", s))
+			}
+			*to = s
+		}
+	}
+}
+
+// loopback reads an address that other machines cannot reach. It must be an IP address,
+// because a name may become another one.
+func (r *reader) loopback(to *string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if s, ok := r.scalar(n); ok {
+			host, _, err := net.SplitHostPort(s)
+			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+				r.fail(n, fmt.Sprintf("%q is not a loopback address with a port, such as 127.0.0.1:6060", s))
 			}
 			*to = s
 		}

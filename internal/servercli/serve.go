@@ -2,8 +2,6 @@ package servercli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,9 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ekskey/ekskey/internal/audit"
 	"github.com/ekskey/ekskey/internal/authorizer"
+	"github.com/ekskey/ekskey/internal/listener"
 	"github.com/ekskey/ekskey/internal/review"
-	"github.com/ekskey/ekskey/internal/safefile"
 	"github.com/ekskey/ekskey/internal/webhook"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
@@ -31,8 +33,34 @@ import (
 // maxBodies bounds what the bodies of all requests hold, in bytes.
 const maxBodies = 32 << 20
 
-// drainTimeout bounds the wait for requests in flight.
-const drainTimeout = 15 * time.Second
+// drainTimeout bounds the wait for requests in flight, and auditTimeout that for the audit
+// log after them.
+const (
+	drainTimeout = 15 * time.Second
+	auditTimeout = 5 * time.Second
+)
+
+// maxProbes bounds the connections of the health port.
+const maxProbes = 64
+
+// server is a server that listens and does not serve yet.
+type server struct {
+	config   *config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	live     *live
+	serving  *serving
+	audit    *audit.Log
+	webhook  *webhook.Handler
+	access   *authorizer.Handler
+
+	front     *listener.TLS
+	health    net.Listener // or nil
+	profiling net.Listener // or nil
+	stopping  atomic.Bool
+	partsMu   sync.Mutex
+	failing   string // the parts that were not ready when they were last looked at
+}
 
 // serve serves until the context ends, and then until the requests in flight are
 // finished.
@@ -42,95 +70,149 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 		// twentieth of the CPU time.
 		debug.SetGCPercent(200)
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s, err := newServer(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
 
+// newServer reads everything and opens the listeners.
+func newServer(ctx context.Context, c *config, log *slog.Logger) (s *server, err error) {
+	s = &server{config: c, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := prepareState(c); err != nil {
-		return err
+		return s, err
 	}
-	live, err := newLive(c, log, registry)
-	if err != nil {
-		return err
+	if s.live, err = newLive(c, log, s.registry); err != nil {
+		return s, err
 	}
-	pair, certPEM, err := loadCertificate(ctx, c, time.Now())
-	if err != nil {
-		return err
+	if s.serving, err = newServing(ctx, c, log, s.live.reloads); err != nil {
+		return s, err
 	}
-	clientCAs, err := loadPool(c.server.clientCAFile)
-	if err != nil {
-		return fmt.Errorf("reading server.clientCAFile: %w", err)
+	if s.audit, err = openAudit(c, log); err != nil {
+		return s, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listenAddress())
+	raw, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listenAddress())
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = &hintError{err, "another program, perhaps another ekskey-server, has that port: stop it or set server.port"}
 		}
-		return err
+		return s, err
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := writeKubeconfig(c, port, certPEM); err != nil {
-		return errors.Join(err, listener.Close())
+	s.front = listener.NewTLS(raw, s.serving.current.Load, log, s.registry)
+	s.serving.port = raw.Addr().(*net.TCPAddr).Port
+	if err := writeKubeconfig(c, s.serving.port, s.serving.pair.Cert); err != nil {
+		return s, err
 	}
-
-	handler := webhook.New(webhook.Config{
-		Verifier: live, Mapper: live, Audiences: c.server.audiences,
-		ScrubbedAccounts: c.server.scrubbedAccounts, Log: log, Metrics: webhook.NewMetrics(registry),
+	if s.health, err = listenHealth(ctx, c, log); err != nil {
+		return s, err
+	}
+	if c.server.pprofAddress != "" {
+		if s.profiling, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.server.pprofAddress); err != nil {
+			return s, fmt.Errorf("server.pprofAddress: %w", err)
+		}
+	}
+	s.webhook = webhook.New(webhook.Config{
+		Verifier: s.live, Mapper: s.live, Audiences: c.server.audiences, ScrubbedAccounts: c.server.scrubbedAccounts,
+		Log: log, Metrics: webhook.NewMetrics(s.registry), Audit: s.audit,
 	})
-	access := authorizer.New(authorizer.Config{Entries: live, Log: log, Metrics: authorizer.NewMetrics(registry)})
-	var ready atomic.Bool
-	health, err := listenHealth(ctx, c, log)
-	if err != nil {
-		return errors.Join(err, listener.Close())
+	s.access = authorizer.New(authorizer.Config{Entries: s.live, Log: log, Metrics: authorizer.NewMetrics(s.registry)})
+	s.register()
+	return s, nil
+}
+
+// close closes what newServer opened.
+func (s *server) close() error {
+	var errs []error
+	if s.front != nil {
+		errs = append(errs, s.front.Close())
 	}
-	if health != nil {
+	for _, l := range []net.Listener{s.health, s.profiling} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(append(errs, s.audit.Close(auditTimeout))...)
+}
+
+// run serves.
+func (s *server) run(ctx context.Context) error {
+	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	if s.health != nil {
 		probes := &http.Server{
-			Handler: healthRoutes(http.NewServeMux(), &ready), ReadHeaderTimeout: 2 * time.Second,
-			WriteTimeout: 2 * time.Second, MaxHeaderBytes: 8 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler: s.healthRoutes(http.NewServeMux()), ReadHeaderTimeout: 2 * time.Second,
+			WriteTimeout: 2 * time.Second, MaxHeaderBytes: 8 << 10, ErrorLog: quiet,
 		}
 		probes.SetKeepAlivesEnabled(false)
-		go func() { _ = probes.Serve(health) }()
+		go func() { _ = probes.Serve(listener.Limit(s.health, maxProbes)) }()
 		defer func() { _ = probes.Close() }()
 	}
-	tlsConfig := newTLSConfig(pair, clientCAs)
-	front := newFront(listener, tlsConfig, log)
+	if s.profiling != nil {
+		profiles := &http.Server{Handler: profileRoutes(), ReadHeaderTimeout: 2 * time.Second, ErrorLog: quiet}
+		go func() { _ = profiles.Serve(s.profiling) }()
+		defer func() { _ = profiles.Close() }()
+	}
 	budget := review.NewBudget(maxBodies)
 	server := &http.Server{
-		Handler:           routes(handler, access, registry, &ready),
-		ConnState:         front.follow,
-		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return budget.Conn(ctx) },
+		Handler:   s.serving.admit(s.routes()),
+		ConnState: s.front.ConnState,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return s.serving.connContext(budget.Conn(ctx), s.front, c)
+		},
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		TLSConfig:         tlsConfig,
+		ErrorLog:          quiet,
+		TLSConfig:         s.serving.current.Load(),
 	}
-	followCtx, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	follow, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
-	go live.run(followCtx)
+	go s.live.run(follow)
+	go s.serving.run(follow)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go s.rereadAt(follow, hangups)
 
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(front) }()
-	ready.Store(true)
-	log.Info("serving", "address", listener.Addr().String(), "cluster", c.clusterID, "partition", c.server.partition)
+	go func() { ended <- server.Serve(s.front) }()
+	s.log.Info("serving", "address", s.front.Addr().String(), "cluster", s.config.clusterID, "partition", s.config.server.partition)
 
 	select {
 	case err := <-ended:
-		return fmt.Errorf("serving: %w", err)
+		return errors.Join(fmt.Errorf("serving: %w", err), s.audit.Close(auditTimeout))
 	case <-ctx.Done():
 	}
 	// Readiness fails first, so that clients stop sending before the listener closes.
-	ready.Store(false)
-	log.Info("stopping")
-	time.Sleep(c.server.shutdownDelay)
+	s.stopping.Store(true)
+	s.log.Info("stopping")
+	time.Sleep(s.config.server.shutdownDelay)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return fmt.Errorf("stopping: requests were still in flight: %w", err)
+	err := server.Shutdown(drain)
+	if err != nil {
+		err = fmt.Errorf("stopping: requests were still in flight: %w", err)
 	}
-	return nil
+	return errors.Join(err, s.audit.Close(auditTimeout))
+}
+
+// routes has health and metrics beside the reviews. With a client CA the handshake has
+// demanded a certificate; probes, which have none, use server.healthAddress.
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(webhook.Path, s.webhook)
+	mux.Handle(authorizer.Path, s.access)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	return s.healthRoutes(mux)
 }
 
 func newVerifier(c *config) (*verify.Verifier, error) {
@@ -142,8 +224,9 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 	var proxy func(*http.Request) (*url.URL, error)
 	if s.sts.proxy != "" {
 		u, err := url.Parse(s.sts.proxy)
-		if err != nil || u.Host == "" {
-			return nil, &configError{path: c.path, text: "server.sts.proxy is not a URL"}
+		// Source of the schemes: net/http.Transport.Proxy.
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+			return nil, &configError{path: c.path, text: "server.sts.proxy is not the URL of an http, https or socks5 proxy"}
 		}
 		proxy = http.ProxyURL(u)
 	}
@@ -168,35 +251,6 @@ func newVerifier(c *config) (*verify.Verifier, error) {
 	return v, nil
 }
 
-// loadPool reads CA certificates; an empty name returns nil.
-func loadPool(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := safefile.ReadTrusted(file, 4<<20)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s contains no PEM certificate", file)
-	}
-	return pool, nil
-}
-
-// newTLSConfig demands a certificate in the handshake if there is a client CA. Sessions
-// are not resumed, so that every connection shows its certificate.
-func newTLSConfig(pair tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
-	c := &tls.Config{
-		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"}, SessionTicketsDisabled: true,
-	}
-	if clientCAs != nil {
-		c.ClientCAs, c.ClientAuth = clientCAs, tls.RequireAndVerifyClientCert
-	}
-	return c
-}
-
 // listenHealth opens the port of server.healthAddress, or returns nil if there is none.
 // That the default port is in use is no error: nobody asked for it.
 func listenHealth(ctx context.Context, c *config, log *slog.Logger) (net.Listener, error) {
@@ -217,26 +271,4 @@ func listenHealth(ctx context.Context, c *config, log *slog.Logger) (net.Listene
 	}
 	log.Warn("health is not served: set server.healthAddress", "address", address, "reason", err.Error())
 	return nil, nil
-}
-
-// routes has health and metrics beside the reviews. With a client CA the handshake has
-// demanded a certificate; probes, which have none, use server.healthAddress.
-func routes(reviews, access http.Handler, registry *prometheus.Registry, ready *atomic.Bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(webhook.Path, reviews)
-	mux.Handle(authorizer.Path, access)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return healthRoutes(mux, ready)
-}
-
-func healthRoutes(mux *http.ServeMux, ready *atomic.Bool) http.Handler {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready.Load() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write([]byte("ok"))
-	})
-	return mux
 }

@@ -32,50 +32,37 @@ import (
 // which is in its kubeconfig.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
-// loadCertificate reads the serving certificate from the state directory, or creates
-// one. The file names are those of aws-iam-authenticator, whose state directory can be
-// used. It also returns the certificate as PEM.
-func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, []byte, error) {
-	pair, certPEM, err := certificate(ctx, c, now)
-	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("serving certificate in %s: %w", c.server.stateDir, err)
-	}
-	return pair, certPEM, nil
-}
+// The files in the state directory have the names of aws-iam-authenticator, whose
+// directory can be used.
+const (
+	certFile = "cert.pem"
+	keyFile  = "key.pem"
+)
 
-func certificate(ctx context.Context, c *config, now time.Time) (pair tls.Certificate, certPEM []byte, err error) {
-	certFile := filepath.Join(c.server.stateDir, "cert.pem")
-	keyFile := filepath.Join(c.server.stateDir, "key.pem")
-	if err := os.MkdirAll(c.server.stateDir, 0o700); err != nil {
-		return pair, nil, err
+// loadCertificate reads the serving certificate from the state directory, or creates one.
+func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, pairFile, error) {
+	fail := func(err error) (tls.Certificate, pairFile, error) {
+		return tls.Certificate{}, pairFile{}, fmt.Errorf("serving certificate in %s: %w", c.server.stateDir, err)
 	}
-	if err := checkDir(c.server.stateDir); err != nil {
-		return pair, nil, err
+	if err := prepareState(c); err != nil {
+		return tls.Certificate{}, pairFile{}, err
 	}
 	// A pair that exists needs no lock, which a read-only directory does not allow.
-	if _, err := os.Lstat(certFile); errors.Is(err, fs.ErrNotExist) {
-		if err := makePair(ctx, c, certFile, keyFile, now); err != nil {
-			return pair, nil, err
+	path := filepath.Join(c.server.stateDir, certFile)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makePair(ctx, c, path, filepath.Join(c.server.stateDir, keyFile), now); err != nil {
+			return fail(err)
 		}
 	}
-	if err := checkPrivate(keyFile); err != nil {
-		return pair, nil, err
-	}
-	if certPEM, err = safefile.ReadTrusted(certFile, 1<<20); err != nil {
-		return pair, nil, err
-	}
-	keyPEM, err := safefile.ReadTrusted(keyFile, 1<<20)
+	files, err := readPair(c)
 	if err != nil {
-		return pair, nil, err
+		return fail(err)
 	}
-	if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
-		return pair, nil, err
+	pair, err := files.parse(c, now)
+	if err != nil {
+		return fail(err)
 	}
-	if now.After(pair.Leaf.NotAfter) {
-		return pair, nil, &hintError{fmt.Errorf("%s expired on %s", certFile, pair.Leaf.NotAfter.Format(time.DateOnly)),
-			"remove cert.pem, key.pem and server.generateKubeconfig, run ekskey-server init, and restart kube-apiserver"}
-	}
-	return pair, certPEM, nil
+	return pair, files, nil
 }
 
 // makePair makes the pair, unless another process just did: two servers that start at
@@ -99,13 +86,15 @@ func makePair(ctx context.Context, c *config, certFile, keyFile string, now time
 	return makeCertificate(c, certFile, keyFile, now)
 }
 
-// checkPrivate refuses a private key that other users can read.
+// checkPrivate refuses a private key that other users can read, but for a group to which
+// root gave it.
 func checkPrivate(file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	perm := info.Mode().Perm()
+	if runtime.GOOS != "windows" && perm&0o077 != 0 && (perm&0o037 != 0 || !sharedByRoot(info)) {
 		return &hintError{fmt.Errorf("%s can be read by other users", file), "chmod 600 " + file}
 	}
 	return nil
@@ -297,12 +286,12 @@ func initialize(ctx context.Context, c *config, stdout io.Writer) error {
 	if c.server.port == 0 {
 		return &configError{path: c.path, text: "server.port is 0, any free port, which only serve can know: name one"}
 	}
-	_, certPEM, err := loadCertificate(ctx, c, time.Now())
+	_, files, err := loadCertificate(ctx, c, time.Now())
 	if err != nil {
 		return err
 	}
 	c.server.kubeconfigPregenerated = false
-	if err := writeKubeconfig(c, c.server.port, certPEM); err != nil {
+	if err := writeKubeconfig(c, c.server.port, files.Cert); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, `the serving certificate is %s
@@ -311,7 +300,7 @@ the kubeconfig for kube-apiserver is %s
 Start the server, then give kube-apiserver this flag and restart it:
 
   --authentication-token-webhook-config-file=%s
-`, filepath.Join(c.server.stateDir, "cert.pem"), file, file)
+`, filepath.Join(c.server.stateDir, certFile), file, file)
 	if err == nil && c.server.clientCAFile != "" {
 		_, err = fmt.Fprintf(stdout, `
 server.clientCAFile is set, so kube-apiserver must show a certificate of one of its

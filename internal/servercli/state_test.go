@@ -67,7 +67,7 @@ func TestStateFolderOfOthers(t *testing.T) {
 	if err := os.Chmod(state, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "can be written by other users") {
+	if out, code := run("init", "--config", f.config); code != 1 || !strings.Contains(out, "can be written by every user") {
 		t.Errorf("a directory that all can write: %d %s", code, out)
 	}
 	if entries, err := os.ReadDir(state); err != nil || len(entries) != 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/audit"
 	"github.com/ekskey/ekskey/internal/mapping"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
@@ -56,13 +57,17 @@ func (h *Handler) userInfo(id identity.Identity, m mapping.Mapping) *userInfo {
 	}
 	return &userInfo{
 		Username: m.Username,
-		UID:      "aws-iam-authenticator:" + id.AccountID + ":" + id.PrincipalID,
+		UID:      uid(id),
 		Groups:   m.Groups,
 		Extra: &extra{
 			AccessKeyID: [1]string{id.AccessKeyID}, ARN: [1]string{id.ARN}, CanonicalARN: [1]string{id.CanonicalARN},
 			PrincipalID: [1]string{id.PrincipalID}, SessionName: [1]string{id.SessionName}, Principal: [1]string{id.PrincipalID},
 		},
 	}
+}
+
+func uid(id identity.Identity) string {
+	return "aws-iam-authenticator:" + id.AccountID + ":" + id.PrincipalID
 }
 
 // status is authv1.TokenReviewStatus, and userInfo authv1.UserInfo, with the extras as
@@ -119,10 +124,16 @@ func (l *lineLimit) allow(now time.Time) (bool, int) {
 	return true, dropped
 }
 
-// logVerdict logs one decision. If the account is scrubbed, or unknown, it logs neither
-// the access key ID nor the ARN, nor a reason, which may contain them.
+// open reports whether the account of a verdict may be told: if it is scrubbed, or
+// unknown, neither its ARNs, key ids and entries, nor an error, which may contain them.
+func (h *Handler) open(v verdict) bool {
+	known := v.identity.AccountID != ""
+	return len(h.scrubbed) == 0 || known && !slices.Contains(h.scrubbed, v.identity.AccountID)
+}
+
+// logVerdict logs one decision.
 func (h *Handler) logVerdict(ctx context.Context, v verdict) {
-	attrs := append(make([]slog.Attr, 0, 8), slog.String("outcome", string(v.outcome)))
+	attrs := append(make([]slog.Attr, 0, 10), slog.String("outcome", string(v.outcome)), slog.String("requestID", v.requestID))
 	if v.outcome != outcomeAuthenticated {
 		ok, dropped := h.lines.allow(h.now())
 		if !ok {
@@ -132,15 +143,14 @@ func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 			attrs = append(attrs, slog.Int("linesDroppedBefore", dropped))
 		}
 	}
-	known := v.identity.AccountID != ""
-	open := len(h.scrubbed) == 0 || known && !slices.Contains(h.scrubbed, v.identity.AccountID)
+	open := h.open(v)
 	if v.parsed != nil {
 		attrs = append(attrs, slog.String("stsHost", v.parsed.Host))
 		if open {
 			attrs = append(attrs, slog.String("accessKeyId", v.parsed.AccessKeyID))
 		}
 	}
-	if open && known {
+	if open && v.identity.AccountID != "" {
 		attrs = append(attrs, slog.String("arn", v.identity.ARN))
 	}
 	if v.outcome == outcomeAuthenticated {
@@ -159,4 +169,68 @@ func (h *Handler) logVerdict(ctx context.Context, v verdict) {
 		attrs = append(attrs, slog.String("rule", string(broken.Code)))
 	}
 	h.log.LogAttrs(ctx, slog.LevelWarn, "access denied", attrs...)
+}
+
+// record is the audit record of one decision, without what [Handler.open] withholds.
+func (h *Handler) record(v verdict, begin time.Time, took time.Duration) audit.Record {
+	r := audit.Record{
+		Time: begin.UTC(), Kind: kind, RequestID: v.requestID, Outcome: string(v.outcome), Duration: took.Seconds(),
+		Backend: v.mapping.Backend,
+	}
+	if v.err != nil {
+		r.Reason = reason(v.err)
+	}
+	if v.parsed != nil {
+		r.STSHost = v.parsed.Host
+	}
+	if v.outcome == outcomeAuthenticated {
+		r.Username, r.UID, r.Groups = v.mapping.Username, v.status.User.UID, v.mapping.Groups
+	}
+	if !h.open(v) {
+		return r
+	}
+	r.Entry = v.mapping.Source
+	if v.parsed != nil {
+		r.AccessKeyID = v.parsed.AccessKeyID
+	}
+	if v.identity.AccountID != "" {
+		r.CanonicalARN, r.UID = v.identity.CanonicalARN, uid(v.identity)
+	}
+	return r
+}
+
+// reason is the code of an error in the audit log. Codes are never reused.
+func reason(err error) string {
+	var broken *token.RuleError
+	var denied *verify.DeniedError
+	var unavailable *verify.UnavailableError
+	switch {
+	case errors.As(err, &broken):
+		return string(broken.Code)
+	case errors.As(err, &denied):
+		return "sts-denied"
+	case errors.As(err, &unavailable) && unavailable.Throttled:
+		return "sts-throttled"
+	case errors.Is(err, errOpen):
+		return "sts-circuit-open"
+	case errors.As(err, &unavailable):
+		return "sts-unavailable"
+	case errors.Is(err, errOverload):
+		return "overload"
+	case errors.Is(err, errPanic):
+		return "panic"
+	case errors.Is(err, errAudience):
+		return "audience"
+	case errors.Is(err, context.Canceled):
+		return "client-left"
+	case errors.Is(err, mapping.ErrNotMapped):
+		return "not-mapped"
+	case errors.Is(err, context.DeadlineExceeded), mapping.Temporary(err):
+		return "mapping-unavailable"
+	case errors.As(err, new(*mapping.PinError)):
+		return "other-unique-id"
+	case errors.As(err, new(*mapping.ReservedError)):
+		return "username-reserved"
+	}
+	return "mapping-refused"
 }

@@ -15,6 +15,10 @@ const (
 	openAfter = 8
 	// openFor is how long the host is then not called. After that one call tries.
 	openFor = 5 * time.Second
+	// lately is how long what a host did counts for Ready: longer than openFor, so that a
+	// host that does not answer is seen between two tries, and short enough that a server
+	// which gets no requests because it is not ready tries again.
+	lately = 30 * time.Second
 )
 
 // hosts bounds the calls of each STS host, so that one that does not answer leaves slots
@@ -35,6 +39,44 @@ type host struct {
 	failures int // in a row
 	closed   time.Time
 	trying   bool // one call is under way to see whether it answers again
+	answered time.Time
+	silent   time.Time // when it last did not answer
+}
+
+// STSError says that STS does not answer.
+type STSError struct{ Host string }
+
+func (e *STSError) Error() string { return e.Host + " does not answer" }
+
+// ready fails if the circuit of a host that was called lately is open, and no other host
+// has answered lately. A host that never answered counts only while none ever did: else
+// whoever sends tokens for a region that this network cannot reach would take the server
+// out of service.
+func (s *hosts) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since := s.now().Add(-lately)
+	var silent, never *host
+	anyAnswered := false
+	for _, h := range s.m {
+		if h.answered.After(since) {
+			return nil
+		}
+		anyAnswered = anyAnswered || !h.answered.IsZero()
+		switch open := h.failures >= openAfter && h.silent.After(since); {
+		case open && h.answered.IsZero():
+			never = h
+		case open:
+			silent = h
+		}
+	}
+	if silent == nil && !anyAnswered {
+		silent = never
+	}
+	if silent == nil {
+		return nil
+	}
+	return &STSError{Host: silent.name}
 }
 
 func newHosts(maxInFlight int, now func() time.Time, metrics *Metrics) *hosts {
@@ -76,10 +118,14 @@ func (s *hosts) leave(h *host, err error) {
 	h.inFlight--
 	h.trying = false
 	if !silent {
-		h.failures = 0
+		if h.failures >= openAfter {
+			s.metrics.closed(h.name)
+		}
+		h.failures, h.answered = 0, s.now()
 		return
 	}
 	h.failures++
+	h.silent = s.now()
 	if h.failures >= openAfter {
 		h.closed = s.now().Add(openFor)
 		s.metrics.opened(h.name)

@@ -35,8 +35,10 @@ type Metrics struct {
 	sts        *prometheus.CounterVec
 	stsSeconds prometheus.Histogram
 	fromMemory prometheus.Counter
-	open       *prometheus.CounterVec
+	opens      *prometheus.CounterVec
+	open       *prometheus.GaugeVec
 	panics     prometheus.Counter
+	inFlight   prometheus.Gauge
 }
 
 // series are what is counted of one outcome.
@@ -66,14 +68,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		fromMemory: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ekskey_verified_cache_hits_total", Help: "Tokens whose answer of STS was cached.",
 		}),
-		open: prometheus.NewCounterVec(prometheus.CounterOpts{
+		opens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ekskey_sts_circuit_opened_total", Help: "How often an STS host was no longer called for some seconds, because it did not answer.",
 		}, []string{"host"}),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ekskey_sts_circuit_open", Help: "1 while an STS host did not answer the last eight calls or more. Hosts that always answered have no series.",
+		}, []string{"host"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "ekskey_panics_total", Help: "Reviews that panicked.",
+			Name: "ekskey_panics_total", Help: "Reviews that panicked: a bug, answered with 503.",
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ekskey_token_reviews_in_flight", Help: "TokenReviews that are being answered; at most 512.",
 		}),
 	}
-	r.MustRegister(reviews, duration, m.sts, m.stsSeconds, m.fromMemory, m.open, m.panics)
+	r.MustRegister(reviews, duration, m.sts, m.stsSeconds, m.fromMemory, m.opens, m.open, m.panics, m.inFlight)
+	for _, result := range []string{"ok", "denied", "throttled", "unavailable", "refused"} {
+		m.sts.WithLabelValues(result) // so that it is 0 before the first, which a rate needs
+	}
 	for _, o := range outcomes {
 		m.reviews[o] = series{reviews.WithLabelValues(string(o)), duration.WithLabelValues(string(o))}
 	}
@@ -89,7 +100,26 @@ func (m *Metrics) count(o outcome, d time.Duration) {
 
 func (m *Metrics) opened(host string) {
 	if m != nil {
-		m.open.WithLabelValues(host).Inc()
+		m.opens.WithLabelValues(host).Inc()
+		m.open.WithLabelValues(host).Set(1)
+	}
+}
+
+func (m *Metrics) closed(host string) {
+	if m != nil {
+		m.open.WithLabelValues(host).Set(0)
+	}
+}
+
+func (m *Metrics) enter() {
+	if m != nil {
+		m.inFlight.Inc()
+	}
+}
+
+func (m *Metrics) leave() {
+	if m != nil {
+		m.inFlight.Dec()
 	}
 }
 

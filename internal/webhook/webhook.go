@@ -15,15 +15,20 @@ package webhook
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/ekskey/ekskey/identity"
+	"github.com/ekskey/ekskey/internal/audit"
 	"github.com/ekskey/ekskey/internal/mapping"
 	"github.com/ekskey/ekskey/internal/review"
 	"github.com/ekskey/ekskey/token"
@@ -71,6 +76,8 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics are the counters; nil means none.
 	Metrics *Metrics
+	// Audit receives a record of each answer to a TokenReview. Nil means none.
+	Audit *audit.Log
 }
 
 // Handler answers TokenReviews. It is safe for concurrent use.
@@ -85,6 +92,9 @@ type Handler struct {
 	log       *slog.Logger
 	lines     lineLimit
 	metrics   *Metrics
+	audit     *audit.Log
+	run       string // random, for the ids of requests
+	requests  atomic.Uint64
 }
 
 // New returns a Handler.
@@ -98,13 +108,19 @@ func New(c Config) *Handler {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	run := make([]byte, 6)
+	_, _ = rand.Read(run) // never fails
 	return &Handler{
 		verifier: c.Verifier, mapper: c.Mapper, audiences: c.Audiences, scrubbed: c.ScrubbedAccounts,
 		slots:    make(chan struct{}, c.MaxInFlight),
 		verified: newVerifiedCache(c.CacheSize, newHosts(c.MaxInFlight, c.Now, c.Metrics), c.Now, c.Metrics),
-		now:      c.Now, log: c.Log, metrics: c.Metrics,
+		now:      c.Now, log: c.Log, metrics: c.Metrics, audit: c.Audit, run: hex.EncodeToString(run),
 	}
 }
+
+// Ready fails with *STSError while no STS host that was called lately answers. Nobody
+// having called one is no failure.
+func (h *Handler) Ready() error { return h.verified.hosts.ready() }
 
 // ServeHTTP answers one TokenReview.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -121,17 +137,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Only now, or a client that sends half a body would hold a slot. What bodies hold
 	// until then is bounded by review.Body.
+	var v verdict
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
+		h.metrics.enter()
+		defer func() {
+			h.metrics.leave()
+			<-h.slots
+		}()
+		v = h.review(r.Context(), posted)
 	default:
-		h.metrics.count(outcomeOverload, h.now().Sub(begin))
-		http.Error(w, tooMany, http.StatusTooManyRequests)
-		return
+		v = refuse(v, errOverload)
 	}
-	v := h.review(r.Context(), posted)
-	h.metrics.count(v.outcome, h.now().Sub(begin))
+	v.requestID = h.run + "-" + strconv.FormatUint(h.requests.Add(1), 10)
+	took := h.now().Sub(begin)
+	h.metrics.count(v.outcome, took)
 	h.logVerdict(r.Context(), v)
+	if h.audit != nil {
+		h.audit.Write(h.record(v, begin, took))
+	}
 	switch v.outcome {
 	case outcomeOverload:
 		http.Error(w, tooMany, http.StatusTooManyRequests)
@@ -181,12 +205,13 @@ var apiVersions = []string{"authentication.k8s.io/v1", "authentication.k8s.io/v1
 
 // verdict is the result of one TokenReview.
 type verdict struct {
-	outcome  outcome
-	status   status
-	parsed   *token.Parsed
-	identity identity.Identity
-	mapping  mapping.Mapping
-	err      error
+	requestID string
+	outcome   outcome
+	status    status
+	parsed    *token.Parsed
+	identity  identity.Identity
+	mapping   mapping.Mapping
+	err       error
 }
 
 // review checks the rules, STS, the account rules and the mapping.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,28 +65,5 @@ func TestDeployManifests(t *testing.T) {
 		if !strings.Contains(out, "serverside-applied (server dry run)") {
 			t.Errorf("%s: %s", path, out)
 		}
-	}
-}
-
-// TestSystemdUnit has systemd look at the unit, with the program where it is.
-func TestSystemdUnit(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip(err)
-	}
-	unit, err := os.ReadFile(filepath.Join(maker.Source, "..", "deploy", "systemd", "ekskey-agent.service"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.ReplaceAll(string(unit), "ExecStart=/usr/bin/ekskey ", "ExecStart="+client(t)+" ")
-	if text == string(unit) {
-		t.Fatal("the unit starts something else")
-	}
-	path := filepath.Join(t.TempDir(), "ekskey-agent.service")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if o := command(t, os.Environ(), analyze, "verify", path); o.code != 0 || o.stdout+o.stderr != "" {
-		t.Errorf("%d %s%s", o.code, o.stdout, o.stderr)
 	}
 }
