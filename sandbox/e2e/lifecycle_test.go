@@ -73,8 +73,9 @@ func upForeground(t *testing.T, env []string, stateDir string, args ...string) *
 		_ = cmd.Wait()
 	})
 	waitFor(t, "the sandbox to be ready", func() bool {
-		_, _, err := state.Read(stateDir)
-		return err == nil
+		// Not the record of a sandbox that is gone, in whose directory this one starts.
+		record, _, err := state.Read(stateDir)
+		return err == nil && record.PID == cmd.Process.Pid
 	})
 	r.pids = programs(t, stateDir)
 	return r
