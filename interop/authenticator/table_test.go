@@ -98,7 +98,9 @@ func (r row) real() (real, error) {
 func (r row) ours() (*mapping.Set, error) {
 	o := mapping.Options{
 		Dialect: mapping.EKS, ByUniqueID: r.Strict, ReservedPrefixes: r.Reserved,
-		EC2PrivateDNSName: func(_ context.Context, id string, _ identity.Identity) (string, error) { return ec2{}.GetPrivateDNSName(id) },
+		EC2PrivateDNSName: func(_ context.Context, id string, _ identity.Identity) (string, error) {
+			return ec2{}.GetPrivateDNSName(id)
+		},
 	}
 	switch {
 	case r.DynamicFile != nil:
