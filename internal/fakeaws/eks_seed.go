@@ -72,4 +72,3 @@ func (s *Server) seedEntry(k *cluster, e AccessEntry, at time.Time) error {
 	}
 	return nil
 }
-
