@@ -24,10 +24,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/ekskey/ekskey/identity"
@@ -38,10 +40,14 @@ import (
 	"github.com/ekskey/ekskey/sandbox/internal/pki"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/seed"
+	"github.com/ekskey/ekskey/sandbox/internal/stack"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
 )
 
-var soakReviews = flag.Int("reviews", 20_000, "the `number` of TokenReviews of TestSoakReviews")
+var (
+	soakReviews = flag.Int("reviews", 20_000, "the `number` of TokenReviews of TestSoakReviews")
+	soakAway    = flag.Duration("away", 5*time.Second, "how long kube-apiserver is away in TestSoakAPIServerAway")
+)
 
 const (
 	soakUsers = 64
@@ -636,7 +642,7 @@ func TestSoakRollingRestart(t *testing.T) {
 }
 
 // TestSoakStrangers has 4,096 connections that say nothing, and 60 clients whose bodies are
-// large and never end. The API server, which has a connection, and one that makes a new one
+// large, or come a byte at a time. The API server, which has a connection, and one that makes a new one
 // are answered.
 func TestSoakStrangers(t *testing.T) {
 	s := newSoak(t)
@@ -662,19 +668,25 @@ func TestSoakStrangers(t *testing.T) {
 	}
 	conf := i.client.Transport.(*http.Transport).TLSClientConfig.Clone()
 	conf.NextProtos = []string{"http/1.1"}
-	for range greedy {
+	for n := range greedy {
 		c, err := tls.Dial("tcp4", address, conf)
 		if err != nil {
 			t.Fatal(err)
 		}
 		held = append(held, c)
-		fmt.Fprintf(c, "POST /authenticate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", 48<<20, `{"spec":{"token":"`)
+		// Half of them announce more than is ever read; half send one byte at a time of
+		// 128 KiB, the most that is read.
+		length, chunk, pause := 48<<20, 32<<10, time.Duration(0)
+		if n%2 == 0 {
+			length, chunk, pause = 128<<10, 1, 50*time.Millisecond
+		}
+		fmt.Fprintf(c, "POST /authenticate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", length, `{"spec":{"token":"`)
 		go func() {
-			chunk := bytes.Repeat([]byte("A"), 32<<10)
 			for {
-				if _, err := c.Write(chunk); err != nil {
+				if _, err := c.Write(bytes.Repeat([]byte("A"), chunk)); err != nil {
 					return
 				}
+				time.Sleep(pause)
 			}
 		}()
 	}
@@ -694,4 +706,73 @@ func TestSoakStrangers(t *testing.T) {
 	if granted != 200 || refused+passed+lost > 0 || now > before+128 {
 		t.Error("strangers are felt")
 	}
+}
+
+// TestSoakAPIServerAway stops kube-apiserver for a while. ekskey-server goes on answering, and
+// what changes after that is in force as always.
+func TestSoakAPIServerAway(t *testing.T) {
+	b := own(t, stack.Config{WebhookTTL: -1})
+	roots := x509.NewCertPool()
+	cert, err := os.ReadFile(b.Layout().Path("server", "state", "cert.pem"))
+	if err != nil || !roots.AppendCertsFromPEM(cert) {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	defer client.CloseIdleConnections()
+	pid, err := process.PID(b.Layout().PIDFile("kube-apiserver"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	defer goOn()
+	asked := 0
+	for ctx := within(t, *soakAway); ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		for name, want := range map[string]string{"admin": "admin", "creator": seed.CreatorARN, "stranger": ""} {
+			got, err := askServer(t.Context(), client, b.Record().Server, b.mint(t, name, at(-time.Duration(asked%800)*time.Second)))
+			if err != nil || got.User.Username != want || got.Authenticated != (want != "") {
+				t.Fatalf("%s: %+v, %v", name, got, err)
+			}
+		}
+		asked++
+	}
+	if b.reaches(t) {
+		t.Error("kube-apiserver was not away")
+	}
+	goOn()
+	waitFor(t, "kube-apiserver", func() bool { return b.reaches(t) })
+	maps := b.admin.CoreV1().ConfigMaps(seed.AWSAuthNamespace)
+	waitFor(t, "the edit", func() bool {
+		cm, err := maps.Get(t.Context(), seed.AWSAuthName, metav1.GetOptions{})
+		if err != nil {
+			return false
+		}
+		cm.Data["mapUsers"] += "- userarn: " + memberARN + "\n  username: late\n  groups: [viewers]\n"
+		_, err = maps.Update(t.Context(), cm, metav1.UpdateOptions{})
+		return err == nil
+	})
+	waitFor(t, "the edit to be in force", func() bool {
+		got, err := askServer(t.Context(), client, b.Record().Server, b.mint(t, "stranger", nil))
+		return err == nil && got.User.Username == "late"
+	})
+	t.Logf("%d reviews of each of three while it was away", asked)
+}
+
+// reaches reports whether the API server answers within a second.
+func (b *box) reaches(t *testing.T) bool {
+	t.Helper()
+	client, err := b.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Timeout = time.Second
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(b.Record().APIServer + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
