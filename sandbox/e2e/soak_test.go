@@ -131,6 +131,7 @@ type soak struct {
 	awsAuth string
 	keys    []fakeaws.Key // of user I, whom aws-auth maps to the name soak-I
 	nobody  fakeaws.Key   // of a user whom nothing maps
+	prepare func(stateDir string)
 
 	reviews, granted, refused, passed, lost, hostile atomic.Int64
 }
@@ -204,6 +205,9 @@ func (s *soak) start(t *testing.T) *instance {
 	}
 	if err := state.WriteFile(filepath.Join(dir, "config.yaml"), config); err != nil {
 		t.Fatal(err)
+	}
+	if s.prepare != nil {
+		s.prepare(dir)
 	}
 	i := &instance{port: ports[0], url: "https://127.0.0.1:" + strconv.Itoa(ports[0])}
 	i.spec = process.Spec{
@@ -705,6 +709,82 @@ func TestSoakStrangers(t *testing.T) {
 	t.Logf("p50 %s, slowest %s; memory %.0f MB before, %.0f MB with them", took[100].Round(time.Millisecond), took[199].Round(time.Millisecond), before, now)
 	if granted != 200 || refused+passed+lost > 0 || now > before+128 {
 		t.Error("strangers are felt")
+	}
+}
+
+// TestSoakCertificate lets the serving certificate expire and replaces it under load.
+func TestSoakCertificate(t *testing.T) {
+	s := newSoak(t)
+	issue := func(dir string, made time.Time) *x509.CertPool {
+		t.Helper()
+		ca, err := pki.NewAuthority("soak", made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := ca.Server("ekskey-server", []string{"127.0.0.1", "localhost"}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string][]byte{"key.pem": pair.Key, "cert.pem": append(pair.Cert, ca.PEM()...)} {
+			if err := state.WriteFile(filepath.Join(dir, name), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca.PEM())
+		return roots
+	}
+	trusting := func(c *tls.Config) *http.Client {
+		client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: c, MaxIdleConnsPerHost: 64}}
+		t.Cleanup(client.CloseIdleConnections)
+		return client
+	}
+	var dir string
+	s.prepare = func(d string) {
+		probe := t.TempDir()
+		issue(probe, time.Now())
+		pair, err := tls.LoadX509KeyPair(filepath.Join(probe, "cert.pem"), filepath.Join(probe, "key.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lifetime := time.Until(pair.Leaf.NotAfter)
+		dir = d
+		issue(d, time.Now().Add(15*time.Second-lifetime))
+	}
+	i := s.start(t)
+	all := trusting(anyCertificate())
+	loading, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() { s.load(t, loading, all, i.url, 0, seed.Region) })
+	readyz := func() string {
+		resp, err := all.Get(i.url + "/readyz")
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		return resp.Status + " " + string(text)
+	}
+	waitFor(t, "the certificate to expire", func() bool {
+		got := readyz()
+		return strings.HasPrefix(got, "503 ") && strings.Contains(got, "certificate")
+	})
+	begin := time.Now()
+	roots := issue(dir, time.Now())
+	fresh := trusting(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	waitFor(t, "the new certificate", func() bool {
+		got, err := askServer(t.Context(), fresh, i.url, mint(t, s.keys[0].AccessKeyID, s.keys[0].SecretAccessKey, "", nil))
+		return err == nil && got.Authenticated && strings.HasPrefix(readyz(), "200 ")
+	})
+	t.Logf("the new certificate was in use after %s", time.Since(begin).Round(time.Second))
+	time.Sleep(time.Second)
+	before := s.lost.Load()
+	stop()
+	work.Wait()
+	s.lost.Store(before)
+	granted, refused, passed, lost := s.figures(t, "a new certificate")
+	if granted == 0 || refused+passed+lost > 0 {
+		t.Errorf("%d reviews lost", lost)
 	}
 }
 
