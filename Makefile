@@ -6,6 +6,8 @@ SHELL := /bin/sh
 GO ?= go
 # How long `make fuzz` spends on each target.
 FUZZTIME ?= 60s
+# How many TokenReviews `make soak` makes.
+REVIEWS ?= 20000
 # More flags for `go test`, such as TESTFLAGS=-v.
 TESTFLAGS ?=
 # More flags for `make interop`, such as INTEROPFLAGS='-only node,java/exec'.
@@ -60,6 +62,10 @@ test: ## all unit tests, fuzz seeds included; with the race detector where there
 .PHONY: e2e
 e2e: ## the real binaries, kubectl and client-go against the sandbox's API server
 	$(GO) -C sandbox test -tags e2e -count=1 -timeout 45m $(TESTFLAGS) ./e2e/...
+
+.PHONY: soak
+soak: ## ekskey-server under load and faults; REVIEWS=1000000 is the long form
+	$(GO) -C sandbox test -tags e2e -count=1 -timeout 60m -v -run '^TestSoak' $(TESTFLAGS) ./e2e/... -args -reviews $(REVIEWS)
 
 .PHONY: interop
 interop: ## kubectl, Helm and the clients of other languages against the sandbox, in all three ways

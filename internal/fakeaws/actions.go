@@ -31,6 +31,8 @@ const (
 	UpdateClusterConfig          Action = "eks:UpdateClusterConfig"
 	DescribeUpdate               Action = "eks:DescribeUpdate"
 	ListUpdates                  Action = "eks:ListUpdates"
+	ListNodegroups               Action = "eks:ListNodegroups"
+	DescribeNodegroup            Action = "eks:DescribeNodegroup"
 
 	DescribeInstances Action = "ec2:DescribeInstances"
 

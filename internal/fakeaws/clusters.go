@@ -63,7 +63,7 @@ type cluster struct {
 	creatorID string // the creator's unique id when the cluster was added
 	entries   map[string]*accessEntry
 	updates   []*update
-	nodeRoles []nodeRole
+	nodes     []*nodegroup
 }
 
 // AddCluster adds a cluster, in place of one of the same account, region and

@@ -88,8 +88,8 @@ func (s *Server) addOwnEntries(k *cluster, at time.Time) {
 		e := s.newEntry(k, creator, typeStandard, at)
 		e.policies = []*policyAssociation{{arn: accessPolicyARN(k, "AmazonEKSClusterAdminPolicy"), scope: accessScope{Type: "cluster"}, associated: at, modified: at}}
 	}
-	for _, node := range k.nodeRoles {
-		if role := s.byARN[node.arn]; role != nil && k.entries[node.arn] == nil {
+	for _, node := range k.nodes {
+		if role := s.byARN[node.RoleARN]; role != nil && k.entries[node.RoleARN] == nil {
 			s.newEntry(k, role, node.kind, at)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -70,52 +69,6 @@ func (s *Server) seedEntry(k *cluster, e AccessEntry, at time.Time) error {
 			delete(k.entries, e.PrincipalARN)
 			return err
 		}
-	}
-	return nil
-}
-
-// nodeRole is the role of a managed node group or Fargate profile, and the type of
-// access entry that EKS makes for it.
-type nodeRole struct{ arn, kind string }
-
-// Nodegroup is a managed node group, or a Fargate profile, to add to a cluster. Only
-// its role counts here.
-type Nodegroup struct {
-	Account, Region, Cluster string
-	RoleARN                  string // the node role, or the profile's pod execution role
-
-	// AMIType is such as AL2023_x86_64_STANDARD or WINDOWS_CORE_2022_x86_64; empty
-	// means the former. FARGATE means a Fargate profile.
-	AMIType string
-}
-
-// AddNodegroup adds a node group or Fargate profile. EKS makes an access entry for
-// its role, unless there is one, at once or when the cluster's access entries are
-// turned on. In a cluster with aws-auth EKS writes into that as well, which is for
-// the owner of the cluster's API server to do.
-func (s *Server) AddNodegroup(g Nodegroup) error {
-	now := s.clock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.clusters[clusterKey{g.Account, g.Region, g.Cluster}]
-	if k == nil {
-		return fmt.Errorf("adding node group: cluster %s: %w", g.Cluster, ErrNotFound)
-	}
-	role := s.byARN[g.RoleARN]
-	if role == nil || role.kind != kindRole || role.account.id != g.Account {
-		return fmt.Errorf("adding node group: role %s of account %s: %w", g.RoleARN, g.Account, ErrNotFound)
-	}
-	kind := typeLinux
-	switch {
-	case g.AMIType == "FARGATE":
-		kind = typeFargate
-	case strings.HasPrefix(g.AMIType, "WINDOWS_"):
-		kind = typeWindows
-	}
-	k.nodeRoles = append(k.nodeRoles, nodeRole{g.RoleARN, kind})
-	s.settle(k, now)
-	if k.AuthenticationMode != modeConfigMap {
-		s.addOwnEntries(k, now)
 	}
 	return nil
 }

@@ -184,3 +184,32 @@ func TestTags(t *testing.T) {
 		wantCode(t, err, code, map[string]int{"NotFoundException": 404, "BadRequestException": 400}[code])
 	}
 }
+
+func TestNodegroups(t *testing.T) {
+	c, dev := withCluster(t, fakeaws.Config{}, "API")
+	fargate := c.role(t, fakeaws.Role{Name: "fargate"})
+	for _, g := range []fakeaws.Nodegroup{
+		{Name: "b", RoleARN: dev}, {Name: "a", RoleARN: dev, AMIType: "BOTTLEROCKET_x86_64"}, {Name: "a", RoleARN: fargate, AMIType: "FARGATE"}, {Name: "b", RoleARN: dev},
+	} {
+		g.Account, g.Region, g.Cluster = account, "eu-west-1", "demo"
+		if err := c.AddNodegroup(g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := c.eks(c.alice)
+	one, err := client.ListNodegroups(t.Context(), &eks.ListNodegroupsInput{ClusterName: aws.String("demo"), MaxResults: aws.Int32(1)})
+	if err != nil || !slices.Equal(one.Nodegroups, []string{"a"}) {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	rest, err := client.ListNodegroups(t.Context(), &eks.ListNodegroupsInput{ClusterName: aws.String("demo"), NextToken: one.NextToken})
+	if err != nil || !slices.Equal(rest.Nodegroups, []string{"b"}) || rest.NextToken != nil {
+		t.Errorf("%+v, %v", rest, err)
+	}
+	a, err := client.DescribeNodegroup(t.Context(), &eks.DescribeNodegroupInput{ClusterName: aws.String("demo"), NodegroupName: aws.String("a")})
+	if err != nil || *a.Nodegroup.NodeRole != dev || a.Nodegroup.AmiType != "BOTTLEROCKET_x86_64" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	_, err = client.DescribeNodegroup(t.Context(), &eks.DescribeNodegroupInput{ClusterName: aws.String("demo"), NodegroupName: aws.String("c")})
+	wantCode(t, err, "ResourceNotFoundException", 404)
+	wantMessage(t, err, "No node group found for name: c.")
+}

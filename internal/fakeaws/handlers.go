@@ -34,6 +34,8 @@ var handlers = merged(map[Action]handler{
 	UpdateClusterConfig:          (*Server).updateClusterConfig,
 	DescribeUpdate:               (*Server).describeUpdate,
 	ListUpdates:                  (*Server).listUpdates,
+	ListNodegroups:               (*Server).listNodegroups,
+	DescribeNodegroup:            (*Server).describeNodegroup,
 
 	DescribeInstances: (*Server).describeInstances,
 }, iamHandlers())
@@ -49,6 +51,8 @@ var eksRoutes = map[string]Action{
 	"GET /clusters":                                            ListClusters,
 	"GET /clusters/{}":                                         DescribeCluster,
 	"POST /clusters/{}/update-config":                          UpdateClusterConfig,
+	"GET /clusters/{}/node-groups":                             ListNodegroups,
+	"GET /clusters/{}/node-groups/{}":                          DescribeNodegroup,
 	"GET /clusters/{}/updates":                                 ListUpdates,
 	"GET /clusters/{}/updates/{}":                              DescribeUpdate,
 	"POST /clusters/{}/access-entries":                         CreateAccessEntry,

@@ -11,10 +11,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	authzv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ekskey/ekskey/internal/fakeaws"
 	"github.com/ekskey/ekskey/internal/kubeapi"
@@ -236,7 +241,7 @@ func apply(t *testing.T, env []string, manifests string) {
 // TestAccessEntriesLetIn has ekskey-server follow the access entries of the embedded EKS, and
 // kube-apiserver ask it about access policies: nobody here has an RBAC binding.
 func TestAccessEntriesLetIn(t *testing.T) {
-	b := own(t, stack.Config{AuthenticationMode: "API_AND_CONFIG_MAP", WebhookTTL: -1})
+	b := own(t, stack.Config{WebhookTTL: -1})
 	creator, stranger := b.env(t, "creator"), b.env(t, "stranger")
 	b.update(t, creator, "demo")
 	b.update(t, stranger, "demo")
@@ -283,4 +288,73 @@ func TestAccessEntriesLetIn(t *testing.T) {
 	if o := command(t, creator, client(t), "access", "revoke", "--cluster", seed.Cluster, "--principal", seed.CreatorARN, "--yes"); o.code != 4 {
 		t.Errorf("the creator revokes its own access: %d %s", o.code, o.stderr)
 	}
+}
+
+// TestAggregatedRoles has the controller make a ClusterRole part of view, and take it out.
+func TestAggregatedRoles(t *testing.T) {
+	env := append(shared.env(t, "admin"), "KUBECONFIG="+shared.Layout().AdminKubeconfig())
+	const manifest = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: e2e-widgets-view
+  labels: {rbac.authorization.k8s.io/aggregate-to-view: "true"}
+rules: [{verbs: [get, list], apiGroups: [e2e.example], resources: [widgets]}]
+`
+	may := func() bool {
+		t.Helper()
+		sar, err := shared.admin.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authzv1.SubjectAccessReview{Spec: authzv1.SubjectAccessReviewSpec{
+			User: "somebody", Groups: []string{"viewers"},
+			ResourceAttributes: &authzv1.ResourceAttributes{Verb: "list", Group: "e2e.example", Resource: "widgets"},
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sar.Status.Allowed
+	}
+	if may() {
+		t.Fatal("viewers may list widgets already")
+	}
+	apply(t, env, manifest)
+	waitFor(t, "the role to become part of view", may)
+	// view is part of edit, and that of admin.
+	for _, role := range []string{"view", "edit", "admin"} {
+		waitFor(t, role, func() bool {
+			return strings.Contains(mustRun(t, env, kubectl, "get", "clusterrole", role, "--output", "json"), "e2e.example")
+		})
+	}
+	mustRun(t, env, kubectl, "delete", "clusterrole", "e2e-widgets-view")
+	waitFor(t, "the role to leave view", func() bool { return !may() })
+}
+
+// TestAWSCommandMakesAnAccessEntry is in force within the poll interval and the ten seconds
+// that kube-apiserver keeps an answer, with RBAC by a group and with a policy; and so is its end.
+func TestAWSCommandMakesAnAccessEntry(t *testing.T) {
+	aws, err := exec.LookPath("aws")
+	if err != nil {
+		t.Skip("the aws command is not installed")
+	}
+	b := own(t, stack.Config{WebhookTTL: -1})
+	creator, stranger := b.env(t, "creator"), b.env(t, "stranger")
+	if o := command(t, creator, aws, "--version"); o.code != 0 {
+		t.Skipf("the aws command does not run: %s", o.stderr)
+	}
+	b.update(t, stranger, "demo")
+	const arn = "arn:aws:iam::" + seed.Account + ":user/stranger"
+	of := []string{"--cluster-name", seed.Cluster, "--principal-arn", arn}
+	pods := func(namespace string) outcome {
+		return command(t, stranger, kubectl, "get", "pods", "--namespace", namespace)
+	}
+	begin := time.Now()
+	mustRun(t, creator, aws, append([]string{"eks", "create-access-entry", "--kubernetes-groups", "developers"}, of...)...)
+	waitFor(t, "the entry", func() bool { return pods("shop").code == 0 })
+	t.Logf("the entry was in force after %s", time.Since(begin).Round(100*time.Millisecond))
+	if o := pods("kube-system"); o.code == 0 || !strings.Contains(o.stderr, "forbidden") {
+		t.Errorf("beyond the group: %+v", o)
+	}
+	mustRun(t, creator, aws, append([]string{"eks", "associate-access-policy", "--policy-arn", "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy",
+		"--access-scope", "type=namespace,namespaces=kube-system"}, of...)...)
+	waitFor(t, "the policy", func() bool { return pods("kube-system").code == 0 })
+	mustRun(t, creator, aws, append([]string{"eks", "delete-access-entry"}, of...)...)
+	waitFor(t, "the entry's end", func() bool { return strings.Contains(pods("shop").stderr, "logged in") })
 }

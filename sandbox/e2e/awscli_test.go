@@ -27,7 +27,7 @@ func TestAWSCommand(t *testing.T) {
 		t.Skipf("the aws command does not run: %s", o.stderr)
 	}
 	has(t, mustRun(t, env, aws, "sts", "get-caller-identity"), "arn:aws:iam::111122223333:user/admin")
-	has(t, mustRun(t, env, aws, "eks", "describe-cluster", "--name", seed.Cluster), shared.Record().APIServer, `"ACTIVE"`, `"CONFIG_MAP"`)
+	has(t, mustRun(t, env, aws, "eks", "describe-cluster", "--name", seed.Cluster), shared.Record().APIServer, `"ACTIVE"`, `"API_AND_CONFIG_MAP"`)
 	has(t, mustRun(t, shared.env(t, "viewer"), aws, "sts", "get-caller-identity"), "assumed-role/viewer/sandbox")
 
 	strict := own(t, stack.Config{Strict: true})

@@ -39,7 +39,7 @@ func TestKubectlKnowsEachIdentity(t *testing.T) {
 	for _, tc := range []struct{ as, username, group, arn string }{
 		{"admin", "admin", "platform-admins", "arn:aws:iam::111122223333:user/admin"},
 		{"dev", "dev", "developers", "arn:aws:iam::111122223333:user/dev"},
-		{"creator", "kubernetes-admin", "system:masters", "arn:aws:iam::111122223333:user/creator"},
+		{"creator", "arn:aws:iam::111122223333:user/creator", "ekskey:access-entry", "arn:aws:iam::111122223333:user/creator"},
 		{"platform", "platform:sandbox", "platform-admins", "arn:aws:sts::111122223333:assumed-role/platform/sandbox"},
 		{"viewer", "viewer:sandbox", "viewers", "arn:aws:sts::111122223333:assumed-role/viewer/sandbox"},
 	} {

@@ -53,13 +53,32 @@ func DefaultCache() (string, error) {
 	return filepath.Join(dir, "ekskey-sandbox"), nil
 }
 
-// ControlPlane returns the paths of kube-apiserver and etcd.
-func (b *Builder) ControlPlane(ctx context.Context) (apiserver, etcd string, err error) {
-	paths, err := b.cached(ctx, "kube-apiserver", "etcd")
-	if err != nil {
-		return "", "", err
+// Programs are the paths of a control plane's programs.
+type Programs struct {
+	APIServer, Etcd string
+	// Aggregation is the controller of aggregated ClusterRoles.
+	Aggregation string
+}
+
+// ControlPlane returns the programs of a control plane. The controller is compiled even
+// with KUBEBUILDER_ASSETS, which has none.
+func (b *Builder) ControlPlane(ctx context.Context) (Programs, error) {
+	if assets := os.Getenv(EnvAssets); assets != "" {
+		paths, err := fromAssets(assets, []string{"kube-apiserver", "etcd"})
+		if err != nil {
+			return Programs{}, err
+		}
+		controller, err := b.compiled(ctx, "clusterrole-aggregation")
+		if err != nil {
+			return Programs{}, err
+		}
+		return Programs{APIServer: paths[0], Etcd: paths[1], Aggregation: controller[0]}, nil
 	}
-	return paths[0], paths[1], nil
+	paths, err := b.compiled(ctx, "kube-apiserver", "etcd", "clusterrole-aggregation")
+	if err != nil {
+		return Programs{}, err
+	}
+	return Programs{APIServer: paths[0], Etcd: paths[1], Aggregation: paths[2]}, nil
 }
 
 // Kubectl returns the path of kubectl: KUBEBUILDER_ASSETS's, else the one on PATH if it
@@ -70,7 +89,14 @@ func (b *Builder) Kubectl(ctx context.Context) (string, error) {
 			return filepath.Abs(path)
 		}
 	}
-	paths, err := b.cached(ctx, "kubectl")
+	if assets := os.Getenv(EnvAssets); assets != "" {
+		paths, err := fromAssets(assets, []string{"kubectl"})
+		if err != nil {
+			return "", err
+		}
+		return paths[0], nil
+	}
+	paths, err := b.compiled(ctx, "kubectl")
 	if err != nil {
 		return "", err
 	}
@@ -108,12 +134,9 @@ func (b *Builder) Own(ctx context.Context, dir string) (ekskey, server string, e
 	return paths[0], paths[1], nil
 }
 
-// cached returns programs of the control plane's module from KUBEBUILDER_ASSETS or the
-// cache, and compiles those that are missing. Two processes at once compile once.
-func (b *Builder) cached(ctx context.Context, names ...string) ([]string, error) {
-	if assets := os.Getenv(EnvAssets); assets != "" {
-		return fromAssets(assets, names)
-	}
+// compiled returns programs of the control plane's module from the cache, and compiles
+// those that are missing. Two processes at once compile once.
+func (b *Builder) compiled(ctx context.Context, names ...string) ([]string, error) {
 	if b.Source == "" {
 		return nil, errNoSource
 	}

@@ -97,12 +97,12 @@ func TestControlPlaneIsCompiledOnce(t *testing.T) {
 		own := *b
 		own.Progress = &Progress{Out: &bytes.Buffer{}}
 		wg.Go(func() {
-			apiserver, etcd, err := own.ControlPlane(context.Background())
+			p, err := own.ControlPlane(context.Background())
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			for _, path := range []string{apiserver, etcd} {
+			for _, path := range []string{p.APIServer, p.Etcd, p.Aggregation} {
 				if got, err := os.ReadFile(path); err != nil || string(got) != "program\n" {
 					t.Errorf("%s: %q, %v", path, got, err)
 				}
@@ -114,7 +114,7 @@ func TestControlPlaneIsCompiledOnce(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("compiled %d times: %q", len(got), got)
 	}
-	for _, want := range []string{runtime.GOOS + "/" + runtime.GOARCH + " 0 off build", "-trimpath", "gitVersion=v1.36.3", "./cmd/kube-apiserver", "./cmd/etcd"} {
+	for _, want := range []string{runtime.GOOS + "/" + runtime.GOARCH + " 0 off build", "-trimpath", "gitVersion=v1.36.3", "./cmd/kube-apiserver", "./cmd/etcd", "./cmd/clusterrole-aggregation"} {
 		if !strings.Contains(got[0], want) {
 			t.Errorf("no %q in %s", want, got[0])
 		}
@@ -123,7 +123,7 @@ func TestControlPlaneIsCompiledOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(b.Source, "controlplane", "go.sum"), []byte("others\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.ControlPlane(context.Background()); err != nil || len(builds(t, log)) != 2 {
+	if _, err := b.ControlPlane(context.Background()); err != nil || len(builds(t, log)) != 2 {
 		t.Errorf("after go.sum changed: %v, compiled %d times", err, len(builds(t, log)))
 	}
 }
@@ -131,14 +131,14 @@ func TestControlPlaneIsCompiledOnce(t *testing.T) {
 func TestFailedCompilationLeavesNothing(t *testing.T) {
 	log := fakeGo(t, `echo "x.go:1:1: no such thing" >&2; echo half >"$out$name"; exit 1`)
 	b := newBuilder(t)
-	_, _, err := b.ControlPlane(context.Background())
+	_, err := b.ControlPlane(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "no such thing") {
 		t.Errorf("got %v, want what go said", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(b.Cache, "*", "*e*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, _, err := b.ControlPlane(context.Background()); err == nil || len(builds(t, log)) != 2 {
+	if _, err := b.ControlPlane(context.Background()); err == nil || len(builds(t, log)) != 2 {
 		t.Errorf("again: %v; a failure must not be kept", err)
 	}
 }
@@ -156,7 +156,7 @@ func TestCancelledCompilationEnds(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	if _, _, err := b.ControlPlane(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := b.ControlPlane(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want it cancelled", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestOwnIsCompiledEachTime(t *testing.T) {
 func TestCacheThatOthersMayWrite(t *testing.T) {
 	fakeGo(t, good)
 	b := newBuilder(t)
-	if _, _, err := b.ControlPlane(context.Background()); err != nil {
+	if _, err := b.ControlPlane(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	kept, err := filepath.Glob(filepath.Join(b.Cache, "control-plane-*"))
@@ -195,7 +195,7 @@ func TestCacheThatOthersMayWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	var foreign *state.ForeignError
-	if _, _, err := b.ControlPlane(context.Background()); !errors.As(err, &foreign) {
+	if _, err := b.ControlPlane(context.Background()); !errors.As(err, &foreign) {
 		t.Errorf("got %v, want *state.ForeignError", err)
 	}
 }
@@ -206,7 +206,7 @@ func TestAssets(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(EnvAssets, dir)
 	var missing *NoAssetError
-	if _, _, err := b.ControlPlane(context.Background()); !errors.As(err, &missing) {
+	if _, err := b.ControlPlane(context.Background()); !errors.As(err, &missing) {
 		t.Errorf("got %v, want *NoAssetError", err)
 	}
 	for _, name := range []string{"kube-apiserver", "etcd", "kubectl"} {
@@ -214,15 +214,16 @@ func TestAssets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	apiserver, etcd, err := b.ControlPlane(context.Background())
-	if err != nil || apiserver != filepath.Join(dir, exe("kube-apiserver")) || etcd != filepath.Join(dir, exe("etcd")) {
-		t.Errorf("%s, %s, %v", apiserver, etcd, err)
+	p, err := b.ControlPlane(context.Background())
+	if err != nil || p.APIServer != filepath.Join(dir, exe("kube-apiserver")) || p.Etcd != filepath.Join(dir, exe("etcd")) {
+		t.Errorf("%+v, %v", p, err)
 	}
 	if kubectl, err := b.Kubectl(context.Background()); err != nil || kubectl != filepath.Join(dir, exe("kubectl")) {
 		t.Errorf("%s, %v", kubectl, err)
 	}
-	if n := len(builds(t, log)); n != 0 {
-		t.Errorf("compiled %d times", n)
+	// Assets have no such controller.
+	if got := builds(t, log); len(got) != 1 || strings.Count(got[0], "./cmd/") != 1 || !strings.Contains(got[0], "./cmd/clusterrole-aggregation") {
+		t.Errorf("compiled %q", got)
 	}
 }
 
@@ -234,7 +235,7 @@ func TestNoGo(t *testing.T) {
 	if _, _, err := b.Own(context.Background(), t.TempDir()); !errors.As(err, &none) {
 		t.Errorf("got %v, want *NoGoError", err)
 	}
-	if _, _, err := b.ControlPlane(context.Background()); !errors.As(err, &none) {
+	if _, err := b.ControlPlane(context.Background()); !errors.As(err, &none) {
 		t.Errorf("got %v, want *NoGoError", err)
 	}
 }

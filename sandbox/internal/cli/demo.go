@@ -40,7 +40,7 @@ func (a *app) runDemo(ctx context.Context) (err error) {
 		defer os.RemoveAll(temp)
 		cfg.StateDir = filepath.Join(temp, "state")
 	}
-	if _, _, err := cfg.Builder.ControlPlane(ctx); err != nil {
+	if _, err := cfg.Builder.ControlPlane(ctx); err != nil {
 		return err
 	}
 	kubectl, err := cfg.Builder.Kubectl(ctx)

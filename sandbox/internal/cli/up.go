@@ -53,7 +53,7 @@ func (a *app) up() *cobra.Command {
 	f.IntVar(&o.config.Port, "port", 0, "the API server's port (default any free one)")
 	f.IntVar(&o.config.AWSPort, "aws-port", 0, "the embedded AWS's port (default any free one)")
 	f.StringVar(&o.config.WebhookVersion, "webhook-version", "v1", "the TokenReview version kube-apiserver speaks: v1 or v1beta1")
-	f.StringVar(&o.config.AuthenticationMode, "authentication-mode", "CONFIG_MAP", "the cluster's authentication mode: CONFIG_MAP, API_AND_CONFIG_MAP or API")
+	f.StringVar(&o.config.AuthenticationMode, "authentication-mode", "API_AND_CONFIG_MAP", "the cluster's authentication mode: CONFIG_MAP, API_AND_CONFIG_MAP or API")
 	f.DurationVar(&o.config.WebhookTTL, "webhook-cache-ttl", 0, "how long kube-apiserver keeps the webhook's answers; negative: not at all (default its own)")
 	return cmd
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ekskey/ekskey/internal/authorizer"
 
+	"github.com/ekskey/ekskey/sandbox/internal/build"
 	"github.com/ekskey/ekskey/sandbox/internal/pki"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
@@ -29,9 +30,8 @@ const serviceCIDR = "10.100.0.0/16"
 // Config says what to run. All fields but WebhookTTL and AuthorizerKubeconfig are
 // required.
 type Config struct {
-	Layout state.Layout
-	// APIServer and Etcd are the paths of the programs.
-	APIServer, Etcd string
+	Layout   state.Layout
+	Programs build.Programs
 	// Port is the API server's; EtcdPort and PeerPort are etcd's.
 	Port, EtcdPort, PeerPort int
 	// WebhookKubeconfig tells the API server where the token webhook is.
@@ -97,8 +97,13 @@ func New(cfg Config, now time.Time) (*ControlPlane, error) {
 			return nil, err
 		}
 	}
+	controller, err := ca.Client("system:serviceaccount:kube-system:clusterrole-aggregation-controller")
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{
-		"ca.pem": c.ca, "authentication.yaml": []byte(authentication), "authorization.yaml": authorization,
+		"aggregation.kubeconfig": c.kubeconfig("clusterrole-aggregation", controller),
+		"ca.pem":                 c.ca, "authentication.yaml": []byte(authentication), "authorization.yaml": authorization,
 		"apiserver.pem": serving.Cert, "apiserver.key": serving.Key,
 		"etcd-ca.pem": etcdCA.PEM(), "etcd.pem": member.Cert, "etcd.key": member.Key,
 		"etcd-client.pem": etcdClient.Cert, "etcd-client.key": etcdClient.Key,
@@ -112,7 +117,7 @@ func New(cfg Config, now time.Time) (*ControlPlane, error) {
 			return nil, err
 		}
 	}
-	return c, state.WriteFile(cfg.Layout.AdminKubeconfig(), c.adminKubeconfig())
+	return c, state.WriteFile(cfg.Layout.AdminKubeconfig(), c.kubeconfig("sandbox-admin", c.admin))
 }
 
 // authentication lets nobody in without credentials but those who ask whether
@@ -155,7 +160,7 @@ func (c *ControlPlane) URL() string { return "https://127.0.0.1:" + strconv.Itoa
 func (c *ControlPlane) Etcd() process.Spec {
 	client := "https://127.0.0.1:" + strconv.Itoa(c.cfg.EtcdPort)
 	peer := "https://127.0.0.1:" + strconv.Itoa(c.cfg.PeerPort)
-	return c.spec("etcd", c.cfg.Etcd,
+	return c.spec("etcd", c.cfg.Programs.Etcd,
 		"--name=sandbox",
 		"--data-dir="+c.cfg.Layout.Path("etcd"),
 		"--unsafe-no-fsync", // what is thrown away need not be on disk
@@ -204,7 +209,13 @@ func (c *ControlPlane) APIServer() process.Spec {
 	if ttl := c.cfg.WebhookTTL; ttl != 0 {
 		args = append(args, "--authentication-token-webhook-cache-ttl="+max(ttl, 0).String())
 	}
-	return c.spec("kube-apiserver", c.cfg.APIServer, args...)
+	return c.spec("kube-apiserver", c.cfg.Programs.APIServer, args...)
+}
+
+// Aggregation says how to run the controller that fills aggregated ClusterRoles. It may be
+// started before the API server is ready.
+func (c *ControlPlane) Aggregation() process.Spec {
+	return c.spec("clusterrole-aggregation", c.cfg.Programs.Aggregation, "--kubeconfig="+c.path("aggregation.kubeconfig"))
 }
 
 // Client is an HTTP client that trusts the API server and, with asAdmin, shows
@@ -266,10 +277,10 @@ func (c *ControlPlane) spec(name, path string, args ...string) process.Spec {
 	}
 }
 
-func (c *ControlPlane) adminKubeconfig() []byte {
+func (c *ControlPlane) kubeconfig(user string, pair pki.Pair) []byte {
 	b64 := base64.StdEncoding.EncodeToString
 	return []byte(strings.NewReplacer(
-		"URL", c.URL(), "CADATA", b64(c.ca), "CERTDATA", b64(c.admin.Cert), "KEYDATA", b64(c.admin.Key),
+		"URL", c.URL(), "CADATA", b64(c.ca), "CERTDATA", b64(pair.Cert), "KEYDATA", b64(pair.Key), "USER", user,
 	).Replace(`apiVersion: v1
 kind: Config
 clusters:
@@ -278,15 +289,15 @@ clusters:
     server: URL
     certificate-authority-data: CADATA
 users:
-- name: sandbox-admin
+- name: USER
   user:
     client-certificate-data: CERTDATA
     client-key-data: KEYDATA
 contexts:
-- name: sandbox-admin
+- name: USER
   context:
     cluster: sandbox
-    user: sandbox-admin
-current-context: sandbox-admin
+    user: USER
+current-context: USER
 `))
 }

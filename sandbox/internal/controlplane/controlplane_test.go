@@ -15,13 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ekskey/ekskey/sandbox/internal/build"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
 )
 
 func newPlane(t *testing.T, change func(*Config)) *ControlPlane {
 	t.Helper()
 	cfg := Config{
-		Layout: state.Layout{Root: t.TempDir()}, APIServer: "/bin/kube-apiserver", Etcd: "/bin/etcd",
+		Layout: state.Layout{Root: t.TempDir()}, Programs: build.Programs{APIServer: "/bin/kube-apiserver", Etcd: "/bin/etcd", Aggregation: "/bin/clusterrole-aggregation"},
 		Port: 1, EtcdPort: 2, PeerPort: 3, WebhookKubeconfig: "/webhook", WebhookVersion: "v1",
 	}
 	if change != nil {

@@ -52,8 +52,10 @@ func Run(ctx context.Context, cfg Config) error {
 		{"kubectl, let in", (*show).letIn},
 		{"A role that may read, refused a delete", (*show).readOnly},
 		{"A second kubectl, with cached credentials", (*show).cached},
+		{"A role that aws-auth names with its path, locked out", (*show).lockedOut},
 		{"An identity that nothing maps, refused", (*show).unmapped},
-		{"The creator, let in though aws-auth does not name it", (*show).creator},
+		{"The creator: an access entry with a policy, and no RBAC", (*show).entry},
+		{"Another access entry, made now", (*show).grant},
 		{"A tampered token, refused", (*show).tampered},
 		{"A token for another cluster, refused", (*show).foreign},
 	} {

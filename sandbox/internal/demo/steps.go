@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/ekskey/ekskey/internal/fakeaws"
 
@@ -172,7 +173,7 @@ func (s *show) readOnly() error {
 	s.ok(fmt.Sprintf("it reads, it may not delete (403), and all %d pods are still there", n))
 	s.hops(
 		"ekskey token: assumed the role "+arn("role/team/viewer")+" and signed with its short-lived keys",
-		"ekskey-server: learnt a role session; aws-auth names the role with its path, and it matches all the same: user viewer:{{SessionName}}, group viewers",
+		"ekskey-server: learnt a role session; aws-auth names the role without its path, "+arn("role/viewer")+", as EKS needs it: user viewer:{{SessionName}}, group viewers",
 		"kube-apiserver: viewers are bound to view, which has get and list, and no delete: 403, known but not allowed",
 	)
 	if o, err = s.quietly("", "kubectl", "--context", seed.Cluster, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); err != nil {
@@ -215,29 +216,112 @@ func (s *show) unmapped() error {
 	return nil
 }
 
-func (s *show) creator() error {
-	if err := s.be("creator"); err != nil {
-		return err
-	}
-	o, err := s.run("kubectl", "--context", seed.Cluster, "get", "configmap", "aws-auth", "-n", "kube-system", "-o", "jsonpath={.data.mapUsers}")
+func (s *show) lockedOut() error {
+	o, err := s.run("ekskey", "kubeconfig", "update", "--name", seed.Cluster, "--alias", "audit", "--role-arn", seed.AuditorARN)
 	if err != nil {
 		return err
 	}
-	if err := o.want(0, "user/admin"); err != nil {
+	if err := o.want(0, "added"); err != nil {
 		return err
 	}
-	if strings.Contains(o.stdout, "creator") {
-		return errors.New("aws-auth names the creator")
-	}
-	if o, err = s.run("kubectl", "--context", seed.Cluster, "auth", "whoami", "-o", "jsonpath={.status.userInfo.groups}{'\\n'}"); err != nil {
+	if o, err = s.run("kubectl", "--context", seed.Cluster, "get", "configmap", "aws-auth", "-n", "kube-system", "-o", "jsonpath={.data.mapRoles}"); err != nil {
 		return err
 	}
-	if err := o.want(0, "system:masters"); err != nil {
+	if err := o.want(0, "rolearn: "+seed.AuditorARN); err != nil {
 		return err
 	}
-	s.ok("system:masters, by nothing that a cluster's objects show")
-	s.say("EKS does the same in clusters of authentication mode CONFIG_MAP: its creator is an invisible, " +
-		"permanent administrator. Here it is one line of ekskey-server's configuration, consulted last.")
+	if o, err = s.run("kubectl", "--context", "audit", "get", "pods"); err != nil {
+		return err
+	}
+	if err := o.want(1, "You must be logged in to the server"); err != nil {
+		return err
+	}
+	s.ok("401: a role's path in aws-auth is a lockout, in EKS and here")
+	s.hops(
+		"STS: answered with a session of the role auditor. A session's ARN has no path",
+		"ekskey-server: looked for "+arn("role/auditor")+" in aws-auth, which has "+seed.AuditorARN+", and said no",
+		"ekskey: access lint finds such entries (role-path). An access entry takes the ARN with its path",
+	)
+	return nil
+}
+
+func (s *show) entry() error {
+	if err := s.be("creator"); err != nil {
+		return err
+	}
+	o, err := s.run("kubectl", "--context", seed.Cluster, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}{'\\n'}")
+	if err != nil {
+		return err
+	}
+	if err := o.want(0, seed.CreatorARN); err != nil {
+		return err
+	}
+	if strings.Contains(o.stdout, "system:masters") {
+		return errors.New("the creator is in system:masters")
+	}
+	if o, err = s.run("kubectl", "--context", seed.Cluster, "get", "nodes"); err != nil {
+		return err
+	}
+	if err := o.want(0, "ip-10-0-1-11.ec2.internal"); err != nil {
+		return err
+	}
+	if o, err = s.quietly("", "kubectl", "--kubeconfig", s.cfg.Stack.Layout().AdminKubeconfig(), "get", "clusterrolebindings,rolebindings", "-A", "-o", "json"); err != nil {
+		return err
+	}
+	if err := o.want(0, "platform-admins"); err != nil {
+		return err
+	}
+	if strings.Contains(o.stdout, "user/creator") || strings.Contains(o.stdout, "ekskey:") {
+		return errors.New("an RBAC binding names the creator")
+	}
+	s.ok("an administrator whom no RBAC binding names")
+	s.hops(
+		"EKS: made an access entry for who created the cluster, with AmazonEKSClusterAdminPolicy",
+		"ekskey-server: found the entry, before aws-auth: the user is the ARN",
+		"kube-apiserver: RBAC did not allow it, so it asked its second webhook: may this user list nodes? (a SubjectAccessReview)",
+		"ekskey-server: the policy's published rules allow it",
+	)
+	return nil
+}
+
+func (s *show) grant() error {
+	for _, how := range []string{"--dry-run", "--yes"} {
+		o, err := s.run("ekskey", "access", "grant", "--cluster", seed.Cluster, "--principal", arn("user/stranger"),
+			"--policy", "AmazonEKSViewPolicy", "--namespace", "sh*", how)
+		if err != nil {
+			return err
+		}
+		if err := o.want(0, "create an access entry"); err != nil {
+			return err
+		}
+	}
+	if err := s.be("stranger"); err != nil {
+		return err
+	}
+	pods := []string{"--context", seed.Cluster, "get", "pods", "-n", "shop", "-l", "app=db"}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		o, err := s.quietly("", "kubectl", pods...)
+		if err != nil {
+			return err
+		}
+		if o.code == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	o, err := s.run("kubectl", pods...)
+	if err != nil {
+		return err
+	}
+	if err := o.want(0, "db-0"); err != nil {
+		return err
+	}
+	if o, err = s.run("kubectl", "--context", seed.Cluster, "get", "pods", "-n", "kube-system"); err != nil {
+		return err
+	}
+	if err := o.want(1, "Forbidden"); err != nil {
+		return err
+	}
+	s.ok("in force within seconds, in namespaces named sh… only")
 	return nil
 }
 

@@ -3,7 +3,6 @@
 package seed
 
 import (
-	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -23,13 +22,18 @@ const (
 	// CreatorARN made the cluster: an administrator that aws-auth does not name.
 	CreatorARN = "arn:aws:iam::" + Account + ":user/creator"
 
-	viewerARN   = "arn:aws:iam::" + Account + ":role/team/viewer"
+	// AuditorARN is mapped with its path, and so locked out.
+	AuditorARN = "arn:aws:iam::" + Account + ":role/team/auditor"
+
+	// The role is team/viewer: EKS matches roles without their paths.
+	viewerARN   = "arn:aws:iam::" + Account + ":role/viewer"
 	platformARN = "arn:aws:iam::" + Account + ":role/platform"
 	nodeRoleARN = "arn:aws:iam::" + Account + ":role/eks-node"
 )
 
-// AWSAuth is the data of kube-system/aws-auth at the start. The viewers' role
-// is pasted with its path, as people do.
+// AWSAuth is the data of kube-system/aws-auth at the start. The viewers' role stands
+// without its path, as EKS needs it; the auditors' is pasted with it, as people do, and
+// is locked out.
 func AWSAuth() map[string]string {
 	return map[string]string{
 		"mapRoles": strings.TrimLeft(`
@@ -44,6 +48,10 @@ func AWSAuth() map[string]string {
   - platform-admins
 - rolearn: `+viewerARN+`
   username: viewer:{{SessionName}}
+  groups:
+  - viewers
+- rolearn: `+AuditorARN+`
+  username: auditor:{{SessionName}}
   groups:
   - viewers
 `, "\n"),
@@ -70,7 +78,7 @@ func People(aws *fakeaws.Server) ([]state.Identity, error) {
 	for _, u := range []struct{ name, about string }{
 		{"admin", "a user whom aws-auth makes an administrator"},
 		{"dev", "a user who may edit the namespace shop"},
-		{"creator", "the user who made the cluster; aws-auth does not name it"},
+		{"creator", "the user who made the cluster; an access entry makes it an administrator"},
 		{"stranger", "a user of the account whom nothing maps"},
 	} {
 		key, err := aws.AddUser(fakeaws.User{Account: Account, Name: u.name})
@@ -85,6 +93,7 @@ func People(aws *fakeaws.Server) ([]state.Identity, error) {
 	for _, r := range []struct{ path, name, trusted, about string }{
 		{"/", "platform", "AWS\": \"arn:aws:iam::" + Account + ":user/admin", "a role that aws-auth makes an administrator; admin may assume it"},
 		{"/team/", "viewer", "AWS\": \"" + Account, "a role that may read; anyone of the account may assume it"},
+		{"/team/", "auditor", "AWS\": \"" + Account, "a role that aws-auth names with its path, and so locks out"},
 		{"/", "eks-node", "Service\": \"ec2.amazonaws.com", ""},
 		{"/", "eks-cluster", "Service\": \"eks.amazonaws.com", ""},
 	} {
@@ -103,8 +112,7 @@ func People(aws *fakeaws.Server) ([]state.Identity, error) {
 }
 
 // EKS adds the cluster as EKS describes it. The CA is PEM; created is the
-// time EKS says it was made.
-// An empty authentication mode means CONFIG_MAP.
+// time EKS says it was made. An empty authentication mode means API_AND_CONFIG_MAP.
 func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version, mode string, created time.Time) error {
 	err := aws.AddCluster(fakeaws.Cluster{
 		Account: Account, Region: Region, Name: Cluster,
@@ -112,7 +120,7 @@ func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version, mode string, 
 		Version: version, Platform: "eks.7", Status: "ACTIVE",
 		RoleARN:            "arn:aws:iam::" + Account + ":role/eks-cluster",
 		IPv4CIDR:           "10.100.0.0/16",
-		AuthenticationMode: cmp.Or(mode, "CONFIG_MAP"),
+		AuthenticationMode: mode,
 		CreatorARN:         CreatorARN,
 		Tags:               map[string]string{"made-by": "ekskey-sandbox"},
 		CreatedAt:          created,
@@ -125,6 +133,19 @@ func EKS(aws *fakeaws.Server, endpoint string, ca []byte, version, mode string, 
 		return fmt.Errorf("adding the node group: %w", err)
 	}
 	return nil
+}
+
+// ServerKey adds the IAM user that ekskey-server reads access entries as, with the least
+// policy that suffices (docs/server.md).
+func ServerKey(aws *fakeaws.Server) (fakeaws.Key, error) {
+	key, err := aws.AddUser(fakeaws.User{Account: Account, Path: "/sandbox/", Name: "ekskey-server", Policies: map[string]string{
+		"access-entries": `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": [
+  "eks:DescribeCluster", "eks:ListAccessEntries", "eks:DescribeAccessEntry", "eks:ListAssociatedAccessPolicies", "iam:GetRole", "iam:GetUser"]}]}`,
+	}})
+	if err != nil {
+		return fakeaws.Key{}, fmt.Errorf("adding the user of ekskey-server: %w", err)
+	}
+	return key, nil
 }
 
 // AWSFiles renders the AWS command's two files with a profile an identity. The

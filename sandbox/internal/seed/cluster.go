@@ -20,7 +20,7 @@ const (
 	AWSAuthName      = "aws-auth"
 )
 
-// Kubernetes makes the objects: aws-auth, the bindings of its groups, and the
+// Kubernetes waits for the controller of aggregated roles and makes the objects: aws-auth, the bindings of its groups, and the
 // nodes, namespaces, services and pods of a small shop. No kubelet runs: nodes
 // and pods only say that they are well.
 func Kubernetes(ctx context.Context, client kubernetes.Interface, version string, now time.Time) error {
@@ -71,7 +71,7 @@ func (s *seeder) access() {
 		return err
 	})
 	for _, role := range []string{"view", "edit", "admin"} {
-		s.aggregate(role)
+		s.aggregated(role)
 	}
 	for group, role := range map[string]string{"platform-admins": "cluster-admin", "viewers": "view"} {
 		s.do("the binding of "+group, func() error {
@@ -85,25 +85,20 @@ func (s *seeder) access() {
 	}
 }
 
-// aggregate fills one of the roles that kube-controller-manager, which is not
-// run, would fill from others.
-func (s *seeder) aggregate(name string) {
+// aggregated waits until the controller has filled a role from others.
+func (s *seeder) aggregated(name string) {
 	s.do("cluster role "+name, func() error {
-		roles := s.client.RbacV1().ClusterRoles()
-		role, err := roles.Get(s.ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
+		for {
+			role, err := s.client.RbacV1().ClusterRoles().Get(s.ctx, name, metav1.GetOptions{})
+			if err != nil || len(role.Rules) > 0 {
+				return err
+			}
+			select {
+			case <-s.ctx.Done():
+				return context.Cause(s.ctx)
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
-		parts, err := roles.List(s.ctx, metav1.ListOptions{LabelSelector: rbacv1.GroupName + "/aggregate-to-" + name + "=true"})
-		if err != nil {
-			return err
-		}
-		role.Rules = nil
-		for i := range parts.Items {
-			role.Rules = append(role.Rules, parts.Items[i].Rules...)
-		}
-		_, err = roles.Update(s.ctx, role, metav1.UpdateOptions{})
-		return err
 	})
 }
 

@@ -13,26 +13,16 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/ekskey/ekskey/sandbox/internal/environ"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/seed"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
 )
 
 func (s *Stack) webhookKubeconfig() string { return s.dir.Path("server", "webhook.kubeconfig") }
-func (s *Stack) awsAuthFile() string       { return s.dir.Path("server", "aws-auth.yaml") }
-func (s *Stack) hasEntries() bool {
-	return s.cfg.AuthenticationMode != "" && s.cfg.AuthenticationMode != "CONFIG_MAP"
-}
-
-// authorizerKubeconfig is where kube-apiserver finds the authorizer, or empty.
 func (s *Stack) authorizerKubeconfig() string {
-	if s.cfg.AuthorizerKubeconfig == "" && s.hasEntries() {
-		return s.dir.Path("server", "authorizer.kubeconfig")
-	}
-	return s.cfg.AuthorizerKubeconfig
+	return s.dir.Path("server", "authorizer.kubeconfig")
 }
-
+func (s *Stack) awsAuthFile() string  { return s.dir.Path("server", "aws-auth.yaml") }
 func (s *Stack) serverConfig() string { return s.dir.Path("server", "config.yaml") }
 
 // configureServer writes ekskey-server's configuration, and the aws-auth it
@@ -53,15 +43,15 @@ func (s *Stack) configureServer(port int) error {
 		"stateDir":           s.dir.Path("server", "state"),
 		"generateKubeconfig": s.webhookKubeconfig(),
 		"awsAuthFile":        s.awsAuthFile(),
-		"creator":            seed.CreatorARN,
-		"sts":                sts,
+		"dialect":            "eks",
+		"accessEntries": map[string]any{
+			"clusterName": seed.Cluster, "region": seed.Region, "interval": entriesInterval.String(),
+		},
+		"authorizer": map[string]any{"kubeconfig": s.authorizerKubeconfig()},
+		"sts":        sts,
 	}
-	if s.hasEntries() {
-		server["accessEntries"] = map[string]any{"clusterName": seed.Cluster, "region": seed.Region, "interval": "1s"}
-		if s.cfg.AuthorizerKubeconfig == "" {
-			server["authorizer"] = map[string]any{"kubeconfig": s.authorizerKubeconfig()}
-		}
-		delete(server, "creator") // an access entry
+	if s.cfg.AuthenticationMode == "CONFIG_MAP" {
+		server["creator"] = seed.CreatorARN // elsewhere it has an access entry
 	}
 	if s.cfg.TokenMaxAge > 0 {
 		server["maxTokenAge"] = s.cfg.TokenMaxAge.String()
@@ -77,17 +67,16 @@ func (s *Stack) configureServer(port int) error {
 	return writeAWSAuth(s.awsAuthFile(), seed.AWSAuth())
 }
 
+// entriesInterval is how soon a change of access entries is in force. It is ekskey-server's
+// least, for those who watch.
+const entriesInterval = time.Second
+
 // serverSpec says how to run one of ekskey-server's commands.
 func (s *Stack) serverSpec(command string) process.Spec {
 	const name = "ekskey-server"
-	// It reads access entries as the creator.
-	var env []string
-	if e, err := environ.Of(s.record, s.dir.Layout, "creator"); err == nil && s.hasEntries() {
-		env = e.Apply(os.Environ())
-	}
 	return process.Spec{
-		Env:  env,
 		Name: name, Path: s.serverPath, Args: []string{command, "--config", s.serverConfig()},
+		Env: s.serverEnv.Apply(os.Environ()),
 		Log: s.dir.Log(name), PIDFile: s.dir.PIDFile(name), Grace: 2 * time.Second,
 	}
 }

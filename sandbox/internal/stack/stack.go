@@ -1,8 +1,9 @@
 // Package stack runs a whole sandbox: the embedded AWS in this process, and
-// etcd, kube-apiserver and ekskey-server beside it, none of which outlives it.
+// etcd, kube-apiserver, a controller and ekskey-server beside it, none of which outlives it.
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ekskey/ekskey/sandbox/internal/build"
 	"github.com/ekskey/ekskey/sandbox/internal/controlplane"
+	"github.com/ekskey/ekskey/sandbox/internal/environ"
 	"github.com/ekskey/ekskey/sandbox/internal/process"
 	"github.com/ekskey/ekskey/sandbox/internal/seed"
 	"github.com/ekskey/ekskey/sandbox/internal/state"
@@ -44,11 +46,11 @@ type Config struct {
 	// TokenMaxAge is the maximum age of a token that ekskey-server accepts; zero
 	// means its own default.
 	TokenMaxAge time.Duration
-	// AuthorizerKubeconfig tells the API server where an authorizer of access
-	// policies is; empty means ekskey-server's own, if the mode has access entries.
+	// AuthorizerKubeconfig tells the API server where another authorizer of access
+	// policies is; empty means ekskey-server.
 	AuthorizerKubeconfig string
 	// AuthenticationMode is the cluster's: CONFIG_MAP, API_AND_CONFIG_MAP or API; empty
-	// means CONFIG_MAP.
+	// means API_AND_CONFIG_MAP.
 	AuthenticationMode string
 }
 
@@ -63,6 +65,7 @@ type Stack struct {
 	children   []*process.Child // in the order to stop them
 	server     *process.Child
 	serverPath string
+	serverEnv  environ.Environment
 	awsAuth    *awsAuthWatch
 }
 
@@ -71,7 +74,7 @@ type Stack struct {
 // *controlplane.PortError where a port is not, and leaves nothing running; the
 // logs stay in the directory then.
 func Start(ctx context.Context, cfg Config) (*Stack, error) {
-	apiserver, etcd, err := cfg.Builder.ControlPlane(ctx)
+	programs, err := cfg.Builder.ControlPlane(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (*Stack, error) {
 	s := &Stack{cfg: cfg, dir: dir}
 	// A free port can be taken between finding and using it.
 	for attempt := 1; ; attempt++ {
-		err = s.start(ctx, apiserver, etcd)
+		err = s.start(ctx, programs)
 		if err == nil {
 			return s, nil
 		}
@@ -111,13 +114,19 @@ func (s *Stack) Stop() error {
 }
 
 // Supervise keeps the sandbox running until ctx ends or somebody asks it to
-// stop, which is no error, or until etcd or kube-apiserver ends by itself. An
+// stop, which is no error, or until another program than ekskey-server ends by itself. An
 // ekskey-server that ends is started again, as a kubelet would. The caller
 // must Stop all the same.
 func (s *Stack) Supervise(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	etcd, apiserver := s.children[1], s.children[0]
+	died := make(chan *process.Child, len(s.children))
+	for _, c := range s.children {
+		go func() {
+			<-c.Done() // at the latest in Stop
+			died <- c
+		}()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,10 +135,8 @@ func (s *Stack) Supervise(ctx context.Context) error {
 			if s.dir.StopAsked() {
 				return nil
 			}
-		case <-etcd.Done():
-			return s.keepLog(etcd)
-		case <-apiserver.Done():
-			return s.keepLog(apiserver)
+		case ended := <-died:
+			return s.keepLog(ended)
 		case <-s.server.Done():
 			fmt.Fprintf(s.cfg.Out, "ekskey-server %s; starting it again\n", s.server.How())
 			select {
@@ -158,7 +165,7 @@ func (s *Stack) keepLog(c *process.Child) error {
 }
 
 // start does the work of Start once.
-func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
+func (s *Stack) start(ctx context.Context, programs build.Programs) error {
 	now := time.Now()
 	s.record = state.Record{
 		PID: os.Getpid(), Started: now, Strict: s.cfg.Strict,
@@ -191,7 +198,18 @@ func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
 	if err := s.writeAWSFiles(); err != nil {
 		return err
 	}
+	key, err := seed.ServerKey(s.aws.server)
+	if err != nil {
+		return err
+	}
 	if s.record.Ekskey, s.serverPath, err = s.cfg.Builder.Own(ctx, s.dir.Path("bin")); err != nil {
+		return err
+	}
+
+	if s.serverEnv, err = environ.Of(state.Record{
+		AWS: s.record.AWS, Region: s.record.Region, Ekskey: s.serverPath,
+		Identities: []state.Identity{{Name: "ekskey-server", AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}},
+	}, s.dir.Layout, "ekskey-server"); err != nil {
 		return err
 	}
 
@@ -207,10 +225,10 @@ func (s *Stack) start(ctx context.Context, apiserver, etcd string) error {
 		version = "v1"
 	}
 	s.plane, err = controlplane.New(controlplane.Config{
-		Layout: s.dir.Layout, APIServer: apiserver, Etcd: etcd,
+		Layout: s.dir.Layout, Programs: programs,
 		Port: port, EtcdPort: ports[1], PeerPort: ports[2],
 		WebhookKubeconfig: s.webhookKubeconfig(), WebhookVersion: version, WebhookTTL: s.cfg.WebhookTTL,
-		AuthorizerKubeconfig: s.authorizerKubeconfig(),
+		AuthorizerKubeconfig: cmp.Or(s.cfg.AuthorizerKubeconfig, s.authorizerKubeconfig()),
 	}, now)
 	if err != nil {
 		return err
@@ -263,6 +281,11 @@ func (s *Stack) run(ctx context.Context) error {
 	if err := s.plane.WaitReady(limited); err != nil {
 		return err
 	}
+	aggregation, err := process.Start(self, s.plane.Aggregation())
+	if err != nil {
+		return err
+	}
+	s.children = []*process.Child{aggregation, apiserver, etcd}
 	client, version, err := s.kubernetes()
 	if err != nil {
 		return err
@@ -270,7 +293,8 @@ func (s *Stack) run(ctx context.Context) error {
 	if err := seed.Kubernetes(limited, client, version, s.record.Started); err != nil {
 		return cause(limited, err)
 	}
-	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), s.cfg.AuthenticationMode, s.record.Started); err != nil {
+	// Not before its creator, whom its access entry would not be for then.
+	if err := seed.EKS(s.aws.server, s.plane.URL(), s.plane.CA(), minor(version), s.cfg.AuthenticationMode, time.Now()); err != nil {
 		return err
 	}
 	if s.awsAuth, err = watchAWSAuth(limited, client, s.awsAuthFile(), s.cfg.Out); err != nil {

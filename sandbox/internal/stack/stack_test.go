@@ -75,14 +75,15 @@ func TestEmbeddedAWSAnswersUnderEveryName(t *testing.T) {
 }
 
 func TestServerConfiguration(t *testing.T) {
-	for _, strict := range []bool{false, true} {
+	for mode, creator := range map[string]string{"CONFIG_MAP": seed.CreatorARN, "": ""} {
+		strict := mode == ""
 		l := newLayout(t)
 		aws, err := startAWS(l, 0, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer aws.stop()
-		s := &Stack{cfg: Config{Strict: strict}, dir: &state.Dir{Layout: l}, aws: aws}
+		s := &Stack{cfg: Config{Strict: strict, AuthenticationMode: mode}, dir: &state.Dir{Layout: l}, aws: aws}
 		if err := s.configureServer(4711); err != nil {
 			t.Fatal(err)
 		}
@@ -93,9 +94,11 @@ func TestServerConfiguration(t *testing.T) {
 		var got struct {
 			ClusterID string
 			Server    struct {
-				Address, Creator string
-				Port             int
-				STS              struct {
+				Address, Creator, Dialect string
+				Port                      int
+				AccessEntries             struct{ ClusterName, Region string }
+				Authorizer                struct{ Kubeconfig string }
+				STS                       struct {
 					DialAddress string
 					ExtraHosts  []struct{ Host, Region string }
 				}
@@ -104,7 +107,8 @@ func TestServerConfiguration(t *testing.T) {
 		if err := yaml.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.ClusterID != seed.Cluster || got.Server.Port != 4711 || got.Server.Address != "127.0.0.1" || got.Server.STS.DialAddress != aws.address() || got.Server.Creator != seed.CreatorARN {
+		if got.ClusterID != seed.Cluster || got.Server.Port != 4711 || got.Server.Address != "127.0.0.1" || got.Server.STS.DialAddress != aws.address() || got.Server.Creator != creator ||
+			got.Server.Dialect != "eks" || got.Server.AccessEntries.ClusterName != seed.Cluster || got.Server.AccessEntries.Region != seed.Region || got.Server.Authorizer.Kubeconfig != s.authorizerKubeconfig() {
 			t.Errorf("got %+v", got)
 		}
 		if listed := len(got.Server.STS.ExtraHosts) > 0; listed == strict {
