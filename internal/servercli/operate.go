@@ -36,7 +36,7 @@ func (s *server) notReady() (out []failure) {
 	if s.stopping.Load() {
 		add("stopping", errors.New("the server is stopping"))
 	}
-	add("certificate", s.serving.ready())
+	add("certificate", s.serving.Ready())
 	add("sts", s.webhook.Ready())
 	s.live.mu.Lock()
 	backends := s.live.backends
@@ -86,7 +86,7 @@ func (s *server) tellReadiness(failures []failure, parts string) {
 
 // register adds the metrics that no other package has.
 func (s *server) register() {
-	s.serving.register(s.registry)
+	s.serving.Register(s.registry)
 	s.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ekskey_build_info", Help: "1, with the versions of the program and of Go.",
@@ -159,7 +159,7 @@ func (s *server) rereadAt(ctx context.Context, signals <-chan os.Signal) {
 			go func() { s.live.reloads.count(reloadAudit, s.audit.Reopen()) }()
 		}
 		s.live.reread()
-		s.serving.reread()
+		s.serving.Reread()
 		s.log.Info("SIGHUP: done")
 	}
 }

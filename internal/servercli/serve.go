@@ -25,6 +25,7 @@ import (
 	"github.com/ekskey/ekskey/internal/authorizer"
 	"github.com/ekskey/ekskey/internal/listener"
 	"github.com/ekskey/ekskey/internal/review"
+	"github.com/ekskey/ekskey/internal/servingtls"
 	"github.com/ekskey/ekskey/internal/webhook"
 	"github.com/ekskey/ekskey/token"
 	"github.com/ekskey/ekskey/verify"
@@ -49,7 +50,7 @@ type server struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	live     *live
-	serving  *serving
+	serving  *servingtls.Serving
 	audit    *audit.Log
 	webhook  *webhook.Handler
 	access   *authorizer.Handler
@@ -92,7 +93,10 @@ func newServer(ctx context.Context, c *config, log *slog.Logger) (s *server, err
 	if s.live, err = newLive(c, log, s.registry); err != nil {
 		return s, err
 	}
-	if s.serving, err = newServing(ctx, c, log, s.live.reloads); err != nil {
+	var port int
+	var pair servingtls.Pair
+	use := func(p servingtls.Pair) error { return writeKubeconfig(c, port, p.Cert) }
+	if s.serving, pair, err = newServing(ctx, c, log, s.live.reloads, use); err != nil {
 		return s, err
 	}
 	if s.audit, err = openAudit(c, log); err != nil {
@@ -105,9 +109,9 @@ func newServer(ctx context.Context, c *config, log *slog.Logger) (s *server, err
 		}
 		return s, err
 	}
-	s.front = listener.NewTLS(raw, s.serving.current.Load, log, s.registry)
-	s.serving.port = raw.Addr().(*net.TCPAddr).Port
-	if err := writeKubeconfig(c, s.serving.port, s.serving.pair.Cert); err != nil {
+	s.front = listener.NewTLS(raw, s.serving.TLS, log, s.registry)
+	port = raw.Addr().(*net.TCPAddr).Port
+	if err := use(pair); err != nil {
 		return s, err
 	}
 	if s.health, err = listenHealth(ctx, c, log); err != nil {
@@ -160,10 +164,10 @@ func (s *server) run(ctx context.Context) error {
 	}
 	budget := review.NewBudget(maxBodies)
 	server := &http.Server{
-		Handler:   s.serving.admit(s.routes()),
+		Handler:   s.serving.Admit(s.routes()),
 		ConnState: s.front.ConnState,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return s.serving.connContext(budget.Conn(ctx), s.front, c)
+			return s.serving.ConnContext(budget.Conn(ctx), s.front, c)
 		},
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
 		ReadHeaderTimeout: 5 * time.Second,
@@ -172,12 +176,12 @@ func (s *server) run(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          quiet,
-		TLSConfig:         s.serving.current.Load(),
+		TLSConfig:         s.serving.TLS(),
 	}
 	follow, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFollowing()
 	go s.live.run(follow)
-	go s.serving.run(follow)
+	go s.serving.Run(follow)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -217,7 +221,7 @@ func (s *server) routes() http.Handler {
 
 func newVerifier(c *config) (*verify.Verifier, error) {
 	s := &c.server
-	roots, err := loadPool(s.sts.caFile)
+	roots, err := servingtls.LoadPool(s.sts.caFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading server.sts.caFile: %w", err)
 	}

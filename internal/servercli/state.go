@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -24,6 +23,7 @@ import (
 	"time"
 
 	"github.com/ekskey/ekskey/internal/safefile"
+	"github.com/ekskey/ekskey/internal/servingtls"
 	"github.com/ekskey/ekskey/internal/webhook"
 	"github.com/ekskey/ekskey/internal/yamlsplice"
 )
@@ -40,12 +40,12 @@ const (
 )
 
 // loadCertificate reads the serving certificate from the state directory, or creates one.
-func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certificate, pairFile, error) {
-	fail := func(err error) (tls.Certificate, pairFile, error) {
-		return tls.Certificate{}, pairFile{}, fmt.Errorf("serving certificate in %s: %w", c.server.stateDir, err)
+func loadCertificate(ctx context.Context, c *config, now time.Time) (servingtls.Pair, error) {
+	fail := func(err error) (servingtls.Pair, error) {
+		return servingtls.Pair{}, fmt.Errorf("serving certificate in %s: %w", c.server.stateDir, err)
 	}
 	if err := prepareState(c); err != nil {
-		return tls.Certificate{}, pairFile{}, err
+		return servingtls.Pair{}, err
 	}
 	// A pair that exists needs no lock, which a read-only directory does not allow.
 	path := filepath.Join(c.server.stateDir, certFile)
@@ -58,11 +58,10 @@ func loadCertificate(ctx context.Context, c *config, now time.Time) (tls.Certifi
 	if err != nil {
 		return fail(err)
 	}
-	pair, err := files.parse(c, now)
-	if err != nil {
+	if _, err := parsePair(c, files, now); err != nil {
 		return fail(err)
 	}
-	return pair, files, nil
+	return files, nil
 }
 
 // makePair makes the pair, unless another process just did: two servers that start at
@@ -286,7 +285,7 @@ func initialize(ctx context.Context, c *config, stdout io.Writer) error {
 	if c.server.port == 0 {
 		return &configError{path: c.path, text: "server.port is 0, any free port, which only serve can know: name one"}
 	}
-	_, files, err := loadCertificate(ctx, c, time.Now())
+	files, err := loadCertificate(ctx, c, time.Now())
 	if err != nil {
 		return err
 	}
