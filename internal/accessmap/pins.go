@@ -43,6 +43,15 @@ func OpenPins(path string) (*Pins, error) {
 	return p, nil
 }
 
+// ReadPins is OpenPins for who writes nothing: new pins are in memory alone.
+func ReadPins(path string) (*Pins, error) {
+	p, err := OpenPins(path)
+	if err == nil {
+		p.path = ""
+	}
+	return p, err
+}
+
 // pinKey names one access entry: one that is deleted and made again is another.
 func pinKey(arn string, created time.Time) string {
 	return arn + " " + created.UTC().Format(time.RFC3339Nano)

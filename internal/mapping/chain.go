@@ -51,3 +51,21 @@ func (c *Chain) Map(ctx context.Context, id identity.Identity) (Mapping, error) 
 	}
 	return Mapping{}, notMapped(id)
 }
+
+// Step is what one backend answers about an identity.
+type Step struct {
+	Backend string
+	Mapping Mapping
+	Err     error
+}
+
+// Explain asks every backend, also those behind the one that decides.
+func (c *Chain) Explain(ctx context.Context, id identity.Identity) []Step {
+	var out []Step
+	for _, l := range c.links {
+		m, err := l.Mapper.Map(ctx, id)
+		m.Backend = l.Name
+		out = append(out, Step{Backend: l.Name, Mapping: m, Err: err})
+	}
+	return out
+}

@@ -69,6 +69,9 @@ func (p Problem) Error() string {
 	return s
 }
 
+// Where is the backend, the section with the entry's index, and the line.
+func (p Problem) Where() string { return p.source() }
+
 func (p Problem) source() string { return sourceText(p.Backend, p.Section, p.Index, p.Line) }
 
 func sourceText(backend, section string, index, line int) string {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -124,7 +123,11 @@ func (r *reader) authenticationMode(to *accessmap.Mode) func(*yaml.Node) {
 // entriesBackend makes the backend of access entries.
 func (l *live) entriesBackend(c *config) (mapping.Backend, error) {
 	e := c.server.entries
-	pins, err := accessmap.OpenPins(filepath.Join(c.server.stateDir, pinsFile))
+	open := accessmap.OpenPins
+	if l.offline {
+		open = accessmap.ReadPins
+	}
+	pins, err := open(filepath.Join(c.server.stateDir, pinsFile))
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +277,7 @@ func (l *live) Entry(ctx context.Context, id identity.Identity) (authorizer.Entr
 	switch {
 	case err != nil && mapping.Temporary(err):
 		return authorizer.Entry{}, err
-	case err != nil || !strings.HasPrefix(m.Source, accessmap.Name+" "):
+	case err != nil || m.Backend != backendAccessEntries:
 		return authorizer.Entry{}, authorizer.ErrNoEntry
 	}
 	m, e, policies, err := entries.Policies(ctx, id)

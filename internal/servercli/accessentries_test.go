@@ -28,6 +28,21 @@ type userInfo struct {
 
 func (p *process) user(t *testing.T, k fakeaws.Key) (u userInfo, ok bool) {
 	t.Helper()
+	tok := mintToken(t, k)
+	var answer struct {
+		Status struct {
+			Authenticated bool
+			User          userInfo
+		}
+	}
+	if text := p.review(t, tok); json.Unmarshal([]byte(text), &answer) != nil {
+		return u, false
+	}
+	return answer.Status.User, answer.Status.Authenticated
+}
+
+func mintToken(t *testing.T, k fakeaws.Key) string {
+	t.Helper()
 	src, err := token.New(token.Config{Cluster: "demo", Region: "us-east-1", Credentials: token.StaticKeys(k.AccessKeyID, k.SecretAccessKey, k.SessionToken)})
 	if err != nil {
 		t.Fatal(err)
@@ -36,16 +51,7 @@ func (p *process) user(t *testing.T, k fakeaws.Key) (u userInfo, ok bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answer struct {
-		Status struct {
-			Authenticated bool
-			User          userInfo
-		}
-	}
-	if text := p.review(t, tok.Value()); json.Unmarshal([]byte(text), &answer) != nil {
-		return u, false
-	}
-	return answer.Status.User, answer.Status.Authenticated
+	return tok.Value()
 }
 
 // can asks the authorizer, and returns "allowed", "no opinion" or the status code.

@@ -79,7 +79,7 @@ func newRoot(env Env) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{&hintError{err, "see " + cmd.CommandPath() + " --help"}}
 	})
-	root.AddCommand(newServe(env), newInit(env), newVersion())
+	root.AddCommand(newServe(env), newServerWords(env), newInit(env), newCheck(env), newExplain(env), newVersion())
 	return root
 }
 
@@ -98,10 +98,18 @@ func (o *options) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
-func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
+func (o *options) log(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, nil, &usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", o.logLevel)}
+		return nil, &usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", o.logLevel)}
+	}
+	return slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
+	log, err := o.log(stderr)
+	if err != nil {
+		return nil, nil, err
 	}
 	if o.config == "" {
 		return nil, nil, &usageError{&hintError{errors.New("--config is required"), "docs/server.md shows a configuration of five lines"}}
@@ -115,7 +123,7 @@ func (o *options) load(stderr io.Writer) (*config, *slog.Logger, error) {
 		return nil, nil, err
 	}
 	c.text = text
-	return c, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), nil
+	return c, log, nil
 }
 
 func newServe(env Env) *cobra.Command {
@@ -142,7 +150,8 @@ unless they are there and fit. Also answers /healthz, /readyz and /metrics.`,
 }
 
 func newInit(env Env) *cobra.Command {
-	var o options
+	var w words
+	var logLevel string
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the serving certificate and the kubeconfig for kube-apiserver, and end",
@@ -150,14 +159,19 @@ func newInit(env Env) *cobra.Command {
   kube-apiserver --authentication-token-webhook-config-file=/etc/kubernetes/ekskey.kubeconfig …`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := o.load(env.Stderr)
+			if w.config == "" && w.clusterID == "" && os.Getenv(clusterIDVar) == "" {
+				return &usageError{&hintError{errors.New("--config is required"), "docs/server.md shows a configuration of five lines"}}
+			}
+			w.initDefaults()
+			c, _, err := w.load(env)
 			if err != nil {
 				return err
 			}
 			return initialize(cmd.Context(), c, env.Stdout)
 		},
 	}
-	o.addFlags(cmd)
+	w.bind(cmd.Flags())
+	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
 

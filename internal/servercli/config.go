@@ -39,6 +39,7 @@ type config struct {
 	path      string
 	text      []byte // of the file, for what follows it; nil if there is no file
 	clusterID string
+	override  func(*reader, *config) // flags that go before the file, or nil
 	server    serverConfig
 }
 
@@ -91,7 +92,12 @@ type stsConfig struct {
 // parseConfig parses a configuration. It fails with *configError, which names the file
 // and the line, or with *mapping.LoadError.
 func parseConfig(path string, text []byte) (*config, error) {
-	c := &config{path: path, server: serverConfig{
+	return parseConfigWith(path, text, nil)
+}
+
+// parseConfigWith lets override change what the file says, before it is checked.
+func parseConfigWith(path string, text []byte, override func(*reader, *config)) (*config, error) {
+	c := &config{path: path, override: override, server: serverConfig{
 		address: defaultAddress, port: defaultPort, hostname: defaultHostname, stateDir: defaultStateDir,
 		partition: defaultPartition, shutdownDelay: defaultShutdownDelay, ties: mapping.TieIsError,
 	}}
@@ -106,6 +112,9 @@ func parseConfig(path string, text []byte) (*config, error) {
 		"defaultrole": func(*yaml.Node) {},
 		"server":      func(n *yaml.Node) { c.server.node = n; c.server.read(r, n) },
 	})
+	if override != nil {
+		override(r, c)
+	}
 	c.check(r, root)
 	if err := r.err(); err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ type live struct {
 	log     *slog.Logger
 	alarm   func(error)
 	ec2     mapping.Lookup
+	offline bool // nothing is written to the state directory
 	reloads *reloads
 
 	verifier atomic.Pointer[verify.Verifier]
@@ -266,7 +267,9 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 		cfg.Path, cfg.Options.ByUniqueID = c.server.dynamicFile, c.server.dynamicFileByID
 	} else {
 		cfg.Options.Ties = mapping.LastWins
-		cfg.StateFile = filepath.Join(c.server.stateDir, lastGoodFile)
+		if !l.offline {
+			cfg.StateFile = filepath.Join(c.server.stateDir, lastGoodFile)
+		}
 	}
 	for _, b := range l.backends {
 		if b.name == name && sameSpec(b.spec, cfg) {
@@ -357,12 +360,11 @@ func (l *live) reload(text []byte) error {
 }
 
 func (l *live) use(before *config, text []byte) error {
-	c, err := parseConfig(before.path, text)
+	c, err := parseConfigWith(before.path, text, before.override)
 	if err != nil {
 		return err
 	}
 	c.text = text
-	c.server.ties = before.server.ties
 	restart := restartKeys(before, c)
 	// What needs a restart stays as it was, for what follows too.
 	c.keep(before)

@@ -55,6 +55,7 @@ func (l *lockedBuffer) String() string {
 
 type fixture struct {
 	dir, config string
+	args        []string // of start; nil means serve
 	aws         *fakeaws.Server
 	key         fakeaws.Key
 	tls         *tlstest.Server
@@ -118,7 +119,11 @@ func (f *fixture) start(t *testing.T) *process {
 	t.Helper()
 	kubeconfig := filepath.Join(f.dir, "webhook.kubeconfig")
 	_ = os.Remove(kubeconfig)
-	p := &process{cmd: command("serve", "--config", f.config, "--log-level", "debug")}
+	args := f.args
+	if args == nil {
+		args = []string{"serve", "--config", f.config, "--log-level", "debug"}
+	}
+	p := &process{cmd: command(args...)}
 	p.cmd.Stderr = &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
