@@ -14,7 +14,7 @@ var layers = [][]string{
 	{"token", "internal/accesspolicy", "internal/awserr", "internal/rbac", "internal/awsfiles", "internal/credcache", "internal/execcred", "internal/fakeaws"},
 	{"internal/awsprofile", "internal/credprocess"},
 	{"verify", "internal/accessentry", "internal/mapping", "internal/execplugin", "internal/kubeapi", "internal/awsconf"},
-	{"internal/accessmap", "internal/ec2names", "internal/access", "internal/webhook", "internal/servingtls", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
+	{"internal/accessmap", "internal/authconfigmap", "internal/ec2names", "internal/access", "internal/webhook", "internal/servingtls", "internal/authorizer", "internal/kubeconfig", "internal/discovery", "internal/authproxy", "internal/agent"},
 	{"kubeclient"},
 	{"internal/cli", "internal/servercli"},
 	{"cmd/...", "bench", "bench/server"},

@@ -59,6 +59,8 @@ type serverConfig struct {
 	dialect                mapping.Dialect
 	ties                   mapping.Ties // of the file and the dynamic file
 	awsAuthFile            string
+	awsAuthConfigMap       bool   // the cluster's own ConfigMap, in place of a file
+	kubeconfig, master     string // for it; both empty mean the pod's service account
 	entries                entriesConfig
 	authorizer             authorizerConfig
 	ec2                    ec2Config
@@ -133,9 +135,12 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 		"kubeconfigpregenerated":      r.boolean(&s.kubeconfigPregenerated),
 		"partition":                   r.text(&s.partition),
 		"scrubbedaccounts":            r.accounts(&s.scrubbedAccounts),
-		"backendmode":                 r.backendMode(&s.backends),
+		"backendmode":                 r.backendMode(&s.backends, &s.awsAuthConfigMap),
 		"backends":                    r.backends(&s.backends),
 		"dialect":                     r.dialect(&s.dialect),
+		"awsauthconfigmap":            r.boolean(&s.awsAuthConfigMap),
+		"kubeconfig":                  r.text(&s.kubeconfig),
+		"master":                      r.text(&s.master),
 		"awsauthfile":                 r.text(&s.awsAuthFile),
 		"accessentries":               func(n *yaml.Node) { s.entries.read(r, n) },
 		"authorizer":                  func(n *yaml.Node) { s.authorizer.read(r, n) },
@@ -167,17 +172,7 @@ func (s *serverConfig) read(r *reader, n *yaml.Node) {
 	for _, section := range mapping.SectionNames() {
 		fields[yamlnode.FoldASCII(section)] = func(*yaml.Node) {} // package mapping reads them
 	}
-	for key, why := range unsupported {
-		fields[key] = func(n *yaml.Node) { r.fail(n, why) }
-	}
 	r.object(n, "server.", fields)
-}
-
-// unsupported are keys of aws-iam-authenticator that would change who has access if
-// they were ignored.
-var unsupported = map[string]string{
-	"kubeconfig": "server.kubeconfig is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
-	"master":     "server.master is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile",
 }
 
 func (s *stsConfig) read(r *reader, n *yaml.Node) {
@@ -227,7 +222,7 @@ func (s *serverConfig) order() []string {
 	if s.entries.there() {
 		out = append(out, backendAccessEntries)
 	}
-	if s.awsAuthFile != "" {
+	if s.hasAWSAuth() {
 		out = append(out, backendAWSAuth)
 	}
 	if s.dynamicFile != "" {
@@ -264,6 +259,9 @@ func (c *config) check(r *reader, root *yaml.Node) {
 	if c.server.authorizer.kubeconfig != "" && !c.server.entries.there() {
 		r.fail(node, "server.authorizer needs server.accessEntries: the authorizer decides by the access policies of access entries")
 	}
+	if c.server.awsAuthFile != "" && c.server.awsAuthConfigMap {
+		r.fail(node, "server.awsAuthFile and server.awsAuthConfigMap exclude each other")
+	}
 	order := c.server.order()
 	if at, auth := slices.Index(order, backendAccessEntries), slices.Index(order, backendAWSAuth); at >= 0 && auth >= 0 && auth < at {
 		r.fail(node, "server.backends: access-entries must be before aws-auth: of a principal in both, the access entry alone counts")
@@ -275,13 +273,15 @@ func (c *config) check(r *reader, root *yaml.Node) {
 	}
 }
 
+func (s *serverConfig) hasAWSAuth() bool { return s.awsAuthFile != "" || s.awsAuthConfigMap }
+
 // hasSource fails for a backend whose source is not configured.
 func (s *serverConfig) hasSource(name string) error {
 	switch {
 	case name == backendAccessEntries && !s.entries.there():
 		return errors.New("access-entries needs server.accessEntries")
-	case name == backendAWSAuth && s.awsAuthFile == "":
-		return errors.New("aws-auth needs server.awsAuthFile")
+	case name == backendAWSAuth && !s.hasAWSAuth():
+		return errors.New("aws-auth needs server.awsAuthFile or server.awsAuthConfigMap")
 	case name == backendDynamicFile && s.dynamicFile == "":
 		return errors.New("dynamic-file needs server.dynamicFilePath")
 	}

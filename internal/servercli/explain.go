@@ -84,6 +84,11 @@ func explain(ctx context.Context, to io.Writer, stdin io.Reader, o explainOption
 	if entries := entriesOf(l.backends); entries != nil {
 		_ = entries.Refresh(ctx) // what it failed with is in its answer
 	}
+	for _, b := range l.backends {
+		if f, ok := b.backend.(*followed); ok {
+			_ = f.follower.Once(ctx) // as much
+		}
+	}
 	if subject == "-" {
 		text, err := io.ReadAll(io.LimitReader(stdin, 1<<20))
 		if err != nil {

@@ -2,6 +2,7 @@ package servercli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -262,7 +263,7 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 		b, err := l.entriesBackend(c)
 		return &running{name: name, spec: spec, backend: b}, err
 	}
-	cfg := mapping.FileConfig{Path: c.server.awsAuthFile, Options: l.options(c, name), MaxStale: maxStale(c, name)}
+	cfg := mapping.FileConfig{Path: cmp.Or(c.server.awsAuthFile, c.server.configMapSource()), Options: l.options(c, name), MaxStale: maxStale(c, name)}
 	if name == backendDynamicFile {
 		cfg.Path, cfg.Options.ByUniqueID = c.server.dynamicFile, c.server.dynamicFileByID
 	} else {
@@ -284,6 +285,10 @@ func (l *live) backend(c *config, name string, file *mapping.Live) (*running, er
 			return nil, fmt.Errorf("server.dynamicFilePath: %w", err)
 		}
 		return out, nil
+	}
+	if c.server.awsAuthConfigMap {
+		out.backend, err = l.configMap(c, cfg)
+		return out, err
 	}
 	if out.backend, err = mapping.NewAWSAuthFile(cfg); err != nil {
 		return nil, fmt.Errorf("server.awsAuthFile: %w", err)

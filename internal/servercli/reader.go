@@ -380,7 +380,7 @@ func (r *reader) setBackends(n *yaml.Node, to *[]string, names []string) {
 
 // backendMode reads the same in aws-iam-authenticator's words, as a list or separated
 // by commas.
-func (r *reader) backendMode(to *[]string) func(*yaml.Node) {
+func (r *reader) backendMode(to *[]string, configMap *bool) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		var modes []string
 		if n.Kind == yaml.ScalarNode {
@@ -392,6 +392,7 @@ func (r *reader) backendMode(to *[]string) func(*yaml.Node) {
 		if err != nil {
 			r.fail(n, err.Error())
 		}
+		*configMap = *configMap || slices.Contains(names, backendAWSAuth)
 		r.setBackends(n, to, names)
 	}
 }
@@ -402,10 +403,12 @@ func backendsOfModes(modes []string) (names []string, err error) {
 		switch m = strings.TrimSpace(m); m {
 		case "MountedFile", "File":
 			names = append(names, backendFile)
+		case "EKSConfigMap", "ConfigMap":
+			names = append(names, backendAWSAuth)
 		case "DynamicFile":
 			names = append(names, backendDynamicFile)
 		default:
-			return nil, fmt.Errorf("server.backendMode %s is not supported: MountedFile and DynamicFile are; for the text of an aws-auth ConfigMap use server.awsAuthFile", m)
+			return nil, fmt.Errorf("server.backendMode %s is not supported: MountedFile, EKSConfigMap and DynamicFile are", m)
 		}
 	}
 	return names, nil

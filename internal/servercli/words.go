@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,10 +47,10 @@ func (w *words) bind(f *pflag.FlagSet) {
 func (w *words) bindServer(f *pflag.FlagSet) {
 	f.IntVar(&w.port, "port", 0, "`port` to listen on")
 	f.StringVar(&w.partition, "partition", "", "AWS `partition`")
-	f.StringSliceVar(&w.backendMode, "backend-mode", nil, "`backends` in their order: MountedFile, DynamicFile")
+	f.StringSliceVar(&w.backendMode, "backend-mode", nil, "`backends` in their order: MountedFile, EKSConfigMap, DynamicFile")
 	f.StringSliceVar(&w.scrubbed, "scrubbed-account", nil, "`accounts` whose ARNs are not logged")
-	f.StringVar(&w.kubeconfig, "kubeconfig", "", "for EKSConfigMap and CRD, which are not supported")
-	f.StringVar(&w.master, "master", "", "for EKSConfigMap and CRD, which are not supported")
+	f.StringVar(&w.kubeconfig, "kubeconfig", "", "`file` with which to reach the Kubernetes API, for EKSConfigMap (default: the pod's service account)")
+	f.StringVar(&w.master, "master", "", "`URL` of the Kubernetes API, in place of the kubeconfig's")
 	f.StringSliceVar(&w.featureGates, "feature-gates", nil, "`NAME=true|false`; ConfiguredInitDirectories, IAMIdentityMappingCRD and SSORoleMatch are known")
 	f.IntVar(&w.qps, "ec2-describeInstances-qps", 0, "`limit` of calls to EC2 a second")
 	f.IntVar(&w.burst, "ec2-describeInstances-burst", 0, "`limit` of calls to EC2 at once")
@@ -73,6 +74,8 @@ func (w *words) override(r *reader, c *config) {
 	set("state-dir", &s.stateDir, w.stateDir)
 	set("generate-kubeconfig", &s.generateKubeconfig, w.generateKubeconfig)
 	set("partition", &s.partition, w.partition)
+	set("kubeconfig", &s.kubeconfig, w.kubeconfig)
+	set("master", &s.master, w.master)
 	for name, n := range map[string]struct{ to, value *int }{
 		"port": {&s.port, &w.port}, "ec2-describeInstances-qps": {&s.ec2.qps, &w.qps}, "ec2-describeInstances-burst": {&s.ec2.burst, &w.burst},
 	} {
@@ -92,6 +95,7 @@ func (w *words) override(r *reader, c *config) {
 			r.fail(nil, strings.ReplaceAll(err.Error(), "server.backendMode", "--backend-mode"))
 		}
 		s.backends = names
+		s.awsAuthConfigMap = s.awsAuthConfigMap || slices.Contains(names, backendAWSAuth) && s.awsAuthFile == ""
 	}
 }
 
@@ -107,11 +111,6 @@ func (w *words) initDefaults() {
 
 // check refuses flags that would change who has access if they were ignored.
 func (w *words) check() error {
-	for _, name := range []string{"kubeconfig", "master"} {
-		if f := w.flags.Lookup(name); f != nil && f.Value.String() != "" {
-			return &usageError{fmt.Errorf("--%s is not supported: this server does not read mappings from the Kubernetes API; use server.awsAuthFile", name)}
-		}
-	}
 	for _, gate := range w.featureGates {
 		name, value, _ := strings.Cut(gate, "=")
 		switch {
