@@ -204,11 +204,11 @@ func TestBackendModeFile(t *testing.T) {
 	}
 	s.write("mode.json", `{"backendMode": "DynamicFile MountedFile"}`)
 	step("both", map[string]string{"alice": "a-dynamic", "carol": "c-dynamic"})
-	for _, bad := range []string{`{"backendMode": "EKSConfigMap"}`, `{}`, `[`, `{"backendMode": " "}`} {
+	for _, bad := range []string{`{"backendMode": "EKSConfigMap"}`, `{"backendMode": "CRD"}`, `{}`, `[`, `{"backendMode": " "}`} {
 		s.write("mode.json", bad)
 		step(bad, map[string]string{"alice": "a-dynamic"})
 	}
-	if !strings.Contains(s.log.String(), "EKSConfigMap is not supported") {
+	if !strings.Contains(s.log.String(), "aws-auth needs server.awsAuthFile") || !strings.Contains(s.log.String(), "CRD is not supported") {
 		t.Error(s.log.String())
 	}
 	if err := s.reload([]byte(s.text(text + "  creator: arn:aws:iam::111122223333:user/bob\n"))); err != nil {
