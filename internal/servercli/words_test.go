@@ -39,7 +39,7 @@ func TestWords(t *testing.T) {
 		code int
 	}{
 		"a backend":           {[]string{"server", "-c", f.config, "--backend-mode", "CRD"}, "--backend-mode CRD is not supported", 1},
-		"no kubeconfig":      {[]string{"server", "-c", f.config, "--backend-mode", "EKSConfigMap", "--kubeconfig", f.dir + "/none"}, "configuring the client of the Kubernetes API", 1},
+		"no kubeconfig":       {[]string{"server", "-c", f.config, "--backend-mode", "EKSConfigMap", "--kubeconfig", f.dir + "/none"}, "configuring the client of the Kubernetes API", 1},
 		"a gate":              {[]string{"server", "-c", f.config, "--feature-gates", "IAMIdentityMappingCRD=true"}, "IAMIdentityMappingCRD is not supported", 2},
 		"a gate that is none": {[]string{"server", "-c", f.config, "--feature-gates", "X=true"}, "X is not known", 2},
 		"a flag that is none": {[]string{"server", "--nope"}, "unknown flag", 2},
