@@ -29,6 +29,7 @@ type EKS interface {
 	DeleteAccessEntry(context.Context, *eks.DeleteAccessEntryInput, ...func(*eks.Options)) (*eks.DeleteAccessEntryOutput, error)
 	AssociateAccessPolicy(context.Context, *eks.AssociateAccessPolicyInput, ...func(*eks.Options)) (*eks.AssociateAccessPolicyOutput, error)
 	DisassociateAccessPolicy(context.Context, *eks.DisassociateAccessPolicyInput, ...func(*eks.Options)) (*eks.DisassociateAccessPolicyOutput, error)
+	TagResource(context.Context, *eks.TagResourceInput, ...func(*eks.Options)) (*eks.TagResourceOutput, error)
 }
 
 // Target is what a plan is carried out on.
@@ -72,6 +73,19 @@ type GrantRequest struct {
 	// To is SourceEntry or SourceAWSAuth. Empty means access entries where the
 	// authentication mode has them.
 	To Source
+	// Until is when the access ends, written into a tag of the access entry; zero means
+	// never. It is for entries that the grant makes, or whose end it moves: nothing else
+	// would end.
+	Until time.Time
+}
+
+// ExpiresTag is the tag of an access entry that holds when it ends, in RFC 3339.
+const ExpiresTag = "ekskey.io/expires-at"
+
+// expires returns when an entry ends, and whether it does. What is no time does not end it.
+func expires(e accessentry.Entry) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, e.Tags[ExpiresTag])
+	return t, err == nil
 }
 
 // CheckPrincipal refuses ARNs that cannot be given access, and says which one can.
@@ -175,6 +189,11 @@ func (c *Cluster) grantEntry(g GrantRequest, p identity.Principal) (Plan, error)
 		if !accessentry.TakesPolicies(e.Type) || e.Type != accessentry.Standard {
 			return plan, &RequestError{Reason: fmt.Sprintf("the access entry of %s is of type %s, which gives nodes access", arn, e.Type), Hint: "people need a role of their own"}
 		}
+		if end, ends := expires(e); !g.Until.IsZero() && !ends {
+			return plan, &RequestError{Reason: arn + " has an access entry that does not expire, which --for would end as a whole", Hint: "leave out --for, or use a role of its own"}
+		} else if !g.Until.IsZero() && !end.Equal(g.Until) {
+			plan.add(c.extend(e, g.Until))
+		}
 		groups := union(e.Groups, g.Groups)
 		if len(groups) > len(e.Groups) || g.Username != "" && g.Username != e.Username {
 			plan.add(c.updateEntry(e, groups, cmp.Or(g.Username, e.Username)))
@@ -228,6 +247,9 @@ func (c *Cluster) policies(g GrantRequest) ([]accesspolicy.Association, error) {
 }
 
 func (c *Cluster) grantAuth(g GrantRequest, arn string, kind Kind) (Plan, error) {
+	if !g.Until.IsZero() {
+		return Plan{}, &RequestError{Reason: "aws-auth has no place for an end", Hint: "leave out --for, or use --to access-entry"}
+	}
 	if len(g.Policies) > 0 {
 		return Plan{}, &RequestError{Reason: "aws-auth has no access policies", Hint: "use --groups with a group that a binding names, or --to access-entry"}
 	}
@@ -254,6 +276,32 @@ func (c *Cluster) grantAuth(g GrantRequest, arn string, kind Kind) (Plan, error)
 	}
 	plan.add(c.patchAuth(section, arn, "map "+arn+" to user "+item.username+inGroups(item.groups), &item))
 	return plan, nil
+}
+
+// extend moves the end of an access entry.
+func (c *Cluster) extend(e accessentry.Entry, until time.Time) Step {
+	text := until.UTC().Format(time.RFC3339)
+	return Step{
+		Call: "eks:TagResource", Text: "let the access entry of " + e.PrincipalARN + " end at " + text,
+		run: func(ctx context.Context, t *Target) error {
+			_, err := t.EKS.TagResource(ctx, &eks.TagResourceInput{ResourceArn: &e.ARN, Tags: map[string]string{ExpiresTag: text}})
+			return err
+		},
+		model: func(*Cluster) {},
+	}
+}
+
+// Expire plans the end of all access entries whose time is over.
+func (c *Cluster) Expire(now time.Time) Plan {
+	var plan Plan
+	for _, e := range c.Entries {
+		if end, ends := expires(e); ends && !now.Before(end) {
+			s := c.deleteEntry(e)
+			s.Text += ", which ended at " + end.UTC().Format(time.RFC3339)
+			plan.add(s)
+		}
+	}
+	return plan
 }
 
 // defaultUsername is what EKS gives an access entry.
@@ -354,10 +402,15 @@ func (c *Cluster) createEntry(arn string, g GrantRequest) Step {
 	if g.Username != "" {
 		text += " as user " + g.Username
 	}
+	var tags map[string]string
+	if !g.Until.IsZero() {
+		tags = map[string]string{ExpiresTag: g.Until.UTC().Format(time.RFC3339)}
+		text += " until " + tags[ExpiresTag]
+	}
 	return Step{
 		Call: "eks:CreateAccessEntry", Text: text,
 		run: func(ctx context.Context, t *Target) error {
-			in := &eks.CreateAccessEntryInput{ClusterName: &c.Name, PrincipalArn: &arn, KubernetesGroups: g.Groups}
+			in := &eks.CreateAccessEntryInput{ClusterName: &c.Name, PrincipalArn: &arn, KubernetesGroups: g.Groups, Tags: tags}
 			if g.Username != "" {
 				in.Username = &g.Username
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -76,7 +77,7 @@ func (a *app) change(ctx context.Context, o changeOptions, about string, plan fu
 	}
 	policy, err := target.rbac(ctx)
 	if err != nil {
-		a.log.Debug("roles and bindings cannot be read", "reason", err)
+		a.warn("roles and bindings cannot be read, so only %s and AmazonEKSClusterAdminPolicy count as administrators: %v", "system:masters", err)
 		policy = nil
 	}
 	dangers, err := a.dangers(ctx, target, c, p, policy)
@@ -188,6 +189,7 @@ func newAccessGrantCommand(a *app, run func(context.Context, changeOptions, acce
 	var o changeOptions
 	var g access.GrantRequest
 	var to string
+	var lasts time.Duration
 	cmd := &cobra.Command{
 		Use:   "grant --cluster NAME --principal ARN",
 		Short: "Give a role or user access to a cluster",
@@ -207,6 +209,12 @@ count for it any more.`,
 				return err
 			}
 			g.To = access.Source(to)
+			if cmd.Flags().Changed("for") {
+				if lasts < time.Minute {
+					return &usageError{reason: "--for must be at least 1m"}
+				}
+				g.Until = a.env.Now().Add(lasts).Truncate(time.Second)
+			}
 			return run(cmd.Context(), o, g)
 		},
 	}
@@ -217,6 +225,7 @@ count for it any more.`,
 	f.StringSliceVar(&g.Namespaces, "namespace", nil, "`namespaces` to which the policies are limited; * stands for any characters")
 	f.StringSliceVar(&g.Groups, "groups", nil, "Kubernetes `groups`")
 	f.StringVar(&g.Username, "username", "", "Kubernetes `user` (default: the one that EKS gives)")
+	f.DurationVar(&lasts, "for", 0, "`duration` after which ekskey access expire ends it, as in 8h")
 	f.StringVar(&to, "to", "", "`where`: access-entry or aws-auth")
 	complete(cmd, "to", func() []string { return []string{string(access.SourceEntry), string(access.SourceAWSAuth)} })
 	complete(cmd, "policy", access.PolicyNames)
@@ -231,6 +240,26 @@ func (a *app) runAccessGrant(ctx context.Context, o changeOptions, g access.Gran
 		return &usageError{reason: fmt.Sprintf("--to %q is not one of access-entry, aws-auth", g.To)}
 	}
 	return a.change(ctx, o, g.Principal, func(c *access.Cluster) (access.Plan, error) { return c.Grant(g) })
+}
+
+func newAccessExpireCommand(a *app, run func(context.Context, changeOptions) error) *cobra.Command {
+	var o changeOptions
+	cmd := &cobra.Command{
+		Use:   "expire --cluster NAME",
+		Short: "End the access that was granted for a time which is over",
+		Long: `Delete the access entries whose tag ekskey.io/expires-at, written by grant --for, is in
+the past. Run it regularly, for example in a CronJob: EKS itself ends nothing.`,
+		Example: `  ekskey access expire --cluster prod --dry-run
+  ekskey access expire --cluster prod --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	o.bind(a, cmd)
+	return cmd
+}
+
+func (a *app) runAccessExpire(ctx context.Context, o changeOptions) error {
+	return a.change(ctx, o, "", func(c *access.Cluster) (access.Plan, error) { return c.Expire(a.env.Now()), nil })
 }
 
 func newAccessRevokeCommand(a *app, run func(context.Context, changeOptions, access.RevokeRequest) error) *cobra.Command {

@@ -116,6 +116,7 @@ var canaryRuns = map[string][]canaryRun{
 		{args: "--cluster demo --principal arn:aws:iam::111122223333:role/ext --dry-run"}, {args: "--cluster demo --principal TOKEN --yes"},
 		{args: "--cluster demo --principal arn:aws:iam::111122223333:role/ext --username TOKEN --dry-run"}, {args: "TOKEN"},
 	},
+	"access expire":  {{args: "--cluster demo --yes"}, {args: "--cluster TOKEN| --yes"}, {args: "TOKEN"}},
 	"access revoke":  {{args: "--cluster demo --principal arn:aws:iam::111122223333:role/ext --yes"}, {args: "--cluster echo --principal TOKEN --yes"}, {args: "TOKEN"}},
 	"access lint":    {{args: "--cluster demo"}, {args: "--cluster echo -o yaml"}, {args: "--cluster unreachable"}, {args: "TOKEN"}},
 	"access who-can": {{args: "--cluster demo get pods"}, {args: "--cluster echo get secrets TOKEN"}, {args: "--cluster demo get TOKEN"}, {args: "TOKEN"}},

@@ -91,7 +91,7 @@ func (a *app) addOtherCommands(root *cobra.Command) {
 		newCacheListCommand(a, a.runCacheList), newCacheClearCommand(a, a.runCacheClear))
 	who := newGroup("access", "Show and change who has access to a cluster",
 		newAccessListCommand(a, a.runAccessList), newAccessWhoCanCommand(a, a.runAccessWhoCan), newAccessLintCommand(a, a.runAccessLint),
-		newAccessGrantCommand(a, a.runAccessGrant), newAccessRevokeCommand(a, a.runAccessRevoke))
+		newAccessGrantCommand(a, a.runAccessGrant), newAccessRevokeCommand(a, a.runAccessRevoke), newAccessExpireCommand(a, a.runAccessExpire))
 	eks := newGroup("eks", "Commands under the AWS CLI's names", newEKSGetTokenCommand(a, a.runEKSGetToken))
 	eks.Hidden = true
 	root.AddCommand(inGroup(groupIdentity,
