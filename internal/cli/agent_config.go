@@ -98,6 +98,9 @@ func (a *app) agentPlan(o agentOptions) (agentPlan, error) {
 				reason: fmt.Sprintf("reading --config %s: number %d of the clusters has no name", o.config, i+1), hint: "see docs/agent.md for what may be in it",
 			}
 		}
+		if err := takeClusterARN(&c.Name, &c.Region, "leave region out, or name the cluster without its ARN"); err != nil {
+			return plan, err
+		}
 		if err := needCluster(c.Name); err != nil {
 			return plan, err
 		}

@@ -50,6 +50,12 @@ func (a *app) takeClusterARNs(cmd *cobra.Command, args []string) error {
 // takeClusterARN replaces the ARN of a cluster by the cluster's name, and takes the
 // region in it as --region. What is no ARN stays.
 func (a *app) takeClusterARN(cluster *string) error {
+	return takeClusterARN(cluster, &a.global.region, "leave --region out, or name the cluster without its ARN")
+}
+
+// takeClusterARN is that of a cluster whose region may be given beside it. The hint is for a
+// region that differs.
+func takeClusterARN(cluster, given *string, hint string) error {
 	if !strings.HasPrefix(strings.ToLower(*cluster), "arn:") {
 		return nil
 	}
@@ -72,9 +78,9 @@ func (a *app) takeClusterARN(cluster *string) error {
 	if err != nil || partition.ID != arn.Partition {
 		return refuse(form, "arn %q: region %q is not one of partition %q", *cluster, arn.Region, arn.Partition)
 	}
-	if a.global.region != "" && a.global.region != arn.Region {
-		return refuse("leave --region out, or name the cluster without its ARN", "arn %q is in another region than %s", *cluster, a.global.region)
+	if *given != "" && *given != arn.Region {
+		return refuse(hint, "arn %q is in another region than %s", *cluster, *given)
 	}
-	a.global.region, *cluster = arn.Region, name
+	*given, *cluster = arn.Region, name
 	return nil
 }
