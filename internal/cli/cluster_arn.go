@@ -53,9 +53,9 @@ func (a *app) takeClusterARN(cluster *string) error {
 	return takeClusterARN(cluster, &a.global.region, "leave --region out, or name the cluster without its ARN")
 }
 
-// takeClusterARN is that of a cluster whose region may be given beside it. The hint is for a
+// takeClusterARN is that of a cluster whose region may be named beside it. The hint is for a
 // region that differs.
-func takeClusterARN(cluster, given *string, hint string) error {
+func takeClusterARN(cluster, region *string, hint string) error {
 	if !strings.HasPrefix(strings.ToLower(*cluster), "arn:") {
 		return nil
 	}
@@ -78,9 +78,9 @@ func takeClusterARN(cluster, given *string, hint string) error {
 	if err != nil || partition.ID != arn.Partition {
 		return refuse(form, "arn %q: region %q is not one of partition %q", *cluster, arn.Region, arn.Partition)
 	}
-	if *given != "" && *given != arn.Region {
-		return refuse(hint, "arn %q is in another region than %s", *cluster, *given)
+	if *region != "" && *region != arn.Region {
+		return refuse(hint, "arn %q is in another region than %s", *cluster, *region)
 	}
-	*given, *cluster = arn.Region, name
+	*region, *cluster = arn.Region, name
 	return nil
 }
