@@ -319,16 +319,23 @@ func (w *Watcher) Open(ctx context.Context, path string) (*Original, error) {
 }
 
 func sameState(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && changed(a).Equal(changed(b))
 }
 
 // rested reports whether nobody seems to be writing a file that has not changed for as
 // long as it was watched, and by its own time for longer perhaps.
 func (w *Watcher) rested(o *Original, watched time.Duration) bool {
 	written := o.info.ModTime()
+	renamed := changed(o.info).After(written)
+	// A system sets size and times one after the other, so a file that is being truncated
+	// or written shows for a moment a new size with old times, or one time before the
+	// other. Only a second look tells that from a file at rest.
+	if o.info.Size() != int64(len(o.data)) || (renamed || len(o.data) == 0) && watched < restTry {
+		return false
+	}
 	// To write a file sets both times alike. A later change of the rest, its name among
 	// it, says that it was written elsewhere and then put here whole.
-	if changed(o.info).After(written) {
+	if renamed {
 		return true
 	}
 	now := time.Now
@@ -345,6 +352,6 @@ func (w *Watcher) rested(o *Original, watched time.Duration) bool {
 
 // whole reports whether nothing looks cut off.
 func (w *Watcher) whole(o *Original) bool {
-	return bytes.HasSuffix(o.data, []byte("\n")) && o.info.Size() == int64(len(o.data)) && o.info.Size() >= w.largest[o.target] &&
+	return bytes.HasSuffix(o.data, []byte("\n")) && o.info.Size() >= w.largest[o.target] &&
 		(w.Valid == nil || w.Valid(o.data))
 }
